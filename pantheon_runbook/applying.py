@@ -1,0 +1,174 @@
+"""Carry out a plan: independent changes side by side, and a lost answer is looked up before anything else happens."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from graphlib import TopologicalSorter
+from typing import Protocol
+
+from pantheon_runbook import clock
+from pantheon_runbook.errors import (
+    OutcomeUnknownError,
+    RunbookError,
+    VendorUnavailableError,
+)
+from pantheon_runbook.model import Change, Outcome, Plan, Resource, StepResult
+
+_WIDTH = 8
+_WRITE_ATTEMPTS = 4
+_LOOKS_AFTER_A_LOST_ANSWER = 3
+_FIRST_PAUSE_SECONDS = 0.3
+
+current_change: contextvars.ContextVar[str] = contextvars.ContextVar("current_change", default="")
+
+
+class Worker(Protocol):
+    """One kind's part in a change; see providers.kind.Kind."""
+
+    def write(self, change: Change) -> None: ...
+
+    def settle(self, change: Change) -> None: ...
+
+    def has_landed(self, change: Change, seen: Resource) -> bool: ...
+
+
+class Journal(Protocol):
+    def write(self, event: str, **fields: object) -> None: ...
+
+
+class Applying:
+    """`look` gives what stands at an address now; `stop` is set when no further change may begin."""
+
+    def __init__(
+        self,
+        workers: Mapping[str, Worker],
+        *,
+        look: Callable[[str], Resource],
+        journal: Journal,
+        progress: Callable[[str], None],
+        stop: threading.Event,
+    ) -> None:
+        self._workers = workers
+        self._look = look
+        self._journal = journal
+        self._progress = progress
+        self._stop = stop
+        self.errors: dict[str, RunbookError] = {}
+
+    def run(self, plan: Plan) -> tuple[StepResult, ...]:
+        """One result per change, in the plan's order. Never raises for a vendor's failure: see `errors`."""
+        changes = {change.address: change for change in plan.changes}
+        sorter = TopologicalSorter({address: change.depends_on for address, change in changes.items()})
+        sorter.prepare()
+        results: dict[str, StepResult] = {}
+        running: dict[Future[StepResult], str] = {}
+        with ThreadPoolExecutor(max_workers=_WIDTH, thread_name_prefix="apply") as pool:
+            while sorter.is_active():
+                for address in sorter.get_ready():
+                    running[pool.submit(self._step, changes[address])] = address
+                if not running:
+                    break  # what is left depends on something that failed
+                finished, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    address = running.pop(future)
+                    results[address] = future.result()
+                    if results[address].outcome == "done":
+                        sorter.done(address)
+        return tuple(results.get(address) or _not_reached(changes[address], results) for address in changes)
+
+    def _step(self, change: Change) -> StepResult:
+        started = clock.monotonic()
+        current_change.set(change.address)
+        if self._stop.is_set() or any(error.word == "unknown" for error in self.errors.values()):
+            return StepResult(change.address, "not-done", "the run was stopped before it")
+        self._journal.write("change-begins", address=change.address, action=change.action)
+        self._progress(f"{change.action} {change.address}")
+        try:
+            reason = self._write_surely(change)
+            self._workers[change.address].settle(change)
+            result = StepResult(change.address, "done", reason, round(clock.monotonic() - started, 3))
+        except RunbookError as error:
+            self.errors[change.address] = error
+            outcome: Outcome = "unknown" if isinstance(error, OutcomeUnknownError) else "not-done"
+            result = StepResult(change.address, outcome, error.what, round(clock.monotonic() - started, 3))
+        self._journal.write(
+            "change-ends", address=change.address, outcome=result.outcome, reason=result.reason, seconds=result.seconds
+        )
+        return result
+
+    def _write_surely(self, change: Change) -> str:
+        """Write; after a lost answer or a "later", look before anything else. The reason, for the reader."""
+        worker = self._workers[change.address]
+        for attempt in range(_WRITE_ATTEMPTS):
+            try:
+                worker.write(change)
+            except (OutcomeUnknownError, VendorUnavailableError) as error:
+                if self._is_found(change, error):
+                    return "done; its answer was lost, and it was found by looking"
+                if attempt == _WRITE_ATTEMPTS - 1:
+                    # Looked up and not there: known not to be done, whatever the last answer was.
+                    raise _given_up(change, error) from error
+                clock.sleep(clock.jittered(_FIRST_PAUSE_SECONDS * 2**attempt))
+                continue
+            return "done" if attempt == 0 else f"done, at the {attempt + 1}. try"
+        raise AssertionError("the last attempt returns or raises")
+
+    def _is_found(self, change: Change, error: RunbookError) -> bool:
+        """Several looks: a read may be answered from before the write. Raises when looking fails too."""
+        lost = isinstance(error, OutcomeUnknownError)
+        for number in range(_LOOKS_AFTER_A_LOST_ANSWER if lost else 1):
+            clock.sleep(clock.jittered(_FIRST_PAUSE_SECONDS * number))
+            try:
+                seen = self._look(change.address)
+            except VendorUnavailableError as failure:
+                raise (_unknown(change, error) if lost else failure) from failure
+            landed = self._workers[change.address].has_landed(change, seen)
+            self._journal.write("looked-up", address=change.address, landed=landed)
+            if landed:
+                return True
+        return False
+
+
+def _given_up(change: Change, error: RunbookError) -> VendorUnavailableError:
+    return VendorUnavailableError(
+        f"{change.action} {change.address} did not take effect in {_WRITE_ATTEMPTS} tries",
+        vendor=change.address.partition("/")[0],
+        operation=change.action,
+        why=error.why,
+        state=f"{change.address} was looked up and is as before",
+        next_step="look at the vendor's status page, then run the plan again",
+    )
+
+
+def _unknown(change: Change, error: RunbookError) -> OutcomeUnknownError:
+    return OutcomeUnknownError(
+        f"what became of {change.action} {change.address} is not known",
+        vendor=change.address.partition("/")[0],
+        operation=change.action,
+        why=f"{error.why} Looking it up failed too",
+        state=f"unknown: {change.address}",
+        next_step="run the plan again when the vendor answers: it looks first",
+    )
+
+
+def _not_reached(change: Change, results: Mapping[str, StepResult]) -> StepResult:
+    failed = sorted(need for need in change.depends_on if need not in results or results[need].outcome != "done")
+    return StepResult(change.address, "not-done", f"waits for {', '.join(failed)}")
+
+
+def order_of_looks(kinds: Iterable[tuple[str, tuple[str, ...]]]) -> list[tuple[str, ...]]:
+    """Prefixes in groups that can be looked at side by side, each group after what it needs."""
+    present = dict(kinds)
+    sorter = TopologicalSorter(
+        {prefix: tuple(need for need in needs if need in present) for prefix, needs in present.items()}
+    )
+    sorter.prepare()
+    groups: list[tuple[str, ...]] = []
+    while sorter.is_active():
+        ready = tuple(sorted(sorter.get_ready()))
+        groups.append(ready)
+        sorter.done(*ready)
+    return groups

@@ -1,0 +1,248 @@
+"""The command line: one command is one library call and its rendering. Everything heavy is imported when it is needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    from pantheon_runbook.errors import RunbookError
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")
+
+
+class _Group(click.Group):
+    """Every RunbookError, wherever it comes from, becomes its four lines and its exit code."""
+
+    def invoke(self, context: click.Context) -> Any:
+        from pantheon_runbook.errors import RunbookError  # noqa: PLC0415
+
+        try:
+            return super().invoke(context)
+        except RunbookError as error:
+            stop(error)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="pantheon-runbook")
+@click.option("--config", type=click.Path(path_type=Path), help="pantheon.toml to use; default ./pantheon.toml.")
+def main(config: Path | None) -> None:
+    """Isolated staging by default, production write-protected: runbooks that prove it."""
+    if config is not None:
+        os.environ["PANTHEON_CONFIG"] = str(config)
+
+
+def stop(error: RunbookError) -> NoReturn:
+    """The four-line card on stderr, and the error's own exit code."""
+    click.echo(str(error), err=True)
+    sys.exit(error.exit_code)
+
+
+@main.command("list")
+@_JSON
+def list_command(*, as_json: bool) -> None:
+    """Runbooks: id, what each changes, last run and its verdict."""
+    from pantheon_runbook import listing  # noqa: PLC0415
+
+    rows = listing.rows(Path("evidence"))
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        click.echo(f"{row['id']}  {row['title']}")
+        click.echo(f"        changes   {row['changes']}")
+        click.echo(f"        last run  {row['last_run'] or 'never'}")
+
+
+@main.command()
+@click.argument("runbook")
+@click.option("-e", "--environment", default="staging", show_default=True, help="Environment of pantheon.toml.")
+@click.option("--apply", "is_apply", is_flag=True, help="Carry the plan out; without it the run ends after the plan.")
+@click.option("--plan", "plan_file", default="", help="The plan.json that you have read.")
+@click.option("-p", "pairs", multiple=True, metavar="NAME=VALUE", help="A parameter that the notebook declares.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit 3 when a plan run finds something to change.")
+def run(
+    runbook: str, *, environment: str, is_apply: bool, plan_file: str, pairs: tuple[str, ...], detailed_exitcode: bool
+) -> None:
+    """Run one runbook through papermill, for example: run RB-010 --apply."""
+    from pantheon_runbook import running  # noqa: PLC0415
+
+    outcome = running.run(
+        runbook,
+        {"environment": environment, "mode": "apply" if is_apply else "plan", "plan_file": plan_file},
+        pairs,
+        progress=_progress(),
+    )
+    click.echo(running.summary(outcome))
+    sys.exit(running.exit_code(outcome, detailed=detailed_exitcode))
+
+
+@main.command()
+@_JSON
+def doctor(*, as_json: bool) -> None:
+    """Config, credentials, reachability: what is missing, and how to get it."""
+    from pantheon_runbook import doctoring  # noqa: PLC0415
+
+    checks = doctoring.examine()
+    if as_json:
+        click.echo(json.dumps([check.as_json() for check in checks], indent=1))
+    else:
+        for check in checks:
+            click.echo(check.line())
+    sys.exit(0 if all(check.passed for check in checks) else 2)
+
+
+@main.command()
+@click.option("--out", type=click.Path(path_type=Path), default=Path("evidence"), show_default=True)
+def demo(out: Path) -> None:
+    """The whole story on a private, fresh sandbox; leaves the evidence and a sandbox to go on with."""
+    from pantheon_runbook import demonstration  # noqa: PLC0415
+
+    sys.exit(demonstration.tell(out, say=click.echo, progress=_progress()))
+
+
+@main.group()
+def evidence() -> None:
+    """Sealed bundles of past runs."""
+
+
+@evidence.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path("evidence"))
+@click.option("--trust", type=click.Path(path_type=Path), help="trust.toml with the pinned keys.")
+@_JSON
+def verify(folder: Path, *, trust: Path | None, as_json: bool) -> None:
+    """Check every bundle and the ledger, offline; names each file that is wrong."""
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from pantheon_runbook.evidence import verify as verifier  # noqa: PLC0415
+
+    report = verifier.verify(folder, trust)
+    click.echo(json.dumps(asdict(report), indent=1) if as_json else "\n".join(verifier.lines_of(report)))
+    sys.exit(0 if report.is_intact else 4)
+
+
+@main.group()
+def keys() -> None:
+    """Keys that seal evidence."""
+
+
+@keys.command("new")
+@click.argument("name")
+def keys_new(name: str) -> None:
+    """Make a sealing key and print the lines to commit into trust.toml."""
+    from pantheon_runbook.evidence import seal  # noqa: PLC0415
+
+    click.echo(seal.trust_entry(seal.new_key(name), owner=name, cloud="live"), nl=False)
+
+
+@main.group()
+def sandbox() -> None:
+    """The embedded cloud: real PostgreSQL, a real Redis-protocol server, the vendors' control planes."""
+
+
+_FOLDER = click.option("--folder", type=click.Path(path_type=Path), default=Path(".pantheon/sandbox"), show_default=True)
+
+
+@sandbox.command("start")
+@_FOLDER
+@click.option("--pace", default=1.0, show_default=True, help="How long the vendors' own work takes, as a factor.")
+def sandbox_start(folder: Path, *, pace: float) -> None:
+    """Start it, or say that it runs; it stops by itself after two hours without a request."""
+    from pantheon_runbook.sandbox import control  # noqa: PLC0415
+
+    running = control.Running.of(folder) or _of_sandbox(lambda: control.start(folder, pace=pace))
+    click.echo(f"sandbox runs in {folder} (process {running.pid}); loopback port {running.tcp_port}")
+
+
+@sandbox.command("status")
+@_FOLDER
+@_JSON
+def sandbox_status(folder: Path, *, as_json: bool) -> None:
+    """What runs in it."""
+    status = _of_sandbox(lambda: _running(folder).status())
+    if as_json:
+        click.echo(json.dumps(status, indent=1))
+        return
+    for name, value in sorted(status.items()):
+        click.echo(f"{name:<14} {value if isinstance(value, (str, int)) else json.dumps(value)}")
+
+
+@sandbox.command("log")
+@_FOLDER
+@_JSON
+@click.option("--mutating", is_flag=True, help="Only requests that could change something.")
+def sandbox_log(folder: Path, *, as_json: bool, mutating: bool) -> None:
+    """Every request it received."""
+    records = _of_sandbox(lambda: _running(folder).mutating() if mutating else _running(folder).log())
+    for record in records:
+        line = "{seq:>4}  {service:<16} {status}  {environment!s:<10}  {operation}".format(**record)
+        click.echo(json.dumps(record, sort_keys=True) if as_json else line)
+
+
+def _simple(name: str, words: str) -> Callable[..., None]:
+    def command(folder: Path) -> None:
+        _of_sandbox(lambda: getattr(_running(folder), name)())
+        click.echo(f"sandbox in {folder}: {words}")
+
+    command.__doc__ = f"{words.capitalize()}."
+    return command
+
+
+def _named(name: str, words: str) -> Callable[..., None]:
+    def command(folder: Path, world: str) -> None:
+        _of_sandbox(lambda: getattr(_running(folder), name)(world))
+        click.echo(f"sandbox in {folder}: {words} {world}")
+
+    command.__doc__ = f"{words.capitalize()} a world of this name."
+    return command
+
+
+for _name, _words in (("stop", "stopped"), ("reset", "back to the world it began with")):
+    sandbox.command(_name)(_FOLDER(_simple(_name, _words)))
+for _name, _words in (("save", "saved"), ("load", "loaded")):
+    sandbox.command(_name)(click.argument("world")(_FOLDER(_named(_name, _words))))
+
+
+def _running(folder: Path) -> Any:
+    from pantheon_runbook.errors import UsageError  # noqa: PLC0415
+    from pantheon_runbook.sandbox import control  # noqa: PLC0415
+
+    running = control.Running.of(folder)
+    if running is None:
+        raise UsageError(
+            f"no sandbox runs in {folder}", why="there is no living process", next_step="pantheon-runbook sandbox start"
+        )
+    return running
+
+
+def _of_sandbox(call: Callable[[], Any]) -> Any:
+    from pantheon_runbook.errors import UsageError  # noqa: PLC0415
+    from pantheon_runbook.sandbox import SandboxError  # noqa: PLC0415
+
+    try:
+        return call()
+    except SandboxError as error:
+        raise UsageError(
+            "the sandbox did not do that", why=str(error), next_step="look at daemon.log in its folder"
+        ) from error
+
+
+def _progress() -> Callable[[str], None]:
+    """On a terminal one line that is written over; elsewhere a line for each thing that begins."""
+    if sys.stderr.isatty():
+        return lambda words: click.echo(f"\r\033[K  {words[:100]}", err=True, nl=False)
+    seen: set[str] = set()
+
+    def once(words: str) -> None:
+        what = words.partition(" (")[0]
+        if what not in seen:
+            seen.add(what)
+            click.echo(f"  {what}", err=True)
+
+    return once

@@ -1,0 +1,67 @@
+"""Time, identifiers and randomness: the one place they come from, and the one place a test pins them.
+
+A pin makes passwords predictable, so it is honoured for the sandbox only (`runner.wiring` refuses it on live).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import secrets
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+
+@dataclass
+class _Source:
+    pinned: str | None = None
+    counted: dict[str, int] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+_source = _Source()
+
+
+def pin(moment: str | None) -> None:
+    """Stand still at `moment` (ISO 8601, UTC) and derive every id and password from it; None unpins."""
+    _source.pinned = moment
+    _source.counted.clear()
+
+
+def now() -> datetime:
+    """UTC, whole seconds."""
+    if _source.pinned is not None:
+        return datetime.fromisoformat(_source.pinned).astimezone(UTC).replace(microsecond=0)
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def stamp() -> str:
+    """`now` as text, for example "2026-11-23T10:00:00Z"."""
+    return now().strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def token(name: str, *, length: int = 32) -> str:
+    """`length` hexadecimal characters (at most 64) that nobody can guess; `name` keeps pinned ones apart."""
+    if _source.pinned is None:
+        return secrets.token_hex(32)[:length]
+    with _source.lock:
+        _source.counted[name] = _source.counted.get(name, 0) + 1
+        seed = f"{_source.pinned}|{name}|{_source.counted[name]}"
+    return hashlib.sha256(seed.encode()).hexdigest()[:length]
+
+
+def monotonic() -> float:
+    """Seconds for measuring durations; never pinned."""
+    return time.monotonic()
+
+
+def sleep(seconds: float) -> None:
+    """Wait; durations are real even when the calendar is pinned."""
+    time.sleep(seconds)
+
+
+def jittered(seconds: float) -> float:
+    """Between half and all of `seconds`, so that clients who failed together do not return together."""
+    return seconds * (0.5 + random.random() / 2)  # noqa: S311  spreading retries needs no cryptography

@@ -1,0 +1,193 @@
+"""pantheon.toml and identities.toml: what the team decided and committed; no secret is ever in either."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from pantheon_runbook.errors import ConfigError, ParameterError
+
+Ref = Annotated[str, StringConstraints(pattern=r"^[a-z]{20}$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$")]
+Source = Annotated[str, StringConstraints(pattern=r"^(literal:.*|[a-z]+\.[A-Za-z0-9_]+)$")]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+_Loaded = TypeVar("_Loaded", bound=_Table)
+
+
+class Supabase(_Table):
+    """One project. `ref` is known for what exists; `name`, `organization` and `region` say what to find or make."""
+
+    ref: Ref | None = None
+    name: Name | None = None
+    organization: str | None = None
+    region: str = "eu-west-1"
+    size: str | None = None
+
+
+class Railway(_Table):
+    """Where the services live. An own project keeps `serviceCreate` away from production (FACTS 2)."""
+
+    layout: Literal["own-project", "shared-project"] = "own-project"
+    workspace: str | None = None
+    project: str | None = None
+    project_name: Name | None = None
+    environment: str | None = None
+    environment_name: Name = "staging"
+
+
+class Vercel(_Table):
+    target: Literal["production", "preview"] = "preview"
+    site_url: str | None = None
+    redirect_urls: tuple[str, ...] = ()
+
+
+class OpenRouter(_Table):
+    """A key of staging's own; the limit is in US dollars per `limit_reset`."""
+
+    key_name: Name
+    limit_usd: float = Field(gt=0)
+    limit_reset: Literal["daily", "weekly", "monthly"] = "monthly"
+
+
+class Environment(_Table):
+    supabase: Supabase
+    railway: Railway
+    vercel: Vercel
+    openrouter: OpenRouter | None = None
+
+
+class Service(_Table):
+    name: Name
+    root: str = "."
+    public: bool = False
+    is_worker: bool = False
+
+
+class Backend(_Table):
+    alembic: str = "backend/alembic.ini"
+    python: str = "python"
+    background_jobs: bool = False
+    release_branch: str = "main"
+    services: tuple[Service, ...] = (Service(name="api", public=True),)
+
+
+class Frontend(_Table):
+    vercel_project: str
+    vercel_team: str
+
+
+class Variable(_Table):
+    """One variable on one or more places: "railway:<service>", "vercel:preview" or "supabase:secrets"."""
+
+    name: VariableName
+    targets: tuple[str, ...]
+    source: Source
+    secret: bool = True
+
+    @model_validator(mode="after")
+    def _targets_are_places(self) -> Variable:
+        for target in self.targets:
+            place, _, rest = target.partition(":")
+            if place not in {"railway", "vercel", "supabase"} or not rest:
+                raise ValueError(f"target {target!r} is none of railway:<service>, vercel:preview, supabase:secrets")
+        return self
+
+
+class Policy(_Table):
+    """Limits in seconds: one cell, the whole run, one request, one wait for a vendor's own work."""
+
+    cell_seconds: float = Field(default=900, gt=0)
+    run_seconds: float = Field(default=3600, gt=0)
+    request_seconds: float = Field(default=30, gt=0)
+    wait_seconds: float = Field(default=900, gt=0)
+
+
+class Evidence(_Table):
+    path: str = "evidence"
+
+
+class Config(_Table):
+    cloud: Literal["sandbox", "live"]
+    product: Name = "pantheon"
+    environments: dict[str, Environment]
+    backend: Backend
+    frontend: Frontend
+    variables: tuple[Variable, ...]
+    evidence: Evidence = Evidence()
+    policy: Policy = Policy()
+
+    @model_validator(mode="after")
+    def _has_a_production(self) -> Config:
+        if "production" not in self.environments:
+            raise ValueError("environments.production is missing: staging is proven against it")
+        return self
+
+    @property
+    def production(self) -> Environment:
+        return self.environments["production"]
+
+    def environment(self, name: str) -> Environment:
+        """The named environment; production is never one that may be provisioned or tested against."""
+        if name in self.environments:
+            return self.environments[name]
+        raise ParameterError(
+            f'there is no environment "{name}" in pantheon.toml',
+            why=f"it names {', '.join(sorted(self.environments))}",
+            next_step=f"add [environments.{name}], or run with -e {sorted(set(self.environments) - {'production'})[0]}",
+        )
+
+
+class ProductionIdentity(_Table):
+    """What production is called by its vendors, and the salted fingerprints of its secrets by name."""
+
+    supabase_ref: Ref
+    railway_project: str
+    railway_environment: str
+    vercel_project: str
+    pinned_at: str
+    pins: dict[str, str] = {}
+
+
+class Identities(_Table):
+    salt: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    production: ProductionIdentity
+
+
+def load_config(path: Path) -> Config:
+    """The config of one file; every error names the file and the field."""
+    return _load(path, Config)
+
+
+def load_identities(path: Path) -> Identities:
+    """The identities beside the config; without them nothing can be told from production."""
+    return _load(path, Identities)
+
+
+def _load(path: Path, model: type[_Loaded]) -> _Loaded:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{path.name} cannot be read", why=str(error), next_step=f"give another file with --config, or fix {path}"
+        ) from error
+    try:
+        # By way of JSON: strict validation accepts a JSON array, but not a Python list, where a tuple is meant.
+        return model.model_validate_json(json.dumps(tomllib.loads(text), default=str))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path.name} is not TOML", why=str(error), next_step=f"correct {path}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise ConfigError(
+            f"{path.name}: {field} is wrong", why=first["msg"], next_step=f"correct {field} in {path}"
+        ) from error

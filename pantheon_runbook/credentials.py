@@ -1,0 +1,84 @@
+"""Tokens, from the variables each vendor's own tools use or from a 0600 file; never from a notebook."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pantheon_runbook.errors import CredentialError
+from pantheon_runbook.secrets import Secret
+
+FILE_VARIABLE = "PANTHEON_CREDENTIALS"
+TOKENS: Mapping[str, str] = {
+    "SUPABASE_ACCESS_TOKEN": "supabase.com/dashboard/account/tokens",
+    "RAILWAY_API_TOKEN": "railway.com/account/tokens",
+    "VERCEL_TOKEN": "vercel.com/account/settings/tokens",
+}
+OPTIONAL_TOKENS: Mapping[str, str] = {"OPENROUTER_MANAGEMENT_KEY": "openrouter.ai/settings/management-keys"}
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """`tokens` by variable name; `values` are staging's own secrets that no vendor makes; `source` is shown."""
+
+    tokens: Mapping[str, Secret]
+    values: Mapping[str, Secret]
+    source: str
+
+    def token(self, name: str) -> Secret:
+        """The token. Errors: CredentialError that says where to get one."""
+        if name in self.tokens:
+            return self.tokens[name]
+        raise CredentialError(
+            f"{name} is missing",
+            why=f"it is neither in the environment nor in {self.source}",
+            next_step=f"make one at {(dict(TOKENS) | dict(OPTIONAL_TOKENS))[name]}, then set {name} or {FILE_VARIABLE}",
+        )
+
+
+def tokens_in(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Names of the vendor tokens that are set, sorted."""
+    return tuple(sorted(name for name in (*TOKENS, *OPTIONAL_TOKENS) if environment.get(name)))
+
+
+def from_environment() -> Credentials:
+    """The file named by PANTHEON_CREDENTIALS, else the vendors' own variables."""
+    path = os.environ.get(FILE_VARIABLE)
+    if path:
+        return from_file(Path(path))
+    return Credentials(
+        {name: Secret(os.environ[name]) for name in tokens_in(os.environ)}, {}, "the credentials file (none is named)"
+    )
+
+
+def from_file(path: Path) -> Credentials:
+    """[tokens] and [values] of a TOML file that only its owner can read."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CredentialError(
+            f"the credentials file {path} cannot be read",
+            why=f"{type(error).__name__}",
+            next_step=f"correct it, or name another in {FILE_VARIABLE}",
+        ) from error
+    if mode & 0o077:
+        raise CredentialError(
+            f"the credentials file {path} can be read by others",
+            why=f"its mode is {mode:04o}",
+            next_step=f"chmod 600 {path}",
+        )
+    return Credentials(_secrets(table, "tokens", path), _secrets(table, "values", path), str(path))
+
+
+def _secrets(table: Mapping[str, object], name: str, path: Path) -> dict[str, Secret]:
+    section = table.get(name, {})
+    if not isinstance(section, dict) or not all(isinstance(value, str) for value in section.values()):
+        raise CredentialError(
+            f"[{name}] in {path} is wrong", why="it holds something that is not text", next_step=f"correct {path}"
+        )
+    return {key: Secret(value) for key, value in section.items() if value}

@@ -1,0 +1,99 @@
+"""Connections to an environment's database: which URL, whether it connects, one connection at a time."""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from pantheon_runbook.errors import VendorUnavailableError
+from pantheon_runbook.secrets import Vault
+
+SESSION_PORT = 5432
+TRANSACTION_PORT = 6543
+_CONNECT_SECONDS = 10
+
+Resolve = Callable[[str, int], tuple[str, int] | None]
+
+
+class Database:
+    """The staging database behind its pooler. `resolve` gives another address for a host (the sandbox has one).
+
+    Vault: database.session_url (5432, for migrations), database.pool_url (6543), database.direct_url (IPv6 only
+    unless bought; FACTS 1.1).
+    """
+
+    def __init__(self, vault: Vault, *, resolve: Resolve, options: str) -> None:
+        self._vault = vault
+        self._resolve = resolve
+        self._options = options
+
+    def recover_password(self) -> bool:
+        """Take the password out of Railway's DATABASE_URL, if that names this project and connects."""
+        copy = self._vault.get("railway.DATABASE_URL")
+        if copy is not None and self._vault.text("supabase.ref") in copy.reveal():
+            password = urllib.parse.urlsplit(copy.reveal()).password
+            if password:
+                self._vault.hold("database.password", urllib.parse.unquote(password))
+                self.hold_urls()
+                return self.connects()
+        return False
+
+    def hold_urls(self) -> None:
+        """The three URLs, from the pooler that was read and the password that is held."""
+        password = urllib.parse.quote(self._vault.text("database.password"), safe="")
+        ref = self._vault.text("supabase.ref")
+        user, host = self._vault.text("supabase.pooler_user"), self._vault.text("supabase.pooler_host")
+        shared = f"postgresql://{user}:{password}@{host}"
+        direct = f"postgresql://postgres:{password}@db.{ref}.supabase.co"
+        self._vault.hold("database.session_url", f"{shared}:{SESSION_PORT}/postgres{self._options}")
+        self._vault.hold("database.pool_url", f"{shared}:{TRANSACTION_PORT}/postgres{self._options}")
+        self._vault.hold("database.direct_url", f"{direct}:{SESSION_PORT}/postgres{self._options}")
+
+    def connects(self) -> bool:
+        """Whether the session URL logs in. Errors: VendorUnavailableError when nobody answers at all."""
+        try:
+            with self.session():
+                return True
+        except psycopg.OperationalError as error:
+            if _is_refused_login(error):
+                return False
+            raise VendorUnavailableError(
+                "the staging database cannot be reached",
+                vendor="supabase",
+                operation="connect to the database",
+                why=f"{type(error).__name__} on the session pooler",
+                state="nothing was changed by this call",
+                next_step="check the network (the session pooler is port 5432), then run again",
+            ) from error
+
+    @contextmanager
+    def session(
+        self, *, url: str = "database.session_url", application_name: str = "pantheon-runbook"
+    ) -> Iterator[psycopg.Connection[Any]]:
+        """One connection in autocommit, through the session pooler unless `url` names another; closed at the end."""
+        settings = conninfo_to_dict(self._vault.text(url))
+        elsewhere = self._resolve(str(settings["host"]), int(str(settings.get("port", SESSION_PORT))))
+        if elsewhere is not None:
+            settings["hostaddr"], settings["port"] = elsewhere[0], str(elsewhere[1])
+        connection = psycopg.connect(
+            **settings,  # type: ignore[arg-type]
+            autocommit=True,
+            connect_timeout=_CONNECT_SECONDS,
+            application_name=application_name,
+            prepare_threshold=None,
+        )
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+def _is_refused_login(error: psycopg.OperationalError) -> bool:
+    """The client library gives no SQLSTATE for a failed login; the server's words are all there is."""
+    text = str(error)
+    return "password authentication failed" in text or "Tenant or user not found" in text

@@ -1,0 +1,142 @@
+"""What provisioning keeps inside and about the database: its password, and the row that says which environment it is."""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg import sql
+
+from pantheon_runbook import clock
+from pantheon_runbook.database.connection import Database
+from pantheon_runbook.errors import OutcomeUnknownError, WrongEnvironmentError
+from pantheon_runbook.model import Change, Resource
+from pantheon_runbook.providers.http import Client, WriteGate, wait_until
+from pantheon_runbook.providers.kind import Kind, Look, Surroundings
+from pantheon_runbook.providers.supabase import project_answers
+
+SCHEMA = "pantheon_runbook"
+_MAKE_TABLE = f"""
+create schema if not exists {SCHEMA};
+create table if not exists {SCHEMA}.environment (
+    only_row boolean primary key default true check (only_row),
+    name text not null, cloud text not null, ref text not null, marked_at timestamptz not null
+);
+"""
+
+
+class Password(Kind):
+    """The password of role postgres, never readable again: its one copy is DATABASE_URL in Railway's staging.
+
+    Vault: database.password and the three URLs.
+    """
+
+    prefix = "database/password"
+    looks_after = ("supabase/project", "railway/variables")
+
+    def __init__(self, client: Client, surroundings: Surroundings, *, database: Database) -> None:
+        self._client = client
+        self._surroundings = surroundings
+        self._vault = surroundings.vault
+        self._database = database
+
+    def look(self) -> Look:
+        if self._vault.get("supabase.ref") is None:
+            return Look()
+        if not project_answers(self._vault):
+            return Look((Resource(self.prefix, "present", {"held": False}, note="the project is not healthy yet"),))
+        held = self._database.recover_password()
+        note = "held in Railway's DATABASE_URL, and it connects" if held else "no copy of it connects"
+        return Look((Resource(self.prefix, "present", {"held": held}, note=note),))
+
+    def write(self, change: Change) -> None:
+        """Reset it; the new one is in the vault before the request leaves. "hold": it was chosen with the project."""
+        if change.action == "hold":
+            return
+        password = clock.token(change.address)
+        self._vault.hold("database.password", password)
+        self._client.write(
+            "PATCH",
+            f"/v1/projects/{self._vault.text('supabase.ref')}/database/password",
+            operation="reset the database password",
+            body={"password": password},
+        )
+
+    def settle(self, change: Change) -> None:
+        self._database.hold_urls()
+        wait_until(
+            self._database.connects,
+            seconds=self._surroundings.wait_seconds,
+            what="a login with the new password",
+            vendor="supabase",
+            progress=self._surroundings.progress,
+        )
+
+    def has_landed(self, change: Change, seen: Resource) -> bool:
+        """A repeated reset is harmless, and only a login could tell: so it is repeated."""
+        return False
+
+
+class Marker(Kind):
+    """One row in the database that names its environment; written once, never changed by us."""
+
+    prefix = "database/marker"
+    looks_after = ("database/password",)
+
+    def __init__(
+        self, surroundings: Surroundings, *, database: Database, gate: WriteGate, environment: str, cloud: str
+    ) -> None:
+        self._vault = surroundings.vault
+        self._database = database
+        self._gate = gate
+        self._environment = environment
+        self._cloud = cloud
+
+    def look(self) -> Look:
+        if not project_answers(self._vault) or self._vault.get("database.session_url") is None:
+            return Look()
+        with self._database.session() as connection:
+            if connection.execute("select to_regclass(%s)", (f"{SCHEMA}.environment",)).fetchone() == (None,):
+                return Look()
+            row = connection.execute(
+                sql.SQL("select name, cloud, ref from {}.environment").format(sql.Identifier(SCHEMA))
+            ).fetchone()
+        if row is None:
+            return Look()
+        marked = dict(zip(("environment", "cloud", "ref"), row, strict=True))
+        if marked["environment"] != self._environment or marked["ref"] != self._vault.text("supabase.ref"):
+            raise WrongEnvironmentError(
+                f'the database says it is "{marked["environment"]}" of project {marked["ref"]}',
+                why=f'this run is for "{self._environment}"; perhaps a restored copy',
+                next_step="look at pantheon_runbook.environment in that database before anything else",
+            )
+        return Look(
+            (Resource(self.prefix, "present", marked, note=f"marked as {marked['environment']}"),),
+            (),
+            {"database_marker": f"{marked['environment']} {marked['ref']}"},
+        )
+
+    def write(self, change: Change) -> None:
+        row = (self._environment, self._cloud, self._vault.text("supabase.ref"), clock.now())
+        self._gate.check("database", "mark the environment", *map(str, row))
+        assert self._gate.before is not None
+        event = {"vendor": "database", "operation": "mark the environment"}
+        self._gate.before(event)
+        try:
+            with self._database.session() as connection, connection.transaction():
+                connection.execute(_MAKE_TABLE)
+                connection.execute(
+                    sql.SQL("insert into {}.environment (name, cloud, ref, marked_at) values (%s, %s, %s, %s)").format(
+                        sql.Identifier(SCHEMA)
+                    ),
+                    row,
+                )
+        except psycopg.OperationalError as error:
+            raise OutcomeUnknownError(
+                "the database went away while it was marked",
+                vendor="database",
+                operation="mark the environment",
+                why=type(error).__name__,
+                state="unknown until looked up",
+                next_step="run the plan again: it looks first",
+            ) from error
+        if self._gate.after is not None:
+            self._gate.after({**event, "result": "committed"})

@@ -1,0 +1,83 @@
+"""One writer per environment: a file lock on this machine, an advisory lock in the database across machines."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from psycopg.errors import OperationalError
+
+from pantheon_runbook.database.connection import Database
+from pantheon_runbook.errors import AnotherWriterError
+from pantheon_runbook.secrets import Vault
+
+_HOLDER = """
+select activity.application_name
+from pg_locks as locks join pg_stat_activity as activity using (pid)
+where locks.locktype = 'advisory' and locks.classid::bigint = %s and locks.objid::bigint = %s and locks.granted
+"""
+
+
+def state_folder() -> Path:
+    """`$XDG_STATE_HOME/pantheon-runbook`."""
+    home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(home) / "pantheon-runbook"
+
+
+class MachineLock:
+    """Held from opening an apply run until it is sealed; the file says who holds it. `scope` is what is written to."""
+
+    def __init__(self, scope: str, *, holder: str) -> None:
+        folder = state_folder() / "locks"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._file = (folder / hashlib.sha256(scope.encode()).hexdigest()[:32]).open("a+")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._file.seek(0)
+            other = self._file.read().strip() or "a run that has not said its name yet"
+            self._file.close()
+            raise _busy(other, "on this machine") from error
+        self._file.truncate(0)
+        self._file.write(holder)
+        self._file.flush()
+
+    def release(self) -> None:
+        self._file.close()
+
+
+@contextmanager
+def database_lock(database: Database, vault: Vault, *, scope: str, holder: str) -> Iterator[None]:
+    """The advisory lock on a session of its own; before the database exists there is nothing to lock.
+
+    Until then two creators are told apart by listing again after every create.
+    """
+    if vault.get("database.session_url") is None or not database.connects():
+        yield
+        return
+    key = hashlib.sha256(scope.encode()).digest()
+    high, low = int.from_bytes(key[:4]) >> 1, int.from_bytes(key[4:8]) >> 1
+    with database.session(application_name=f"pantheon-runbook {holder}") as connection:
+        taken = connection.execute("select pg_try_advisory_lock(%s, %s)", (high, low)).fetchone()
+        if taken != (True,):
+            row = connection.execute(_HOLDER, (high, low)).fetchone()
+            raise _busy(str(row[0]) if row else "a session that has just ended", "in the database")
+        try:
+            yield
+        finally:
+            try:
+                connection.execute("select pg_advisory_unlock(%s, %s)", (high, low))
+            except OperationalError:
+                connection.close()  # a session that is gone holds no lock
+
+
+def _busy(holder: str, where: str) -> AnotherWriterError:
+    return AnotherWriterError(
+        f"another run is writing to this environment ({holder})",
+        why=f"it holds the lock {where}; there is one writer per environment",
+        next_step="wait for it to end, then run again",
+    )

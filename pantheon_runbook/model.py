@@ -1,0 +1,169 @@
+"""The values that pass between the acts; all frozen, all plain JSON inside, none holds a secret."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Attributes = Mapping[str, Any]
+State = Literal["present", "absent", "unreadable"]
+Outcome = Literal["done", "left-alone", "not-done", "unknown"]
+
+
+def canonical(value: Any) -> bytes:
+    """The one spelling of a JSON value: sorted keys, no spaces, UTF-8. Digests are taken over these bytes."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def digest_of(value: Any) -> str:
+    """sha256 of the canonical bytes, 64 hexadecimal characters."""
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What was seen at one address, for example "supabase/bucket/avatars".
+
+    `attributes` hold values that may be shown; a secret is {"fingerprint": 64 hex}, one that the vendor
+    never shows again is {"unreadable": true}. `note` says in a few words what a reader should know.
+    """
+
+    address: str
+    state: State
+    attributes: Attributes = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is wrong or shared; a blocking one keeps apply from starting."""
+
+    code: str
+    address: str
+    what: str
+    next_step: str
+    blocks: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything observed at one time, sorted by address; the digest covers it all, the time apart."""
+
+    cloud: str
+    environment: str
+    identities: Mapping[str, str]
+    resources: tuple[Resource, ...]
+    findings: tuple[Finding, ...]
+    observed_at: str
+
+    def get(self, address: str) -> Resource:
+        """The resource at this address; one that nobody saw is absent."""
+        return next((seen for seen in self.resources if seen.address == address), Resource(address, "absent"))
+
+    @property
+    def digest(self) -> str:
+        content = asdict(self)
+        del content["observed_at"]
+        return digest_of(content)
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """What should stand at one address, and how a reader should think of changing it.
+
+    An attribute {"from": NAME, "fingerprint": 64 hex or null} is a value that the runner holds or will hold;
+    null means "known once what it depends on exists".
+    """
+
+    address: str
+    attributes: Attributes
+    depends_on: tuple[str, ...] = ()
+    risk: str = "none: new and unused"
+    undo: str = "delete it"
+    action: str | None = None  # when it is neither "create" nor "update"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One step of a plan. `action`: create, update, restore, wait, reset, hold."""
+
+    address: str
+    action: str
+    before: Attributes
+    after: Attributes
+    depends_on: tuple[str, ...]
+    risk: str
+    undo: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What will be changed, bound to what was seen; equal inputs give equal bytes, so the digest can be approved."""
+
+    cloud: str
+    environment: str
+    runbook: str
+    runbook_digest: str
+    identities: Mapping[str, str]
+    snapshot_digest: str
+    parameters: Mapping[str, Any]
+    changes: tuple[Change, ...]
+    left_alone: tuple[tuple[str, str], ...]
+    findings: tuple[Finding, ...]
+    manual_steps: tuple[str, ...]
+    calls: Mapping[str, Mapping[str, Any]]
+
+    def to_bytes(self) -> bytes:
+        return canonical(asdict(self))
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.to_bytes()).hexdigest()
+
+    @property
+    def short_code(self) -> str:
+        """Eight characters of the digest for people to compare, for example "4be1-c09d"."""
+        return f"{self.digest[:4]}-{self.digest[4:8]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """Who let this plan through, and where that name comes from."""
+
+    plan_digest: str
+    approver: str
+    source: str
+    kind: Literal["self-approved, not pre-read", "self-approved, pre-read"]
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An act that does nothing now, by design, and what it waits for."""
+
+    act: str
+    why: str
+    next_step: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What became of one change; `reason` is for the reader, `seconds` is measured."""
+
+    address: str
+    outcome: Outcome
+    reason: str
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One question asked after the work: what was expected, what was found."""
+
+    name: str
+    expected: str
+    found: str
+    passed: bool

@@ -1,0 +1,314 @@
+"""The one door to the vendors: allow-listed hosts, patient reads, single writes that are journalled first.
+
+A write is sent once. What its failure means is decided here and nowhere else: connect and pool errors, 429 and
+other 4xx mean "not applied"; a 5xx, a read time-out, a reset or a cut answer mean "outcome unknown".
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import httpx
+
+from pantheon_runbook import clock
+from pantheon_runbook.errors import (
+    OutcomeUnknownError,
+    RefusedError,
+    VendorError,
+    VendorRefusedError,
+    VendorUnavailableError,
+)
+from pantheon_runbook.secrets import Secret
+
+ALLOWED_HOSTS = re.compile(
+    r"api\.supabase\.com|[a-z]{20}\.supabase\.co|backboard\.railway\.com|api\.vercel\.com|openrouter\.ai"
+    r"|[a-z0-9-]+\.up\.railway\.app|[a-z0-9-]+\.vercel\.app"
+)
+_READ_ATTEMPTS = 4
+_FIRST_PAUSE_SECONDS = 0.2
+_LONGEST_RETRY_AFTER_SECONDS = 60.0
+_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+
+@dataclass
+class WriteGate:
+    """Shut except inside the apply act; then open, but not for anything that names production.
+
+    `forbidden` maps what must not occur in a write (a ref, an id) to what it is called.
+    `before` and `after` are the journal: when `before` raises, nothing is sent.
+    """
+
+    forbidden: Mapping[str, str] = field(default_factory=dict)
+    before: Callable[[dict[str, Any]], None] | None = None
+    after: Callable[[dict[str, Any]], None] | None = None
+    is_open: bool = False
+
+    def check(self, vendor: str, operation: str, *texts: str) -> None:
+        """Raise RefusedError unless this write may be sent."""
+        if not self.is_open or self.before is None:
+            raise RefusedError(
+                f"{vendor}: {operation} was about to be sent outside the apply act",
+                why="only an approved apply may write",
+                next_step="report this as a bug, with the journal of this run",
+            )
+        for value, name in self.forbidden.items():
+            if any(value in text for text in texts):
+                raise RefusedError(
+                    f"{vendor}: {operation} names {name}",
+                    why="this run may write to its own environment only",
+                    next_step="compare the ids in pantheon.toml and identities.toml",
+                )
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How hosts are reached: over the network, or (sandbox) all of them through one Unix socket."""
+
+    socket: str | None = None
+
+    def transport(self) -> httpx.BaseTransport:
+        if self.socket is None:
+            return httpx.HTTPTransport(verify=True, trust_env=False, retries=0)
+        return _SandboxTransport(self.socket)
+
+
+class _SandboxTransport(httpx.BaseTransport):
+    """Sends every request to the sandbox's socket under its real host name; TLS has no meaning there."""
+
+    def __init__(self, socket: str) -> None:
+        self._inner = httpx.HTTPTransport(uds=socket, retries=0)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        request.url = request.url.copy_with(scheme="http")
+        return self._inner.handle_request(request)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+class Client:
+    """One vendor's API. `headers` holds the credential; nothing of a body or header is ever put into an error."""
+
+    def __init__(
+        self,
+        vendor: str,
+        base_url: str,
+        *,
+        reach: Reach,
+        gate: WriteGate,
+        headers: Mapping[str, Secret] | None = None,
+        timeout_seconds: float = 30.0,
+    ) -> None:
+        self.vendor = vendor
+        self._gate = gate
+        self._http = httpx.Client(
+            base_url=base_url,
+            transport=reach.transport(),
+            headers={name: value.reveal() for name, value in (headers or {}).items()},
+            timeout=timeout_seconds,
+            trust_env=False,
+            follow_redirects=False,
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def read(
+        self,
+        method: str,
+        path: str,
+        *,
+        operation: str,
+        params: Any = None,
+        body: Any = None,
+        headers: Mapping[str, Secret] | None = None,
+        accept: frozenset[int] = frozenset(),
+    ) -> httpx.Response:
+        """The answer to something that changes nothing, after up to four tries with growing jittered pauses.
+
+        `accept` lists statuses besides 2xx that the caller understands. Errors: VendorRefusedError,
+        VendorUnavailableError.
+        """
+        request = self._request(method, path, params, body, headers)
+        for attempt in range(_READ_ATTEMPTS):
+            last = attempt == _READ_ATTEMPTS - 1
+            try:
+                response = self._http.send(request)
+            except httpx.TransportError as error:
+                if last:
+                    self._unavailable(operation, error)
+                clock.sleep(_pause(attempt))
+                continue
+            if response.is_success or response.status_code in accept:
+                return response
+            if response.status_code not in _TRANSIENT or last:
+                self._refused(operation, response)
+            clock.sleep(_retry_after(response) or _pause(attempt))
+        raise AssertionError("the last attempt returns or raises")
+
+    def write(
+        self,
+        method: str,
+        path: str,
+        *,
+        operation: str,
+        params: Any = None,
+        body: Any = None,
+        headers: Mapping[str, Secret] | None = None,
+        accept: frozenset[int] = frozenset(),
+    ) -> httpx.Response:
+        """Send one change, once; the journal has its intent before and its result after.
+
+        Errors: VendorRefusedError and VendorUnavailableError (not applied), OutcomeUnknownError (look first).
+        """
+        request = self._request(method, path, params, body, headers)
+        self._gate.check(self.vendor, operation, str(request.url), request.content.decode())
+        assert self._gate.before is not None
+        event = {"vendor": self.vendor, "operation": operation, "bytes": len(request.content)}
+        self._gate.before(event)
+        try:
+            response = self._sent(operation, request, accept)
+        except VendorError as error:
+            self._noted(event, type(error).__name__)
+            raise
+        self._noted(event, response.status_code)
+        return response
+
+    def _noted(self, event: dict[str, Any], result: Any) -> None:
+        if self._gate.after is not None:
+            self._gate.after({**event, "result": result})
+
+    def _sent(self, operation: str, request: httpx.Request, accept: frozenset[int]) -> httpx.Response:
+        try:
+            response = self._http.send(request)
+        except _NOT_SENT as error:
+            self._unavailable(operation, error)
+        except httpx.TransportError as error:
+            raise self._unknown(operation, type(error).__name__) from error
+        if response.is_success or response.status_code in accept:
+            return response
+        if response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR or response.status_code == 408:  # noqa: PLR2004
+            raise self._unknown(operation, f"status {response.status_code}")
+        if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            clock.sleep(_retry_after(response) or _pause(1))
+        self._refused(operation, response)
+
+    def _request(
+        self, method: str, path: str, params: Any, body: Any, headers: Mapping[str, Secret] | None
+    ) -> httpx.Request:
+        shown = {name: value.reveal() for name, value in (headers or {}).items()}
+        request = self._http.build_request(method, path, params=params, json=body, headers=shown)
+        if request.url.scheme != "https" or not ALLOWED_HOSTS.fullmatch(request.url.host):
+            raise RefusedError(
+                f"{self.vendor}: the host {request.url.host!r} is not on the allow-list",
+                why="a credential would go to somebody else",
+                next_step="report this as a bug; no setting changes the list",
+            )
+        return request
+
+    def _unknown(self, operation: str, reason: str) -> OutcomeUnknownError:
+        return OutcomeUnknownError(
+            f"{self.vendor} did not answer {operation}",
+            vendor=self.vendor,
+            operation=operation,
+            why=f"the request was sent, the answer was lost ({reason})",
+            state="unknown until looked up",
+            next_step="run the plan again: it looks first",
+        )
+
+    def _unavailable(self, operation: str, error: Exception) -> NoReturn:
+        raise VendorUnavailableError(
+            f"{self.vendor} cannot be reached for {operation}",
+            vendor=self.vendor,
+            operation=operation,
+            why=f"{type(error).__name__} from this machine",
+            state="nothing was changed by this call",
+            next_step="check the network and the vendor's status page, then run again",
+        ) from error
+
+    def _refused(self, operation: str, response: httpx.Response) -> NoReturn:
+        status, code, message = _true_status(response)
+        next_step = "read the vendor's message, then run the plan again"
+        if status in {401, 403}:
+            next_step = f"check the {self.vendor} token and what it may reach: pantheon-runbook doctor"
+        if status in _TRANSIENT:
+            raise VendorUnavailableError(
+                f"{self.vendor} keeps answering {status} to {operation}",
+                vendor=self.vendor,
+                operation=operation,
+                why=message or "no reason given",
+                state="nothing was changed by this call",
+                next_step="wait, look at the vendor's status page, then run again",
+            )
+        raise VendorRefusedError(
+            f"{self.vendor} refused {operation} ({status})",
+            vendor=self.vendor,
+            operation=operation,
+            status=status,
+            code=code,
+            why=message or "no reason given",
+            state="nothing was changed by this call",
+            next_step=next_step,
+        )
+
+
+def json_of(response: httpx.Response) -> Any:
+    """The body as JSON; an empty one is None. A body that is not JSON counts as a cut answer."""
+    if not response.content:
+        return None
+    try:
+        return response.json()
+    except json.JSONDecodeError as error:
+        raise httpx.RemoteProtocolError("the answer is not JSON") from error
+
+
+def wait_until(
+    is_done: Callable[[], bool], *, seconds: float, what: str, vendor: str, progress: Callable[[str], None]
+) -> None:
+    """Ask again and again, each pause 15 % of the time waited so far: few calls, and never much too late.
+
+    Errors: VendorUnavailableError after `seconds`.
+    """
+    started = clock.monotonic()
+    while not is_done():
+        waited = clock.monotonic() - started
+        if waited > seconds:
+            raise VendorUnavailableError(
+                f"{vendor}: {what} is not there after {waited:.0f} s",
+                vendor=vendor,
+                operation=what,
+                why="the vendor is still working on it, or has given up",
+                state="changed in part: what was asked for exists but is not ready",
+                next_step="look at the vendor's dashboard; running again goes on from there",
+            )
+        progress(f"waiting for {what} ({waited:.0f} s)")
+        clock.sleep(min(10.0, max(0.05, waited * 0.15)))
+
+
+def _pause(attempt: int) -> float:
+    return clock.jittered(_FIRST_PAUSE_SECONDS * 2**attempt)
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    given = response.headers.get("Retry-After", "")
+    return min(float(given), _LONGEST_RETRY_AFTER_SECONDS) if given.replace(".", "", 1).isdigit() else None
+
+
+def _true_status(response: httpx.Response) -> tuple[int, str, str]:
+    """Status, code and message; Storage puts the true status as a string inside a 400 (FACTS 1.2)."""
+    try:
+        body = response.json()
+    except (json.JSONDecodeError, UnicodeDecodeError, httpx.StreamError):
+        return response.status_code, "", ""
+    if not isinstance(body, dict):
+        return response.status_code, "", ""
+    inner = body.get("error")
+    if isinstance(inner, dict):
+        return response.status_code, str(inner.get("code", "")), str(inner.get("message", ""))
+    status = int(body["statusCode"]) if str(body.get("statusCode", "")).isdigit() else response.status_code
+    return status, str(body.get("code", "")), str(body.get("message", ""))

@@ -1,0 +1,80 @@
+"""What every kind of resource can do: be looked at, be written, settle. A provider is a handful of kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from pantheon_runbook.model import Change, Finding, Resource
+from pantheon_runbook.secrets import Vault
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one kind saw. `identities` are the names the vendor itself gives to where we are."""
+
+    resources: tuple[Resource, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    identities: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What every kind is given: the vault, how long a wait may last, and who to tell what is waited for."""
+
+    vault: Vault
+    wait_seconds: float
+    progress: Callable[[str], None]
+    pins: Mapping[str, str] = field(default_factory=dict)  # name -> fingerprint of one of production's secrets
+
+
+class Kind:
+    """Resources whose addresses begin with `prefix`.
+
+    `look` reads only. `write` makes one change and sends as few requests as the vendor allows. `settle` waits,
+    reads only, until others can build on the change, and puts into the vault what it brought.
+    """
+
+    prefix: ClassVar[str]
+    looks_after: ClassVar[tuple[str, ...]] = ()
+
+    def look(self) -> Look:
+        raise NotImplementedError
+
+    def write(self, change: Change) -> None:
+        raise NotImplementedError
+
+    def settle(self, change: Change) -> None:
+        """Nothing to wait for, unless a kind says otherwise."""
+
+    def has_landed(self, change: Change, seen: Resource) -> bool:
+        """Whether a write whose answer was lost took effect, by what a look has seen since."""
+        if change.action == "create":
+            return seen.state == "present"
+        return all(
+            seen.attributes.get(name) == want or _same_fingerprint(want, seen.attributes.get(name))
+            for name, want in change.after.items()
+        )
+
+
+def _same_fingerprint(want: object, have: object) -> bool:
+    return (
+        isinstance(want, Mapping)
+        and isinstance(have, Mapping)
+        and want.get("fingerprint") is not None
+        and want.get("fingerprint") == have.get("fingerprint")
+    )
+
+
+def pinned_finding(pins: Mapping[str, str], address: str, name: str, fingerprint: str) -> Finding | None:
+    """A finding when this value is one of production's pinned secrets."""
+    pinned = next((pin for pin, known in pins.items() if known == fingerprint), None)
+    if pinned is None:
+        return None
+    return Finding(
+        "production-secret",
+        f"{address}/{name}",
+        f"{name} holds production's secret ({pinned})",
+        f"remove {name} from {address} at the vendor, rotate it in production, then plan again",
+    )

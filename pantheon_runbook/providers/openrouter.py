@@ -1,0 +1,96 @@
+"""OpenRouter's key management: a key of staging's own with a spending limit.
+
+Source: openrouter.ai documentation, "Management API Keys", read 2026-11. A key's value is shown once, at creation;
+afterwards `label` shows its beginning and end. Names are not unique.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pantheon_runbook.config import OpenRouter
+from pantheon_runbook.model import Change, Resource
+from pantheon_runbook.providers.http import Client, json_of
+from pantheon_runbook.providers.kind import Kind, Look, Surroundings
+
+VENDOR = "openrouter"
+BASE_URL = "https://openrouter.ai"
+_KEYS = "/api/v1/keys"
+_PAGE = 100
+
+
+def check_token(client: Client) -> str:
+    """Proves that the key is a management key. Reads only."""
+    client.read("GET", _KEYS, operation="list keys", params={"offset": 0})
+    return "management key"
+
+
+class StagingKey(Kind):
+    """Found by name; its value is whatever Railway's staging holds, if the label says it is that one.
+
+    Vault: openrouter.key.
+    """
+
+    prefix = "openrouter/key"
+    looks_after = ("railway/variables",)
+
+    def __init__(self, client: Client, settings: OpenRouter, surroundings: Surroundings) -> None:
+        self._client = client
+        self._settings = settings
+        self._vault = surroundings.vault
+
+    def look(self) -> Look:
+        named = self._named()
+        if not named:
+            return Look((Resource(self.prefix, "absent"),))
+        held = next((key for key in named if self._is_held(key)), None)
+        key = held or named[0]
+        attributes = {
+            "name": key["name"],
+            "limit_usd": key["limit"],
+            "limit_reset": key["limit_reset"],
+            "value_held": held is not None,
+            "copies": len(named),
+        }
+        note = "its value is in Railway's staging" if held else "nobody holds its value: it was shown once"
+        return Look((Resource(self.prefix, "present", attributes, note=note),))
+
+    def write(self, change: Change) -> None:
+        """Create it; one whose value is lost is deleted first, since it can never be used again."""
+        held = [key for key in self._named() if self._is_held(key)]
+        for key in self._named():
+            if key not in held[:1]:
+                self._client.write("DELETE", f"{_KEYS}/{key['hash']}", operation="delete a key whose value is lost")
+        body: dict[str, Any] = {
+            "name": self._settings.key_name,
+            "limit": self._settings.limit_usd,
+            "limit_reset": self._settings.limit_reset,
+        }
+        if held:
+            self._client.write("PATCH", f"{_KEYS}/{held[0]['hash']}", operation="set the key's limit", body=body)
+            return
+        answer = self._client.write("POST", _KEYS, operation="create a key", body=body)
+        self._vault.hold("openrouter.key", json_of(answer)["key"])
+
+    def has_landed(self, change: Change, seen: Resource) -> bool:
+        """A key that was made but whose value was lost with the answer is of no use."""
+        return bool(seen.attributes.get("value_held")) and super().has_landed(change, seen)
+
+    def _named(self) -> list[dict[str, Any]]:
+        keys: list[dict[str, Any]] = []
+        while True:
+            answer = self._client.read("GET", _KEYS, operation="list keys", params={"offset": len(keys)})
+            page = json_of(answer)["data"]
+            keys.extend(page)
+            if len(page) < _PAGE:
+                return [key for key in keys if key["name"] == self._settings.key_name]
+
+    def _is_held(self, key: dict[str, Any]) -> bool:
+        """The label is the value with its middle left out."""
+        for name in ("openrouter.key", "railway.OPENROUTER_API_KEY"):
+            held = self._vault.get(name)
+            start, _, end = str(key["label"]).partition("...")
+            if held is not None and end and held.reveal().startswith(start) and held.reveal().endswith(end):
+                self._vault.hold("openrouter.key", held.reveal())
+                return True
+        return False

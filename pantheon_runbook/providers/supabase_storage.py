@@ -1,0 +1,87 @@
+"""Storage buckets: staging's through the Storage API, production's names and settings through the read-only query."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pantheon_runbook.model import Change, Resource
+from pantheon_runbook.providers.http import Client, Reach, WriteGate, json_of
+from pantheon_runbook.providers.kind import Kind, Look, Surroundings
+from pantheon_runbook.providers.supabase import project_answers
+from pantheon_runbook.secrets import Secret
+
+SETTINGS = ("public", "file_size_limit", "allowed_mime_types")
+# The management listing has no limits in it, and the Storage API would need production's service key (FACTS 1.1).
+_PRODUCTION_BUCKETS = "select id, public, file_size_limit, allowed_mime_types from storage.buckets order by id"
+
+
+class ProductionBuckets(Kind):
+    """What staging's buckets are modelled on; runs as supabase_read_only_user and cannot write."""
+
+    prefix = "production/bucket"
+
+    def __init__(self, client: Client, *, production_ref: str) -> None:
+        self._client = client
+        self._ref = production_ref
+
+    def look(self) -> Look:
+        answer = self._client.read(
+            "POST",
+            f"/v1/projects/{self._ref}/database/query/read-only",
+            operation="read production's buckets",
+            body={"query": _PRODUCTION_BUCKETS},
+        )
+        return Look(tuple(_resource(self.prefix, row) for row in json_of(answer)))
+
+
+class Buckets(Kind):
+    """Staging's buckets; the service key comes from the API keys."""
+
+    prefix = "supabase/bucket"
+    looks_after = ("supabase/api-key",)
+
+    def __init__(self, surroundings: Surroundings, *, reach: Reach, gate: WriteGate, timeout_seconds: float) -> None:
+        self._vault = surroundings.vault
+        self._reach = reach
+        self._gate = gate
+        self._timeout_seconds = timeout_seconds
+
+    def look(self) -> Look:
+        if not project_answers(self._vault) or self._vault.get("supabase.service_role_key") is None:
+            return Look()
+        answer = self._client().read("GET", "/storage/v1/bucket", operation="list buckets", headers=self._headers())
+        return Look(tuple(_resource(self.prefix, row) for row in json_of(answer)))
+
+    def write(self, change: Change) -> None:
+        name = change.address.removeprefix(f"{self.prefix}/")
+        settings = {key: change.after[key] for key in SETTINGS if key in change.after}
+        if change.action == "create":
+            self._client().write(
+                "POST",
+                "/storage/v1/bucket",
+                operation="create a bucket",
+                headers=self._headers(),
+                body={"id": name, "name": name, **settings},
+            )
+            return
+        self._client().write(
+            "PUT", f"/storage/v1/bucket/{name}", operation="update a bucket", headers=self._headers(), body=settings
+        )
+
+    def _client(self) -> Client:
+        return Client(
+            "supabase",
+            self._vault.text("supabase.url"),
+            reach=self._reach,
+            gate=self._gate,
+            timeout_seconds=self._timeout_seconds,
+        )
+
+    def _headers(self) -> dict[str, Secret]:
+        """Both headers, as the official clients do; the gateway swaps a new-style key for a token (FACTS 1.1)."""
+        key = self._vault.text("supabase.service_role_key")
+        return {"apikey": Secret(key), "Authorization": Secret(f"Bearer {key}")}
+
+
+def _resource(prefix: str, row: dict[str, Any]) -> Resource:
+    return Resource(f"{prefix}/{row['id']}", "present", {name: row.get(name) for name in SETTINGS})

@@ -1,0 +1,135 @@
+"""Vercel's REST API: the Preview variables of the frontend project.
+
+A 201 can carry `failed`; a sensitive value is never readable again, so its fingerprint is kept in `comment`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pantheon_runbook.config import Frontend
+from pantheon_runbook.errors import VendorRefusedError
+from pantheon_runbook.model import Change, Finding, Resource
+from pantheon_runbook.providers.http import Client, json_of
+from pantheon_runbook.providers.kind import Kind, Look, Surroundings, pinned_finding
+
+VENDOR = "vercel"
+BASE_URL = "https://api.vercel.com"
+TARGET = "preview"
+_COMMENT = re.compile(r"pantheon-runbook fingerprint ([0-9a-f]{64})")
+_READABLE = frozenset({"plain"})
+
+
+def check_token(client: Client, frontend: Frontend) -> str:
+    """The project's name; proves that the token works and reaches it. Reads only."""
+    answer = client.read(
+        "GET",
+        f"/v9/projects/{frontend.vercel_project}",
+        operation="read the project",
+        params={"teamId": frontend.vercel_team},
+    )
+    return str(json_of(answer)["name"])
+
+
+class PreviewVariables(Kind):
+    """Variables of the target "preview"; the project is shared with production, its variables must not be.
+
+    `secret_names` are stored as sensitive, the others readable.
+    """
+
+    prefix = "vercel/variables"
+
+    def __init__(
+        self, client: Client, frontend: Frontend, surroundings: Surroundings, *, secret_names: Iterable[str]
+    ) -> None:
+        self._client = client
+        self._project = frontend.vercel_project
+        self._scope = {"teamId": frontend.vercel_team}
+        self._surroundings = surroundings
+        self._vault = surroundings.vault
+        self._secret_names = frozenset(secret_names)
+
+    def look(self) -> Look:
+        ours = [entry for entry in self._listed() if TARGET in _targets(entry)]
+        everywhere = [entry for entry in ours if not entry.get("gitBranch")]
+        attributes = {entry["key"]: self._attribute(entry) for entry in everywhere}
+        findings = [finding for entry in ours for finding in self._findings(entry)]
+        address = f"{self.prefix}/{TARGET}"
+        seen = Resource(address, "present" if attributes else "absent", attributes)
+        return Look((seen,), tuple(findings), {"vercel_project": self._project, "vercel_target": TARGET})
+
+    def write(self, change: Change) -> None:
+        """One request for the one target; a part that failed inside a 201 is a refusal."""
+        answer = self._client.write(
+            "POST",
+            f"/v10/projects/{self._project}/env",
+            operation="set preview variables",
+            params={**self._scope, "upsert": "true"},
+            body=[self._body(name, want["from"]) for name, want in sorted(change.after.items())],
+        )
+        failed = (json_of(answer) or {}).get("failed") or []
+        if failed:
+            error = failed[0]["error"]
+            raise VendorRefusedError(
+                f"vercel did not set {error.get('key') or error.get('envVarKey') or 'a variable'}",
+                vendor=VENDOR,
+                operation="set preview variables",
+                status=answer.status_code,
+                code=str(error.get("code", "")),
+                why=str(error.get("message", "no reason given")),
+                state=f"changed in part: {len(failed)} of {len(change.after)} preview variables were not set",
+                next_step="read the vendor's message, then run the plan again",
+            )
+
+    def has_landed(self, change: Change, seen: Resource) -> bool:
+        """By the comments, which were written together with the values."""
+        return all(
+            (seen.attributes.get(name) or {}).get("fingerprint")
+            == self._vault.fingerprint_of(self._vault.text(want["from"]))
+            for name, want in change.after.items()
+        )
+
+    def _listed(self) -> list[dict[str, Any]]:
+        answer = self._client.read(
+            "GET", f"/v10/projects/{self._project}/env", operation="list variables", params=self._scope
+        )
+        return list(json_of(answer)["envs"])
+
+    def _body(self, name: str, held_as: str) -> dict[str, Any]:
+        value = self._vault.text(held_as)
+        return {
+            "key": name,
+            "value": value,
+            "type": "sensitive" if name in self._secret_names else "plain",
+            "target": [TARGET],
+            "comment": f"pantheon-runbook fingerprint {self._vault.fingerprint_of(value)}",
+        }
+
+    def _attribute(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        if entry["type"] in _READABLE and entry.get("value") is not None:
+            return {"fingerprint": self._vault.fingerprint_of(entry["value"])}
+        noted = _COMMENT.search(entry.get("comment") or "")
+        return {"fingerprint": noted.group(1)} if noted else {"unreadable": True}
+
+    def _findings(self, entry: Mapping[str, Any]) -> Iterable[Finding]:
+        address = f"{self.prefix}/{TARGET}"
+        if "production" in _targets(entry):
+            yield Finding(
+                "shared-variable",
+                f"{address}/{entry['key']}",
+                f"{entry['key']} is one variable for preview and production",
+                f"take Preview off {entry['key']} in Vercel's project settings, then plan again",
+            )
+        fingerprint = self._attribute(entry).get("fingerprint")
+        if fingerprint is not None:
+            finding = pinned_finding(self._surroundings.pins, address, entry["key"], fingerprint)
+            if finding is not None:
+                yield finding
+
+
+def _targets(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """An array or a single string (FACTS 3)."""
+    target = entry.get("target") or ()
+    return (target,) if isinstance(target, str) else tuple(target)

@@ -1,0 +1,273 @@
+"""RB-010: what an isolated staging consists of. Pure: config and snapshot in, desired resources and findings out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pantheon_runbook.config import Config, Environment, Variable
+from pantheon_runbook.model import Change, Desired, Finding, Snapshot
+
+REDIS = "Redis"
+_BUCKET_SETTINGS = ("public", "file_size_limit", "allowed_mime_types")
+# A value's name begins with what brings it; what brings it has to exist first.
+_BROUGHT_BY = {
+    "supabase.url": "supabase/project",
+    "supabase.anon_key": "supabase/api-key/publishable",
+    "supabase.service_role_key": "supabase/api-key/secret",
+    "database.session_url": "database/password",
+    "database.pool_url": "database/password",
+    "database.direct_url": "database/password",
+    "openrouter.key": "openrouter/key",
+    "redis.url": f"railway/service/{REDIS}",
+}
+_READS = {"supabase": 14, "database": 4, "railway": 12, "vercel": 3, "openrouter": 2}
+_LIMITS = {
+    "supabase": "120 a minute (as commonly quoted)",
+    "railway": "100 an hour on Free, 1,000 on Hobby, 10,000 on Pro",
+    "vercel": "per endpoint, read from its answers",
+    "openrouter": "not published",
+}
+
+
+def services_of(config: Config) -> tuple[str, ...]:
+    """Names of the Railway services that staging needs: workers only when background jobs are enabled."""
+    return tuple(
+        service.name for service in config.backend.services if config.backend.background_jobs or not service.is_worker
+    )
+
+
+def variables_for(config: Config, place: str) -> tuple[Variable, ...]:
+    """The variables that go to one place, for example "railway:api", sorted by name."""
+    found = (variable for variable in config.variables if place in variable.targets)
+    return tuple(sorted(found, key=lambda variable: variable.name))
+
+
+def held_as(variable: Variable) -> str:
+    """The vault's name for a variable's value: literals are kept under the variable's own name."""
+    return f"literal.{variable.name}" if variable.source.startswith("literal:") else variable.source
+
+
+def site_url(config: Config, environment: Environment) -> str:
+    """Where staging's frontend answers: the release branch's own preview host unless the config names another."""
+    return environment.vercel.site_url or f"https://{config.product}-web-git-staging.vercel.app"
+
+
+def desired_staging(
+    config: Config, name: str, snapshot: Snapshot, fingerprints: Mapping[str, str], *, restore_paused: bool
+) -> tuple[Desired, ...]:
+    """Everything that should stand, in no particular order; `fingerprints` are those of the values known now."""
+    environment = config.environments[name]
+    return (
+        *_project(environment, snapshot, restore_paused=restore_paused),
+        *_keys(),
+        _auth(config, environment, snapshot),
+        *_buckets(snapshot),
+        *_edge_secrets(config, snapshot, fingerprints),
+        *_password(snapshot),
+        _marker(name, snapshot),
+        _railway_environment(config, environment),
+        *_services(config),
+        *_openrouter(environment),
+        *_variables(config, fingerprints),
+    )
+
+
+def _project(environment: Environment, snapshot: Snapshot, *, restore_paused: bool) -> Iterable[Desired]:
+    seen = snapshot.get("supabase/project")
+    attributes: dict[str, Any] = {"status": "ACTIVE_HEALTHY"}
+    status = seen.attributes.get("status")
+    action = None
+    if seen.state == "absent":
+        attributes |= {"name": environment.supabase.name, "region": environment.supabase.region}
+    elif status == "INACTIVE" and not restore_paused:
+        return
+    elif status != "ACTIVE_HEALTHY":
+        action = "restore" if status == "INACTIVE" else "wait"
+    yield Desired(
+        "supabase/project",
+        attributes,
+        risk="costs money: about 10 US dollars a month on a paid plan; a Free plan holds two active projects",
+        undo="delete the project in Supabase; its data is lost",
+        action=action,
+    )
+
+
+def _keys() -> Iterable[Desired]:
+    for kind in ("publishable", "secret"):
+        yield Desired(
+            f"supabase/api-key/{kind}", {"type": kind}, depends_on=("supabase/project",), undo="delete the key"
+        )
+
+
+def _auth(config: Config, environment: Environment, snapshot: Snapshot) -> Desired:
+    there = list(snapshot.get("supabase/auth").attributes.get("redirect_urls", []))
+    url = site_url(config, environment)
+    wanted = [f"{url}/**", *environment.vercel.redirect_urls]
+    return Desired(
+        "supabase/auth",
+        {"site_url": url, "redirect_urls": [*there, *(one for one in wanted if one not in there)]},
+        depends_on=("supabase/project",),
+        risk="low: what is in the redirect list stays there",
+        undo="put the former site_url and list back",
+    )
+
+
+def _buckets(snapshot: Snapshot) -> Iterable[Desired]:
+    for seen in snapshot.resources:
+        prefix, _, name = seen.address.rpartition("/")
+        if prefix == "production/bucket":
+            settings = {key: seen.attributes[key] for key in _BUCKET_SETTINGS}
+            yield Desired(
+                f"supabase/bucket/{name}", settings, depends_on=("supabase/api-key/secret",), undo="delete the bucket"
+            )
+
+
+def _edge_secrets(config: Config, snapshot: Snapshot, fingerprints: Mapping[str, str]) -> Iterable[Desired]:
+    """Production's names with staging's values; a name without a value of ours is a manual step."""
+    names = snapshot.get("production/secrets").attributes.get("names", [])
+    wanted = [variable for variable in variables_for(config, "supabase:secrets") if variable.name in names]
+    if wanted:
+        yield Desired(
+            "supabase/secrets",
+            _values(wanted, fingerprints),
+            depends_on=("supabase/project", *_dependencies(config, wanted)),
+            risk="low: read by edge functions at their next start",
+            undo="set the former values; they cannot be read back",
+        )
+
+
+def _password(snapshot: Snapshot) -> Iterable[Desired]:
+    """A new project is created with a password of ours; an existing one is reset when no copy of it connects."""
+    creates = snapshot.get("supabase/project").state == "absent"
+    yield Desired(
+        "database/password",
+        {"held": True},
+        depends_on=("supabase/project",),
+        risk="none: chosen when the project is created" if creates else "sessions with the former password end",
+        undo="reset it again",
+        action="hold" if creates else "reset",
+    )
+
+
+def _marker(name: str, snapshot: Snapshot) -> Desired:
+    return Desired(
+        "database/marker",
+        {"environment": name, "cloud": snapshot.cloud},
+        depends_on=("database/password",),
+        undo="drop schema pantheon_runbook",
+    )
+
+
+def _railway_environment(config: Config, environment: Environment) -> Desired:
+    railway = environment.railway
+    attributes = {"name": railway.environment_name}
+    if railway.layout == "own-project" and railway.project_name is not None:
+        attributes["project"] = railway.project_name
+    return Desired("railway/environment", attributes, undo="delete it in Railway")
+
+
+def _services(config: Config) -> Iterable[Desired]:
+    for name in (*services_of(config), REDIS):
+        yield Desired(
+            f"railway/service/{name}",
+            {"name": name},
+            depends_on=("railway/environment",),
+            risk="none: no source, no deployment" if name != REDIS else "low: runs at once, and costs by use",
+        )
+    for service in config.backend.services:
+        if service.public:
+            yield Desired(
+                f"railway/domain/{service.name}", {"public": True}, depends_on=(f"railway/service/{service.name}",)
+            )
+
+
+def _openrouter(environment: Environment) -> Iterable[Desired]:
+    if environment.openrouter is not None:
+        yield Desired(
+            "openrouter/key",
+            {
+                "name": environment.openrouter.key_name,
+                "limit_usd": environment.openrouter.limit_usd,
+                "limit_reset": environment.openrouter.limit_reset,
+                "value_held": True,
+                "copies": 1,
+            },
+            risk=f"can spend up to {environment.openrouter.limit_usd:g} US dollars, {environment.openrouter.limit_reset}",
+        )
+
+
+def _variables(config: Config, fingerprints: Mapping[str, str]) -> Iterable[Desired]:
+    for service in services_of(config):
+        wanted = variables_for(config, f"railway:{service}")
+        if wanted:
+            yield Desired(
+                f"railway/variables/{service}",
+                _values(wanted, fingerprints),
+                depends_on=(f"railway/service/{service}", *_dependencies(config, wanted)),
+                risk="low: set without a deploy, read at the next one",
+                undo="put the former values back",
+            )
+    previewed = variables_for(config, "vercel:preview")
+    if previewed:
+        yield Desired(
+            "vercel/variables/preview",
+            _values(previewed, fingerprints),
+            depends_on=_dependencies(config, previewed),
+            risk="low: previews built from now on use them",
+            undo="put the former values back; sensitive ones cannot be read back",
+        )
+
+
+def _values(wanted: Iterable[Variable], fingerprints: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        variable.name: {"from": held_as(variable), "fingerprint": fingerprints.get(held_as(variable))}
+        for variable in wanted
+    }
+
+
+def _dependencies(config: Config, wanted: Iterable[Variable]) -> tuple[str, ...]:
+    api = next((service.name for service in config.backend.services if service.public), None)
+    brought_by = {**_BROUGHT_BY, "railway.api_url": f"railway/domain/{api}"}
+    return tuple(sorted({brought_by[variable.source] for variable in wanted if variable.source in brought_by}))
+
+
+def findings(config: Config, fingerprints: Mapping[str, str]) -> Iterable[Finding]:
+    """Values that nobody provides."""
+    for variable in config.variables:
+        if variable.source.startswith("credentials.") and variable.source not in fingerprints:
+            yield Finding(
+                "missing-value",
+                f"{variable.targets[0]}/{variable.name}",
+                f"nobody provides a value for {variable.name}",
+                f"add {variable.source.removeprefix('credentials.')} under [values] in the credentials file",
+            )
+
+
+def manual_steps(config: Config, name: str, snapshot: Snapshot) -> tuple[str, ...]:
+    """What no API does; each line says where."""
+    ref = snapshot.identities.get("supabase_ref", "<ref>")
+    configured = {variable.name for variable in variables_for(config, "supabase:secrets")}
+    without = [one for one in snapshot.get("production/secrets").attributes.get("names", []) if one not in configured]
+    return (
+        f"sign-in providers: add https://{ref}.supabase.co/auth/v1/callback at each provider, with staging's own client",
+        "SMTP: give staging its own sender in Supabase, Authentication, Emails (production's must not be reused)",
+        *(f"edge-function secret {one}: production has it, pantheon.toml names no value for {name}" for one in without),
+    )
+
+
+def calls(changes: Iterable[Change]) -> dict[str, dict[str, Any]]:
+    """Per vendor: about how many reads and writes an apply sends, and the limit they count against."""
+    writes: dict[str, int] = {}
+    for change in changes:
+        vendor = change.address.partition("/")[0]
+        writes[vendor] = writes.get(vendor, 0) + 1
+    return {
+        vendor: {
+            "reads": 2 * reads + 3 * writes.get(vendor, 0),
+            "writes": writes.get(vendor, 0),
+            "limit": _LIMITS[vendor],
+        }
+        for vendor, reads in _READS.items()
+        if vendor in _LIMITS
+    }

@@ -1,0 +1,194 @@
+"""What an act shows: the same facts as fixed-width text and as HTML; the only place that draws.
+
+Nothing here depends on the time an act took or on the machine, so that stored outputs can be compared.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import singledispatch
+from typing import Any
+
+from pantheon_runbook.errors import RunbookError
+from pantheon_runbook.model import Approval, Change, Check, Held, Plan, Snapshot, StepResult
+from pantheon_runbook.runner.environment_map import environment_map
+from pantheon_runbook.session import Opening
+
+_FIRST_ROWS = 40
+_SIGNS = {"create": "+", "update": "~", "restore": "~", "reset": "~", "wait": "?", "hold": "+"}
+_OUTCOMES = {"done": "+", "left-alone": "=", "not-done": "-", "unknown": "?"}
+
+
+@dataclass(frozen=True)
+class Card:
+    """`head` and `tail` are the first line; `rows` are (sign, what, how, remark); `next_step` the last line."""
+
+    head: str
+    tail: str = ""
+    rows: tuple[tuple[str, str, str, str], ...] = ()
+    lines: tuple[str, ...] = ()
+    next_step: str = ""
+    picture: str = field(default="", repr=False)
+
+    def text(self) -> str:
+        """At most about 120 columns; what does not fit is in the bundle's files."""
+        shown = [f"{self.head:<58} {self.tail}".rstrip()]
+        widths = [min(44, max((len(row[column]) for row in self.rows), default=0)) for column in (1, 2)]
+        shown += [
+            f"  {sign} {what:<{widths[0]}}  {how:<{widths[1]}}  {remark}".rstrip()
+            for sign, what, how, remark in self.rows
+        ]
+        shown += self.lines
+        if self.next_step:
+            shown.append(f"Next: {self.next_step}")
+        return "\n".join(shown)
+
+    def html(self) -> str:
+        """The picture, when there is one, above a table of the same rows."""
+        cells = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in self.rows)
+        parts = [f"<p><strong>{html.escape(self.head)}</strong> {html.escape(self.tail)}</p>", self.picture]
+        parts += [f"<table>{cells}</table>"] if self.rows else []
+        parts += [f"<p>{html.escape(line)}</p>" for line in self.lines]
+        parts += [f"<p><strong>Next:</strong> {html.escape(self.next_step)}</p>"] if self.next_step else []
+        return f'<div class="pantheon-card">{"".join(parts)}</div>'
+
+    def again(self) -> Card:
+        """The same card, for an act that was called a second time."""
+        return replace(self, head=f"{self.head}  (already done)")
+
+    def as_json(self) -> dict[str, Any]:
+        return {"text": self.text(), "html": self.html()}
+
+
+@singledispatch
+def draw(value: Any) -> Card:
+    """The card of whatever an act returned."""
+    raise TypeError(f"no card is drawn for {type(value).__name__}")
+
+
+@draw.register
+def _(opening: Opening) -> Card:
+    banner = "LIVE" if opening.cloud == "live" else "SANDBOX REHEARSAL"
+    return Card(
+        f"{banner}  {opening.runbook}  {opening.title}",
+        rows=(
+            ("", "environment", opening.environment, ""),
+            ("", "mode", opening.mode, "ends after the plan" if opening.mode == "plan" else "will write"),
+            ("", "run", opening.run_id[:8], f"opened {opening.started_at}"),
+            ("", "operator", opening.operator, opening.operator_source),
+        ),
+        lines=opening.warnings,
+    )
+
+
+@draw.register
+def _(snapshot: Snapshot) -> Card:
+    seen = [resource for resource in snapshot.resources if not resource.address.startswith("production/")]
+    rows = [
+        (
+            {"present": "=", "absent": "+", "unreadable": "?"}[resource.state],
+            resource.address,
+            resource.state,
+            resource.note,
+        )
+        for resource in seen
+    ]
+    blocking = tuple(f"! {finding.what} ({finding.address})" for finding in snapshot.findings)
+    present = sum(resource.state == "present" for resource in seen)
+    return Card(
+        f"OBSERVED  {snapshot.environment}",
+        f"{present} present, {len(seen) - present} absent, {len(snapshot.findings)} findings",
+        rows=tuple(rows),
+        lines=blocking,
+        picture=environment_map(snapshot),
+    )
+
+
+@draw.register
+def _(plan: Plan) -> Card:
+    waiting = sum(_is_unknown(change) for change in plan.changes)
+    rows = [(_SIGNS[change.action], change.address, change.action, _remark(change)) for change in plan.changes]
+    rows += [("=", address, "left alone", reason) for address, reason in plan.left_alone]
+    hidden = len(rows) - _FIRST_ROWS
+    lines = [f"  … and {hidden} more in plan.json"] if hidden > 0 else []
+    lines += [f"! {finding.what}: {finding.next_step}" for finding in plan.findings]
+    lines += [f"by hand: {step}" for step in plan.manual_steps]
+    lines += [
+        f"calls to {vendor}: about {cost['reads']} reads, {cost['writes']} writes; limit {cost['limit']}"
+        for vendor, cost in plan.calls.items()
+    ]
+    lines.append(f"digest {plan.digest[:4]}…{plan.digest[-4:]}  code {plan.short_code}  everything: plan.json")
+    return Card(
+        f"PLAN  {plan.environment}",
+        f"{len(plan.changes)} to change, {waiting} with values not known yet, {len(plan.left_alone)} left alone",
+        rows=tuple(rows[:_FIRST_ROWS]),
+        lines=tuple(lines),
+        next_step="read it, then run with --apply" if plan.changes else "nothing to do",
+    )
+
+
+def _is_unknown(change: Change) -> bool:
+    return any(isinstance(want, Mapping) and want.get("fingerprint", "") is None for want in change.after.values())
+
+
+def _remark(change: Change) -> str:
+    names = [name for name, want in change.after.items() if isinstance(want, Mapping)]
+    shown = f"{len(names)} values (hidden); " if names else ""
+    return f"{shown}risk: {change.risk}; undo: {change.undo}"
+
+
+@draw.register
+def _(approval: Approval) -> Card:
+    return Card(
+        "APPROVED",
+        approval.kind,
+        rows=(
+            ("", "plan digest", f"{approval.plan_digest[:4]}…{approval.plan_digest[-4:]}", ""),
+            ("", "approver", approval.approver, approval.source),
+        ),
+    )
+
+
+@draw.register
+def _(held: Held) -> Card:
+    return Card(f"HELD  {held.act}", held.why, next_step=held.next_step)
+
+
+@draw.register
+def _(error: RunbookError) -> Card:
+    return Card(error.lines()[0], lines=error.lines()[1:])
+
+
+@draw.register
+def _(values: tuple) -> Card:  # type: ignore[type-arg]  # results or checks; an empty one is "nothing to do"
+    if values and isinstance(values[0], Check):
+        return _checks(values)
+    return _results(values)
+
+
+def _results(results: Iterable[StepResult]) -> Card:
+    listed = tuple(results)
+    if not listed:
+        return Card("APPLIED  nothing to do", "0 changes", lines=("Every resource was left alone; the plan says why.",))
+    done = sum(result.outcome == "done" for result in listed)
+    unknown = sum(result.outcome == "unknown" for result in listed)
+    return Card(
+        "APPLIED",
+        f"{done} done, {len(listed) - done - unknown} not done, {unknown} unknown",
+        rows=tuple((_OUTCOMES[one.outcome], one.address, one.outcome, one.reason) for one in listed),
+    )
+
+
+def _checks(checks: Iterable[Check]) -> Card:
+    listed = tuple(checks)
+    passed = sum(check.passed for check in listed)
+    return Card(
+        "VERIFIED" if passed == len(listed) else "NOT VERIFIED",
+        f"{passed} of {len(listed)} checks passed",
+        rows=tuple(
+            ("+" if check.passed else "!", check.name, f"expected {check.expected}", f"found {check.found}")
+            for check in listed
+        ),
+    )

@@ -1,0 +1,149 @@
+"""Serve one run: requests {act, ...} come in as JSON lines over a Unix socket, cards go out; end of file ends the run."""
+
+from __future__ import annotations
+
+import json
+import socket
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pantheon_runbook.errors import RunbookError
+from pantheon_runbook.evidence.bundle import Bundle
+from pantheon_runbook.evidence.seal import SealingKey
+from pantheon_runbook.model import Plan, canonical
+from pantheon_runbook.runner.cards import Card, draw
+from pantheon_runbook.secrets import Registry
+from pantheon_runbook.session import Session
+from pantheon_runbook.verdict import NotebookStatus, Verdict
+
+
+@dataclass
+class OpenRun:
+    """What opening a run makes: the session, the private folder, and the key that will seal it."""
+
+    session: Session
+    bundle: Bundle
+    registry: Registry
+    key: SealingKey
+    close: Callable[[], None]
+
+
+Opener = Callable[[str, Mapping[str, Any]], OpenRun]
+
+
+class Host:
+    """One run and its cards. Thread-safe only in that one thread serves it and, after that, one seals it."""
+
+    def __init__(self, opener: Opener) -> None:
+        self._opener = opener
+        self._shown: dict[str, Card] = {}
+        self.run: OpenRun | None = None
+        self.usage_error: RunbookError | None = None
+
+    def serve(self, listener: socket.socket) -> None:
+        """Take one connection and answer it until its end; the act in hand is always finished."""
+        connection, _ = listener.accept()
+        with connection, connection.makefile("r", encoding="utf-8") as lines:
+            for line in lines:
+                answer = json.dumps(self.answer(json.loads(line))).encode() + b"\n"
+                try:
+                    connection.sendall(answer)
+                except (BrokenPipeError, ConnectionResetError):
+                    return
+
+    def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """{"card": {text, html}} or {"error": {..., "lines": the four lines}}; a bug of ours is loud and journalled."""
+        act = str(request["act"])
+        try:
+            if act in self._shown:
+                return {"card": self._redacted(self._shown[act].again())}
+            card = self._card(act, request)
+        except RunbookError as error:
+            return {"error": self._noted(act, error)}
+        except Exception as error:  # noqa: BLE001  the last line of defence: a traceback in a notebook helps nobody
+            return {"error": self._bug(act, error)}
+        self._shown[act] = card
+        self._journal_card(act, card)
+        return {"card": self._redacted(card)}
+
+    def finish(self, notebook: NotebookStatus, *, notebook_json: str | None = None) -> tuple[Path, Verdict] | None:
+        """Seal what there is; None when nothing was opened."""
+        if self.run is None:
+            return None
+        try:
+            return self.run.bundle.seal(self.run.key, notebook, notebook_json=notebook_json)
+        finally:
+            self.run.close()
+
+    def redact(self, text: str) -> str:
+        """The text with every secret of this run masked."""
+        return (self.run.registry if self.run else Registry()).redact(text)
+
+    def _card(self, act: str, request: Mapping[str, Any]) -> Card:
+        if act == "open":
+            try:
+                self.run = self._opener(str(request["runbook"]), dict(request["parameters"]))
+            except RunbookError as error:
+                self.usage_error = error
+                raise
+            return draw(self.run.session.opening)
+        if self.run is None:
+            raise _not_opened(self.usage_error)
+        if act == "evidence":
+            return self._evidence_card(self.run)
+        value = self.run.session.perform(act)
+        self._keep(self.run, value)
+        return draw(value)
+
+    def _keep(self, run: OpenRun, value: Any) -> None:
+        """Plan and approval are files of the bundle the moment they exist."""
+        if isinstance(value, Plan):
+            run.bundle.write("plan.json", value.to_bytes())
+        if run.session.approval is not None:
+            from dataclasses import asdict  # noqa: PLC0415
+
+            run.bundle.write("approval.json", canonical(asdict(run.session.approval)))
+
+    def _evidence_card(self, run: OpenRun) -> Card:
+        place = run.bundle.place
+        return Card(
+            f"EVIDENCE  {place.name}",
+            rows=(("", "run", place.run_id[:8], "sealed when this notebook has ended"),),
+            next_step=f"pantheon-runbook evidence verify {place.evidence.name}",
+        )
+
+    def _noted(self, act: str, error: RunbookError) -> dict[str, Any]:
+        card = draw(error)
+        self._journal_card(act, card)
+        return {**error.as_json(), "lines": [self.redact(line) for line in error.lines()]}
+
+    def _bug(self, act: str, error: Exception) -> dict[str, Any]:
+        trace = "".join(traceback.format_exception(error))
+        stopped = RunbookError(
+            f"{act} met a bug of ours: {type(error).__name__}",
+            why="see the traceback in journal.jsonl",
+            state="unknown: the journal's last write-intent and write-result tell",
+            next_step="report it with the bundle; run the plan again before anything else",
+        )
+        if self.run is not None:
+            self.run.session.journal.write("act-failed", act=act, traceback=trace, **stopped.as_json())
+        else:
+            self.usage_error = stopped
+            print(trace)  # noqa: T201  no journal yet: the runner's own log
+        return self._noted(act, stopped)
+
+    def _journal_card(self, act: str, card: Card) -> None:
+        if self.run is not None:
+            self.run.session.journal.write("card", act=act, text=card.text())
+
+    def _redacted(self, card: Card) -> dict[str, str]:
+        return {name: self.redact(text) for name, text in card.as_json().items()}
+
+
+def _not_opened(error: RunbookError | None) -> RunbookError:
+    return error or RunbookError(
+        "no run is open", why="the open cell did not run", next_step="restart the kernel and run from the top"
+    )

@@ -1,0 +1,97 @@
+"""Which cloud, which config, which credentials: decided once, before anything is opened or written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pantheon_runbook import clock
+from pantheon_runbook.config import Config, Identities, load_config, load_identities
+from pantheon_runbook.credentials import FILE_VARIABLE, Credentials, from_environment, from_file, tokens_in
+from pantheon_runbook.errors import ConfigError
+from pantheon_runbook.providers.http import Reach
+
+CONFIG_VARIABLE = "PANTHEON_CONFIG"
+PIN_VARIABLE = "PANTHEON_PIN"
+DEFAULT_CONFIG = "pantheon.toml"
+IDENTITIES = "identities.toml"
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything outside: config, identities, credentials, and how hosts are reached.
+
+    `folder` is what relative paths of the config start from; `scope` names this world among others on the machine.
+    """
+
+    config: Config
+    identities: Identities
+    credentials: Credentials
+    reach: Reach
+    resolve: Callable[[str, int], tuple[str, int] | None]
+    folder: Path
+    scope: str
+
+    @property
+    def evidence(self) -> Path:
+        return self.folder / self.config.evidence.path
+
+
+def world() -> World:
+    """The world this process was started for. Errors: ConfigError, CredentialError; nothing is written."""
+    named = os.environ.get(CONFIG_VARIABLE)
+    path = Path(named) if named else Path(DEFAULT_CONFIG)
+    if not named and not path.exists():
+        tokens = tokens_in(os.environ)
+        if tokens:
+            raise ConfigError(
+                f"there is no {DEFAULT_CONFIG}, but {', '.join(tokens)} is set",
+                why="with tokens at hand it must be said which cloud is meant",
+                next_step=f'write {DEFAULT_CONFIG} with cloud = "live", or unset the tokens to use the sandbox',
+            )
+        return _sandbox_world(None)
+    config = load_config(path)
+    if config.cloud == "sandbox":
+        return _sandbox_world(path)
+    return _live_world(path, config)
+
+
+def _live_world(path: Path, config: Config) -> World:
+    if os.environ.get(PIN_VARIABLE):
+        raise ConfigError(
+            f"{PIN_VARIABLE} is set",
+            why="it makes passwords predictable",
+            next_step=f"unset {PIN_VARIABLE} for a live run",
+        )
+    return World(
+        config=config,
+        identities=load_identities(path.with_name(IDENTITIES)),
+        credentials=from_environment(),
+        reach=Reach(),
+        resolve=lambda _host, _port: None,
+        folder=path.parent,
+        scope=f"live {config.production.supabase.ref}",
+    )
+
+
+def _sandbox_world(path: Path | None) -> World:
+    """The running sandbox, started when there is none; its own customer's files unless a config names others."""
+    from pantheon_runbook.sandbox import control, customer, network  # noqa: PLC0415  the place that starts it
+
+    clock.pin(os.environ.get(PIN_VARIABLE) or None)
+    running = control.find() or control.start(Path.cwd() / ".pantheon" / "sandbox")
+    files = customer.files(running)
+    config_path = path or files / DEFAULT_CONFIG
+    beside = config_path.with_name(IDENTITIES)
+    own = os.environ.get(FILE_VARIABLE)
+    return World(
+        config=load_config(config_path),
+        identities=load_identities(beside if beside.exists() else files / IDENTITIES),
+        credentials=from_environment() if own else from_file(files / "credentials.toml"),
+        reach=Reach(str(running.socket)),
+        resolve=lambda host, port: network.resolve(host, port, running.networks_file),
+        folder=path.parent if path else Path.cwd(),
+        scope=f"sandbox {running.folder}",
+    )

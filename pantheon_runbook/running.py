@@ -1,0 +1,78 @@
+"""Run one runbook through papermill with our engine, in this process."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pantheon_runbook.errors import ParameterError, RunbookError
+from pantheon_runbook.runbooks import checked_parameters, find, typed
+from pantheon_runbook.runner.surroundings import world
+from pantheon_runbook.verdict import CHANGES_PENDING_EXIT_CODE
+
+if TYPE_CHECKING:
+    from pantheon_runbook.runner.engine import Outcome
+
+
+def run(
+    runbook_id: str, parameters: Mapping[str, Any], pairs: Sequence[str], *, progress: Callable[[str], None]
+) -> Outcome:
+    """The sealed outcome, whatever its verdict. Errors: UsageError and RefusedError when nothing was opened."""
+    runbook = find(runbook_id)
+    given = checked_parameters(runbook, {**parameters, **typed(runbook, _pairs(pairs))})
+    policy = world().config.policy  # a config that cannot be used is said before a kernel starts
+    import papermill  # noqa: PLC0415  half a second
+
+    from pantheon_runbook.runner.engine import RunbookEngine, RunEnded  # noqa: PLC0415
+
+    RunbookEngine.progress = staticmethod(progress)
+    with tempfile.TemporaryDirectory(prefix="pr-") as folder:
+        try:
+            papermill.execute_notebook(
+                str(runbook.path),
+                str(Path(folder) / runbook.path.name),
+                parameters=given,
+                engine_name="pantheon-runbook",
+                kernel_name="python3",
+                progress_bar=False,
+                cell_seconds=policy.cell_seconds,
+                run_seconds=policy.run_seconds,
+            )
+        except (RunEnded, RunbookError):
+            pass  # what the run came to is in `last`, success or not
+    if isinstance(RunbookEngine.last, RunbookError):
+        raise RunbookEngine.last
+    assert RunbookEngine.last is not None
+    return RunbookEngine.last
+
+
+def _pairs(pairs: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise ParameterError(f'"{pair}" is not NAME=VALUE', why="there is no =", next_step=f"write -p {pair}=VALUE")
+        found[name] = value
+    return found
+
+
+def summary(outcome: Outcome) -> str:
+    """Where to look, in four lines."""
+    verdict, folder = outcome.verdict, outcome.folder
+    return "\n".join(
+        (
+            f"{verdict.word.upper()}: {verdict.why}",
+            f"notebook  {folder / 'runbook.ipynb'}",
+            f"report    {folder / 'report.html'}",
+            f"check it  pantheon-runbook evidence verify {folder.parent}",
+        )
+    )
+
+
+def exit_code(outcome: Outcome, *, detailed: bool) -> int:
+    """The verdict's; with `detailed`, 3 for a plan run that found something to change."""
+    if detailed and outcome.verdict.word == "planned":
+        return CHANGES_PENDING_EXIT_CODE
+    return outcome.verdict.exit_code

@@ -1,0 +1,9 @@
+"""The embedded cloud: the vendors' control planes in front of real databases, Redis servers and processes."""
+
+from __future__ import annotations
+
+__all__ = ["SandboxError"]
+
+
+class SandboxError(Exception):
+    """The sandbox could not do what was asked; the message says what, why and what to do."""

@@ -1,0 +1,134 @@
+"""The customer's side of the sandbox: config, production's pins and a supervisor's credentials, as a team would keep them.
+
+Written by whoever holds production (here: the sandbox itself); the product reads the three files and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pantheon_runbook.sandbox.control import Running
+from pantheon_runbook.secrets import fingerprint, is_pinnable
+
+_CONFIG = """\
+cloud = "sandbox"
+product = "pantheon"
+
+[environments.production]
+supabase = {{ ref = "{ref}", name = "{project_name}", organization = "{organization}" }}
+railway = {{ project = "{railway_project}", environment = "{railway_environment}", environment_name = "production" }}
+vercel = {{ target = "production" }}
+
+[environments.staging]
+supabase = {{ name = "pantheon-staging", organization = "{organization}", region = "eu-west-1" }}
+railway = {{ layout = "own-project", workspace = "{workspace}", project_name = "pantheon-staging" }}
+vercel = {{ target = "preview", site_url = "https://{site_host}", redirect_urls = ["{preview_pattern}"] }}
+openrouter = {{ key_name = "pantheon-staging", limit_usd = 20.0, limit_reset = "monthly" }}
+
+[backend]
+background_jobs = true
+services = [
+  {{ name = "api", root = "backend", public = true }},
+  {{ name = "worker", root = "backend", is_worker = true }},
+]
+
+[frontend]
+vercel_project = "{vercel_project}"
+vercel_team = "{vercel_team}"
+"""
+_VARIABLES = (
+    ("DATABASE_URL", ("railway:api", "railway:worker"), "database.session_url", True),
+    ("DATABASE_POOL_URL", ("railway:api", "railway:worker"), "database.pool_url", True),
+    ("SUPABASE_URL", ("railway:api", "railway:worker"), "supabase.url", False),
+    ("SUPABASE_ANON_KEY", ("railway:api", "railway:worker"), "supabase.anon_key", True),
+    ("SUPABASE_SERVICE_ROLE_KEY", ("railway:api", "railway:worker"), "supabase.service_role_key", True),
+    ("REDIS_URL", ("railway:api", "railway:worker"), "redis.url", False),
+    ("OPENROUTER_API_KEY", ("railway:api", "railway:worker", "supabase:secrets"), "openrouter.key", True),
+    ("OPENROUTER_MODEL", ("railway:api", "railway:worker"), "literal:openrouter/auto", False),
+    ("LOG_LEVEL", ("railway:api", "railway:worker"), "literal:debug", False),
+    ("NEXT_PUBLIC_API_URL", ("vercel:preview",), "railway.api_url", False),
+    ("NEXT_PUBLIC_SUPABASE_URL", ("vercel:preview",), "supabase.url", False),
+    ("NEXT_PUBLIC_SUPABASE_ANON_KEY", ("vercel:preview",), "supabase.anon_key", True),
+    ("SENTRY_DSN", ("supabase:secrets",), "credentials.SENTRY_DSN", True),
+    ("SESSION_SIGNING_KEY", ("supabase:secrets",), "credentials.SESSION_SIGNING_KEY", True),
+)
+
+_PINNED = {
+    "DATABASE_URL": ("supabase", "session_url"),
+    "DATABASE_POOL_URL": ("supabase", "transaction_url"),
+    "database password": ("supabase", "password"),
+    "SUPABASE_URL": ("supabase", "url"),
+    "SUPABASE_ANON_KEY": ("supabase", "anon_key"),
+    "SUPABASE_SERVICE_ROLE_KEY": ("supabase", "service_role_key"),
+    "publishable key": ("supabase", "publishable_key"),
+    "secret key": ("supabase", "secret_key"),
+    "OPENROUTER_API_KEY": ("openrouter", "key"),
+}
+
+
+def files(running: Running) -> Path:
+    """The folder with pantheon.toml, identities.toml and credentials.toml (0600) of this sandbox; made once."""
+    folder = running.folder / "customer"
+    if not (folder / "pantheon.toml").exists():
+        folder.mkdir(mode=0o700, exist_ok=True)
+        facts = running.facts()
+        salt = hashlib.sha256(f"salt of {facts['supabase']['ref']}".encode()).hexdigest()
+        _write(folder / "credentials.toml", _credentials(facts, salt))
+        _write(folder / "identities.toml", _identities(facts, salt))
+        _write(folder / "pantheon.toml", _config(facts))
+    return folder
+
+
+def _write(path: Path, text: str) -> None:
+    beside = path.with_suffix(".new")
+    beside.touch(mode=0o600)
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)
+
+
+def _config(facts: Mapping[str, Any]) -> str:
+    project, team = facts["vercel"]["project_name"], facts["vercel"]["team_slug"]
+    text = _CONFIG.format(
+        ref=facts["supabase"]["ref"],
+        project_name=facts["supabase"]["project_name"],
+        organization=facts["supabase"]["organization_slug"],
+        railway_project=facts["railway"]["project_id"],
+        railway_environment=facts["railway"]["environment_id"],
+        workspace=facts["railway"]["workspace_id"],
+        vercel_project=facts["vercel"]["project_id"],
+        vercel_team=facts["vercel"]["team_id"],
+        site_host=f"{project}-git-staging-{team}.vercel.app",
+        preview_pattern=f"https://{project}-*-{team}.vercel.app/**",
+    )
+    for name, targets, source, secret in _VARIABLES:
+        listed = ", ".join(f'"{target}"' for target in targets)
+        text += f'\n[[variables]]\nname = "{name}"\ntargets = [{listed}]\nsource = "{source}"\n'
+        text += "" if secret else "secret = false\n"
+    return text
+
+
+def _identities(facts: Mapping[str, Any], salt: str) -> str:
+    """Pins of every production value that a fingerprint does not give away."""
+    pinned = {name: facts[vendor][held] for name, (vendor, held) in _PINNED.items()}
+    lines = [f'"{name}" = "{fingerprint(salt, value)}"' for name, value in pinned.items() if is_pinnable(value)]
+    return (
+        f'salt = "{salt}"\n\n[production]\nsupabase_ref = "{facts["supabase"]["ref"]}"\n'
+        f'railway_project = "{facts["railway"]["project_id"]}"\n'
+        f'railway_environment = "{facts["railway"]["environment_id"]}"\n'
+        f'vercel_project = "{facts["vercel"]["project_id"]}"\npinned_at = "2026-11-01T08:00:00Z"\n\n'
+        "[production.pins]\n" + "\n".join(lines) + "\n"
+    )
+
+
+def _credentials(facts: Mapping[str, Any], salt: str) -> str:
+    """Tokens of the vendors, and values for staging that the team has made for it."""
+    tokens = "\n".join(f'{name} = "{value}"' for name, value in sorted(facts["tokens"].items()))
+    values = "\n".join(
+        f'{name} = "{hashlib.sha256(f"{salt} staging {name}".encode()).hexdigest()}"'
+        for name in ("SENTRY_DSN", "SESSION_SIGNING_KEY")
+    )
+    return f"[tokens]\n{tokens}\n\n[values]\n{values}\n"

@@ -1,0 +1,1 @@
+"""Session routes, background jobs and migrations of the stand-in product."""

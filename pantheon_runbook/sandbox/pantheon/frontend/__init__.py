@@ -1,0 +1,1 @@
+"""The stand-in web page and its build."""

@@ -1,0 +1,340 @@
+"""One run: the five acts in order, each once, with a journal line before and after."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pantheon_runbook import clock
+from pantheon_runbook.applying import Applying, current_change, order_of_looks
+from pantheon_runbook.errors import (
+    ActOrderError,
+    BlockedPlanError,
+    NotVerifiedError,
+    RunbookError,
+    StalePlanError,
+    StoppedError,
+    UnknownOutcomeError,
+    WrongEnvironmentError,
+)
+from pantheon_runbook.evidence.journal import Journal
+from pantheon_runbook.model import Approval, Check, Desired, Finding, Held, Plan, Resource, Snapshot, StepResult
+from pantheon_runbook.planning import build_plan, difference
+from pantheon_runbook.providers.http import WriteGate
+from pantheon_runbook.providers.kind import Kind
+
+ACTS = ("observe", "plan", "approve", "apply", "verify")
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The first card: who runs what, where, and as what."""
+
+    runbook: str
+    title: str
+    cloud: str
+    environment: str
+    mode: str
+    run_id: str
+    started_at: str
+    operator: str
+    operator_source: str
+    warnings: tuple[str, ...] = ()
+
+
+class Definition(Protocol):
+    """What one runbook wants of the world; pure, apart from `probes`."""
+
+    def desired(self, snapshot: Snapshot) -> tuple[Desired, ...]: ...
+
+    def findings(self) -> tuple[Finding, ...]: ...
+
+    def manual_steps(self, snapshot: Snapshot) -> tuple[str, ...]: ...
+
+    def calls(self, desired: Sequence[Desired], snapshot: Snapshot) -> Mapping[str, Mapping[str, Any]]: ...
+
+    def probes(self, snapshot: Snapshot) -> tuple[Check, ...]: ...
+
+
+@dataclass
+class Session:
+    """Everything one run needs; made by `runner.wiring`, driven by whoever serves the notebook.
+
+    `read_plan` is the digest of a plan that the operator has read ("" when none was named).
+    `hold_writer_lock` keeps other machines out while this one writes.
+    """
+
+    opening: Opening
+    definition: Definition
+    kinds: Mapping[str, Kind]
+    journal: Journal
+    gate: WriteGate
+    runbook_digest: str
+    parameters: Mapping[str, Any]
+    production_identities: Mapping[str, str]
+    read_plan: str = ""
+    progress: Callable[[str], None] = print
+    hold_writer_lock: Callable[[], AbstractContextManager[None]] = nullcontext
+
+    def __post_init__(self) -> None:
+        self.stop = threading.Event()
+        self.snapshot: Snapshot | None = None
+        self.plan: Plan | None = None
+        self.approval: Approval | None = None
+        self.results: tuple[StepResult, ...] = ()
+        self.checks: tuple[Check, ...] = ()
+        self._done: list[str] = []
+        self.gate.before = self._before_write
+        self.gate.after = self._after_write
+        self.journal.write(
+            "run-opened",
+            runbook=self.opening.runbook,
+            cloud=self.opening.cloud,
+            environment=self.opening.environment,
+            mode=self.opening.mode,
+            operator=self.opening.operator,
+            operator_source=self.opening.operator_source,
+            parameters=dict(self.parameters),
+        )
+        self.journal.write("act-begins", act="open")
+        self.journal.write("act-ends", act="open")
+
+    def perform(self, act: str) -> Any:
+        """The value of one act: Snapshot, Plan, Approval, results, checks, or Held. Raises RunbookError."""
+        self._require_order(act)
+        self.journal.write("act-begins", act=act)
+        try:
+            value, facts = getattr(self, f"_{act}")()
+        except RunbookError as error:
+            self.journal.write("act-failed", act=act, **error.as_json())
+            raise
+        self._done.append(act)
+        self.journal.write("act-ends", act=act, **facts)
+        return value
+
+    def _require_order(self, act: str) -> None:
+        expected = ACTS[len(self._done)] if len(self._done) < len(ACTS) else ""
+        if act == expected:
+            return
+        error = ActOrderError(
+            f"the act {act} came out of order",
+            why=f"next in this run is {expected or 'the end: every act has been done'}",
+            next_step=f"run the {expected} cell, or restart the kernel and run from the top"
+            if expected
+            else "restart the kernel for another run",
+        )
+        self.journal.write("act-failed", act=act, out_of_order=True, **error.as_json())
+        raise error
+
+    def _observe(self) -> tuple[Snapshot, dict[str, Any]]:
+        self.snapshot = self._look_at_everything()
+        return self.snapshot, {"resources": len(self.snapshot.resources), "snapshot": self.snapshot.digest}
+
+    def _plan(self) -> tuple[Plan, dict[str, Any]]:
+        assert self.snapshot is not None
+        self.plan = self._plan_for(self.snapshot)
+        return self.plan, {"digest": self.plan.digest, "changes": len(self.plan.changes)}
+
+    def _approve(self) -> tuple[Approval | Held, dict[str, Any]]:
+        """On staging the operator may approve his own plan; a blocking finding nobody can."""
+        assert self.plan is not None
+        if self.opening.mode == "plan":
+            return self._held("approve"), {"held": True}
+        _refuse_findings(self.plan)
+        pre_read = self.read_plan == self.plan.digest
+        if self.read_plan and not pre_read:
+            raise StalePlanError(
+                "the plan that was read is not the plan of today",
+                why=f"read {self.read_plan[:8]}, now {self.plan.digest[:8]}: something changed in between",
+                next_step=f"run the plan again, read it, then run with --plan again: {self.opening.runbook}",
+            )
+        self.approval = Approval(
+            plan_digest=self.plan.digest,
+            approver=self.opening.operator,
+            source=self.opening.operator_source,
+            kind="self-approved, pre-read" if pre_read else "self-approved, not pre-read",
+            at=clock.stamp(),
+        )
+        return self.approval, {"digest": self.approval.plan_digest, "kind": self.approval.kind}
+
+    def _apply(self) -> tuple[tuple[StepResult, ...] | Held, dict[str, Any]]:
+        if self.opening.mode == "plan":
+            return self._held("apply"), {"held": True}
+        assert self.plan is not None
+        assert self.approval is not None
+        self._refuse_moved_ground(self.plan)
+        applying = Applying(
+            {change.address: self._kind_of(change.address) for change in self.plan.changes},
+            look=self._look_at,
+            journal=self.journal,
+            progress=self.progress,
+            stop=self.stop,
+        )
+        with self.hold_writer_lock():
+            self.gate.is_open = True
+            try:
+                self.results = applying.run(self.plan)
+            finally:
+                self.gate.is_open = False
+        _raise_unfinished(self.results, applying.errors)
+        return self.results, {"done": len(self.results)}
+
+    def _verify(self) -> tuple[tuple[Check, ...] | Held, dict[str, Any]]:
+        if self.opening.mode == "plan":
+            return self._held("verify"), {"held": True}
+        snapshot = self._look_at_everything()
+        self.checks = (*self._as_desired(snapshot), *self.definition.probes(snapshot))
+        failed = [check for check in self.checks if not check.passed]
+        self.journal.write(
+            "checks", checks=[[check.name, check.expected, check.found, check.passed] for check in self.checks]
+        )
+        if failed:
+            raise NotVerifiedError(
+                f"{len(failed)} of {len(self.checks)} checks failed, first: {failed[0].name}",
+                why=f"expected {failed[0].expected}, found {failed[0].found}",
+                state="applied, not verified",
+                next_step=f"run {self.opening.runbook} again as a plan run: it shows what differs",
+            )
+        return self.checks, {"passed": len(self.checks)}
+
+    def _look_at_everything(self) -> Snapshot:
+        """Reads only: the gate is shut, and a request that writes would be refused."""
+        resources: list[Resource] = []
+        findings: list[Finding] = []
+        identities: dict[str, str] = {}
+        groups = order_of_looks((prefix, kind.looks_after) for prefix, kind in self.kinds.items())
+        with ThreadPoolExecutor(max_workers=8, thread_name_prefix="look") as pool:
+            for group in groups:
+                for look in pool.map(lambda prefix: self.kinds[prefix].look(), group):
+                    resources.extend(look.resources)
+                    findings.extend(look.findings)
+                    identities.update(look.identities)
+                self._refuse_production(identities)
+        seen = Snapshot(
+            cloud=self.opening.cloud,
+            environment=self.opening.environment,
+            identities=dict(sorted(identities.items())),
+            resources=tuple(sorted(resources, key=lambda resource: resource.address)),
+            findings=(),
+            observed_at=clock.stamp(),
+        )
+        everything = (*findings, *self.definition.findings())
+        return _with_findings(seen, tuple(sorted(everything, key=lambda finding: (finding.address, finding.code))))
+
+    def _refuse_production(self, identities: Mapping[str, str]) -> None:
+        """Production's identities are a deny list; one match is enough."""
+        for name, value in identities.items():
+            if self.production_identities.get(name) == value:
+                raise WrongEnvironmentError(
+                    f'"{self.opening.environment}" is production by its {name}',
+                    why=f"{value} is on production's deny list in identities.toml",
+                    next_step=f"correct environments.{self.opening.environment} in pantheon.toml",
+                )
+
+    def _plan_for(self, snapshot: Snapshot) -> Plan:
+        desired = self.definition.desired(snapshot)
+        return build_plan(
+            desired,
+            snapshot,
+            runbook=self.opening.runbook,
+            runbook_digest=self.runbook_digest,
+            parameters=self.parameters,
+            manual_steps=self.definition.manual_steps(snapshot),
+            calls=self.definition.calls(desired, snapshot),
+        )
+
+    def _refuse_moved_ground(self, plan: Plan) -> None:
+        """Observe again; what was approved holds only for what was seen then."""
+        assert self.snapshot is not None
+        now = self._look_at_everything()
+        if self._plan_for(now).digest != plan.digest:
+            raise StalePlanError(
+                f'the plan for "{self.opening.environment}" is out of date',
+                why=f"{_first_difference(self.snapshot, now)} (planned {self.snapshot.observed_at}, found {now.observed_at})",
+                next_step="run the plan again, read it, and approve the new digest",
+            )
+
+    def _as_desired(self, snapshot: Snapshot) -> tuple[Check, ...]:
+        checks = []
+        for desired in sorted(self.definition.desired(snapshot), key=lambda one: one.address):
+            names = difference(desired, snapshot.get(desired.address))
+            found = f"differs in {', '.join(names)}" if names else "as desired"
+            checks.append(Check(desired.address, "as desired", found, not names))
+        blocking = [finding.what for finding in snapshot.findings if finding.blocks]
+        checks.append(Check("findings", "none", "; ".join(blocking) or "none", not blocking))
+        return tuple(checks)
+
+    def _look_at(self, address: str) -> Resource:
+        seen = self._kind_of(address).look().resources
+        return next((resource for resource in seen if resource.address == address), Resource(address, "absent"))
+
+    def _kind_of(self, address: str) -> Kind:
+        return next(
+            kind for prefix, kind in self.kinds.items() if address == prefix or address.startswith(f"{prefix}/")
+        )
+
+    def _held(self, act: str) -> Held:
+        assert self.plan is not None
+        return Held(
+            act,
+            "this is a plan run: it ends after the plan",
+            f"pantheon-runbook run {self.opening.runbook} -e {self.opening.environment} --apply",
+        )
+
+    def _before_write(self, event: dict[str, Any]) -> None:
+        self.journal.write("write-intent", address=current_change.get(), **event)
+
+    def _after_write(self, event: dict[str, Any]) -> None:
+        self.journal.write("write-result", address=current_change.get(), **event)
+
+
+def _with_findings(snapshot: Snapshot, findings: tuple[Finding, ...]) -> Snapshot:
+    return Snapshot(
+        snapshot.cloud, snapshot.environment, snapshot.identities, snapshot.resources, findings, snapshot.observed_at
+    )
+
+
+def _refuse_findings(plan: Plan) -> None:
+    blocking = [finding for finding in plan.findings if finding.blocks]
+    if blocking:
+        raise BlockedPlanError(
+            f"{len(blocking)} finding{'s' if len(blocking) > 1 else ''} must be cleared first: {blocking[0].what}",
+            why=f"found at {blocking[0].address}",
+            next_step=blocking[0].next_step,
+        )
+
+
+def _first_difference(before: Snapshot, now: Snapshot) -> str:
+    for address in sorted({resource.address for resource in (*before.resources, *now.resources)}):
+        then, today = before.get(address), now.get(address)
+        if then != today:
+            names = sorted(
+                name
+                for name in {*then.attributes, *today.attributes}
+                if then.attributes.get(name) != today.attributes.get(name)
+            )
+            return f"{address} changed: {', '.join(names) or f'{then.state}, now {today.state}'}"
+    return "the findings or identities changed"
+
+
+def _raise_unfinished(results: tuple[StepResult, ...], errors: Mapping[str, RunbookError]) -> None:
+    left = [result for result in results if result.outcome != "done"]
+    if not left:
+        return
+    unknown = [result.address for result in left if result.outcome == "unknown"]
+    first = errors.get(unknown[0]) if unknown else next(iter(errors.values()), None)
+    done = len(results) - len(left)
+    open_ones = ", ".join(result.address for result in left if result.outcome != "unknown") or "none"
+    state = f"{done} of {len(results)} changes are done; not done: {open_ones}"
+    next_step = first.next_step if first else "run the plan again: it shows what is left"
+    why = first.why if first else left[0].reason
+    if unknown:
+        raise UnknownOutcomeError(
+            f"the outcome of {', '.join(unknown)} is unknown", why=why, state=state, next_step=next_step
+        )
+    what = first.what if first else "the run was stopped"
+    raise StoppedError(what, why=why, state=state, next_step=next_step)
