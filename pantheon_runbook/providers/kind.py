@@ -48,6 +48,9 @@ class Kind:
     def settle(self, change: Change) -> None:
         """Nothing to wait for, unless a kind says otherwise."""
 
+    def close(self) -> None:
+        """Let go of connections of its own; most kinds have none."""
+
     def has_landed(self, change: Change, seen: Resource) -> bool:
         """Whether a write whose answer was lost took effect, by what a look has seen since."""
         if change.action == "create":

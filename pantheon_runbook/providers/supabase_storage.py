@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from pantheon_runbook.model import Change, Resource
@@ -45,6 +46,8 @@ class Buckets(Kind):
         self._reach = reach
         self._gate = gate
         self._timeout_seconds = timeout_seconds
+        self._made: Client | None = None
+        self._making = threading.Lock()
 
     def look(self) -> Look:
         if not project_answers(self._vault) or self._vault.get("supabase.service_role_key") is None:
@@ -69,13 +72,21 @@ class Buckets(Kind):
         )
 
     def _client(self) -> Client:
-        return Client(
-            "supabase",
-            self._vault.text("supabase.url"),
-            reach=self._reach,
-            gate=self._gate,
-            timeout_seconds=self._timeout_seconds,
-        )
+        """Each project has a host of its own, known once the project is."""
+        with self._making:
+            if self._made is None:
+                self._made = Client(
+                    "supabase",
+                    self._vault.text("supabase.url"),
+                    reach=self._reach,
+                    gate=self._gate,
+                    timeout_seconds=self._timeout_seconds,
+                )
+            return self._made
+
+    def close(self) -> None:
+        if self._made is not None:
+            self._made.close()
 
     def _headers(self) -> dict[str, Secret]:
         """Both headers, as the official clients do; the gateway swaps a new-style key for a token (FACTS 1.1)."""

@@ -39,6 +39,7 @@ class Clients:
     def __init__(self, outside: World, gate: WriteGate) -> None:
         self._outside = outside
         self._gate = gate
+        self._made: list[Client] = []
         config, credentials = outside.config, outside.credentials
         bearer = {name: _bearer(credentials.token(name)) for name in TOKENS}
         self.supabase = self._client("supabase", supabase.BASE_URL, bearer["SUPABASE_ACCESS_TOKEN"])
@@ -51,7 +52,7 @@ class Clients:
         self._config = config
 
     def _client(self, vendor: str, base_url: str, headers: Mapping[str, Secret]) -> Client:
-        return Client(
+        client = Client(
             vendor,
             base_url,
             reach=self._outside.reach,
@@ -59,6 +60,12 @@ class Clients:
             headers=headers,
             timeout_seconds=self._outside.config.policy.request_seconds,
         )
+        self._made.append(client)
+        return client
+
+    def close(self) -> None:
+        for client in self._made:
+            client.close()
 
     def check(self, environment: Environment) -> str:
         """Supabase's plan; reads only. Errors: CredentialError for a token or an organization that is wrong."""
@@ -169,7 +176,15 @@ def open_run(runbook_id: str, given: Mapping[str, Any], *, progress: Progress = 
             database, vault, scope=f"pantheon-runbook {name}", holder=place.run_id[:8]
         ),
     )
-    return OpenRun(session, bundle, registry, key, close=lock.release if lock else lambda: None)
+
+    def close() -> None:
+        for kind in session.kinds.values():
+            kind.close()
+        clients.close()
+        if lock is not None:
+            lock.release()
+
+    return OpenRun(session, bundle, registry, key, close)
 
 
 def _refuse_production(name: str, runbook_id: str) -> None:

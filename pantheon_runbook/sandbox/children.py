@@ -21,6 +21,9 @@ from pantheon_runbook.sandbox import SandboxError
 from pantheon_runbook.sandbox.places import write_atomically
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+# Where modules are found goes by argument: a deployed process's environment holds its service's variables only.
+LIKE_DASH_M = "import json, runpy, sys; sys.path[:] = json.loads(sys.argv.pop(1)); module = sys.argv.pop(1); \
+runpy.run_module(module, run_name='__main__', alter_sys=True)"
 IS_LINUX = sys.platform == "linux"
 
 
@@ -128,8 +131,13 @@ def _die_with_parent(death_signal: signal.Signals) -> Callable[[], None]:
     return hook
 
 
+def python_module(module: str, *arguments: str) -> list[str]:
+    """The command that runs a module with this interpreter and this process's import path."""
+    return [sys.executable, "-u", "-P", "-c", LIKE_DASH_M, json.dumps(sys.path), module, *arguments]
+
+
 def _start_reaper(folder: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-P", "-m", "pantheon_runbook.sandbox.children", str(folder)]
+    command = python_module("pantheon_runbook.sandbox.children", str(folder))
     return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
 
 

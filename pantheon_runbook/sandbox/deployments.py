@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from pantheon_runbook.sandbox.children import Child, Children
+from pantheon_runbook.sandbox.children import Child, Children, python_module
 from pantheon_runbook.sandbox.network import LOOPBACK, free_port
 from pantheon_runbook.sandbox.platform import Deployment
 
+CONTAINER = "pantheon_runbook.sandbox.container"
 HEALTH_SECONDS = 20.0  # the vendor waits 300 s
 POLL_SECONDS = 0.02
 SETTLE_SECONDS = 0.2  # a worker that has spoken and still runs after this has started
@@ -54,8 +54,7 @@ class Process:
 
     def _command(self, networks_file: Path) -> list[str]:
         surroundings = ["--networks", str(networks_file), "--network", self.deployment.network]
-        interpreter = [sys.executable, "-u", "-P", "-m", "pantheon_runbook.sandbox.container"]
-        return [*interpreter, *surroundings, *self.deployment.command]
+        return python_module(CONTAINER, *surroundings, *self.deployment.command)
 
     def _environment(self) -> Mapping[str, str]:
         """The variables of the service, and the port to listen on; nothing of the daemon's own."""

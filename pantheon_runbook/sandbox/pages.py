@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import mimetypes
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 
+from pantheon_runbook.sandbox.children import python_module
 from pantheon_runbook.sandbox.platform import BuildFailedError
 
 BUILD = "pantheon_runbook.sandbox.pantheon.frontend.build"
@@ -36,7 +36,7 @@ class Pages:
     async def build(self, deployment_id: str, variables: Mapping[str, str]) -> None:
         """Run the frontend's build with exactly these variables. Raises BuildFailedError with its output."""
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", BUILD, str(self._folder / deployment_id)),
+            *python_module(BUILD, str(self._folder / deployment_id)),
             env=dict(variables),
             cwd="/",
             stdin=asyncio.subprocess.DEVNULL,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pantheon_runbook.sandbox import SandboxError
+from pantheon_runbook.sandbox.children import python_module
+from pantheon_runbook.sandbox.deployments import CONTAINER
 from pantheon_runbook.sandbox.machines import Machines
 
 BACKEND = Path(__file__).parent / "pantheon" / "backend"
@@ -50,9 +51,9 @@ async def production_database(facts: Mapping[str, Any], machines: Machines) -> N
 
 async def migrate(database_url: str, revision: str, networks_file: Path) -> None:
     """Run the stand-in backend's Alembic tree to a revision, over the same names a deployed process uses."""
-    surroundings = ["-P", "-m", "pantheon_runbook.sandbox.container", "--networks", str(networks_file)]
+    alembic = ("alembic", "-c", str(BACKEND / "alembic.ini"), "upgrade", revision)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, *surroundings, "alembic", "-c", str(BACKEND / "alembic.ini"), "upgrade", revision),
+        *python_module(CONTAINER, "--networks", str(networks_file), *alembic),
         env={"DATABASE_URL": database_url, "PATH": os.environ.get("PATH", os.defpath)},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -161,30 +162,32 @@ def test_find_follows_the_environment(sandbox, monkeypatch, tmp_path):
     assert sandbox == control.find()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="the other tests already run as an ordinary user")
+AS_ORDINARY_USER = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
+
+
+def can_become_ordinary() -> bool:
+    """Whether root may give itself another user id here; many containers forbid it."""
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        return False
+    return subprocess.run([*AS_ORDINARY_USER, "true"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not can_become_ordinary(), reason="already an ordinary user, or user namespaces are forbidden")
 def test_runs_as_an_ordinary_user(tmp_path):
-    """The whole sandbox as nobody, in a folder and with a cache of nobody's own."""
-    home = Path(subprocess.run(["mktemp", "-d"], capture_output=True, text=True, check=True).stdout.strip())
-    home.chmod(0o755)
-    places.own_by_server(home)
+    """The whole sandbox, servers and all, under a user id that PostgreSQL does not refuse."""
     program = (
-        "import sys, pathlib\n"
+        "import os, sys, pathlib\n"
         "from pantheon_runbook.sandbox import control\n"
         "running = control.start(pathlib.Path(sys.argv[1]) / 'sandbox', idle_seconds=60)\n"
-        "print(sorted(running.wake().values()))\n"
+        "print(os.geteuid(), sorted(running.wake().values()))\n"
         "running.discard()\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, str(home)],
-        env={"HOME": str(home), "PATH": os.environ["PATH"]},
-        user="nobody",
-        group="nogroup",
-        extra_groups=[],
-        cwd="/",
+        [*AS_ORDINARY_USER, sys.executable, "-c", program, str(tmp_path)],
+        env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,
         check=False,
         timeout=120,
     )
-    subprocess.run(["rm", "-rf", str(home)], check=True)
-    assert ("['running', 'running']\n", "") == (done.stdout, done.stderr)
+    assert ("1000 ['running', 'running']\n", "") == (done.stdout, done.stderr)

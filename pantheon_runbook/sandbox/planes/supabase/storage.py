@@ -169,7 +169,7 @@ def _shown(request: Request, row: Record) -> Record:
 def _is_old_client(request: Request) -> bool:
     agents = f"{request.headers.get('user-agent', '')} {request.headers.get('x-client-info', '')}"
     for client, first in (("storage3", (0, 12, 1)), ("storage-py", (0, 12, 1)), ("supabase-py", (2, 18, 0))):
-        if found := re.search(rf"{client}/(\d+)\.(\d+)\.(\d+)", agents):
+        if found := re.search(rf"{client}(?:/| v)(\d+)\.(\d+)\.(\d+)", agents):
             return tuple(int(part) for part in found.groups()) < first
     return False
 

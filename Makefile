@@ -1,0 +1,37 @@
+# Two commands for a newcomer: make demo, make test. Both set up .venv by themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+
+.PHONY: demo test sweep bench lint clean notebooks
+
+demo: $(VENV)/.installed
+	$(BIN)/pantheon-runbook demo
+
+test: $(VENV)/.installed lint
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup tests
+	$(BIN)/pytest -q --nbval runbooks
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+sweep: $(VENV)/.installed
+	PANTHEON_SWEEP=full $(BIN)/pytest -q -n $(WORKERS) -m sweep tests
+
+bench: $(VENV)/.installed
+	$(BIN)/python tests/bench/bench.py
+
+notebooks: $(VENV)/.installed
+	$(BIN)/python tests/store_outputs.py
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[sandbox,test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) .pantheon build *.egg-info

@@ -1,0 +1,38 @@
+"""Notebooks under nbval: a throw-away, pinned sandbox for each, so that stored outputs can be compared."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+PINNED_AT = "2026-11-23T10:00:00+00:00"
+_worlds: dict[Path, tuple[object, Path]] = {}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Before nbval starts the notebook's kernel: fixtures do not reach its cells, the environment does."""
+    if item.path.suffix == ".ipynb" and item.path not in _worlds:
+        from pantheon_runbook.sandbox import control, customer
+
+        folder = Path(tempfile.mkdtemp(prefix="pr-nb-"))
+        running = control.start(folder / "sandbox", pinned=PINNED_AT, pace=0.0)
+        _worlds[item.path] = (running, folder)
+        os.environ.update(
+            PANTHEON_SANDBOX=str(running.folder),
+            PANTHEON_CONFIG=str(customer.files(running) / "pantheon.toml"),
+            PANTHEON_PIN=PINNED_AT,
+            PANTHEON_OPERATOR="supervisor",
+            XDG_CONFIG_HOME=str(folder / "config"),
+            XDG_STATE_HOME=str(folder / "state"),
+        )
+
+
+def pytest_unconfigure() -> None:
+    for running, folder in _worlds.values():
+        running.discard()
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,113 @@
+"""A throw-away world for each test that talks: its own sandbox, home, evidence and working folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pantheon_runbook.model import Plan
+from pantheon_runbook.runner import wiring
+from pantheon_runbook.runner.serve import OpenRun
+from pantheon_runbook.sandbox import control, customer
+from pantheon_runbook.verdict import NotebookStatus, Verdict
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+NOTEBOOK = REPOSITORY / "runbooks" / "RB-010-provision-staging.ipynb"
+PACE = 0.02
+
+
+class SandboxWorld:
+    """A running sandbox and the product pointed at it; `folder` is the working folder, with ./evidence in it."""
+
+    def __init__(self, folder: Path, running: control.Running) -> None:
+        self.folder = folder
+        self.running = running
+        self.customer = customer.files(running)
+        self.evidence = folder / "evidence"
+        self.facts = running.facts()
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """What a process needs to work on this world."""
+        return {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "HOME": str(self.folder),
+            "TMPDIR": tempfile.gettempdir(),
+            "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache")),
+            "XDG_CONFIG_HOME": str(self.folder / "config"),
+            "XDG_STATE_HOME": str(self.folder / "state"),
+            "PANTHEON_SANDBOX": str(self.running.folder),
+            "PANTHEON_OPERATOR": "supervisor",
+            **more,
+        }
+
+    def cli(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """The command line, as a user would call it."""
+        return subprocess.run(
+            [sys.executable, "-m", "pantheon_runbook", *arguments],
+            cwd=self.folder,
+            env=self.environment(**environment),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def open(self, mode: str = "apply", **parameters: Any) -> OpenRun:
+        """A run in this process, not yet observed."""
+        return wiring.open_run("RB-010", {"mode": mode, **parameters})
+
+    def plan(self, run: OpenRun) -> Plan:
+        """Observe and plan."""
+        run.session.perform("observe")
+        plan: Plan = run.session.perform("plan")
+        return plan
+
+    def provision(self, **parameters: Any) -> Verdict:
+        """All five acts in this process, sealed; raises what an act raises, sealed too."""
+        run = self.open("apply", **parameters)
+        try:
+            for act in ("observe", "plan", "approve", "apply", "verify"):
+                run.session.perform(act)
+        finally:
+            verdict = self.seal(run)
+        return verdict
+
+    def seal(self, run: OpenRun) -> Verdict:
+        try:
+            return run.bundle.seal(run.key, NotebookStatus("not-observed", "driven by a test"))[1]
+        finally:
+            run.close()
+
+    def mutating(self) -> list[str]:
+        """"<service> <operation>" of every mutating request the sandbox received."""
+        return [f"{record['service']} {record['operation']}" for record in self.running.mutating()]
+
+    def staging_ref(self) -> str:
+        """The Supabase ref of the one project that is not production's."""
+        production = self.facts["supabase"]["ref"]
+        (ref,) = [ref for ref in self.running.status()["clusters"] if ref != production]
+        return str(ref)
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[SandboxWorld]:
+    """A production and no staging; gone after the test."""
+    folder = Path(tempfile.mkdtemp(prefix="pr-t-"))
+    running = control.start(folder / "sandbox", pace=PACE)
+    world = SandboxWorld(folder, running)
+    for name, value in world.environment().items():
+        monkeypatch.setenv(name, value)
+    for name in ("PANTHEON_CONFIG", "PANTHEON_PIN", "PANTHEON_CREDENTIALS", "JPY_PARENT_PID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(folder)
+    yield world
+    running.discard()
+    shutil.rmtree(folder, ignore_errors=True)
