@@ -50,11 +50,15 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything observed at one time, sorted by address; the digest covers it all, the time apart."""
+    """Everything observed at one time, sorted by address; the digest covers it all, the time apart.
+
+    `identities` are what the vendors call this environment; `production` is what identities.toml says of production.
+    """
 
     cloud: str
     environment: str
     identities: Mapping[str, str]
+    production: Mapping[str, str]
     resources: tuple[Resource, ...]
     findings: tuple[Finding, ...]
     observed_at: str
@@ -167,3 +171,13 @@ class Check:
     expected: str
     found: str
     passed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The checks after an apply, what was seen when they were made, where it answers, and what is left for people."""
+
+    checks: tuple[Check, ...]
+    snapshot: Snapshot
+    endpoints: tuple[tuple[str, str], ...]
+    manual_steps: tuple[str, ...]

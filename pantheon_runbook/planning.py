@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pantheon_runbook.model import Change, Desired, Plan, Resource, Snapshot
@@ -57,7 +58,7 @@ def _change(desired: Desired, seen: Resource, names: tuple[str, ...]) -> Change:
 def _with_open_dependencies(change: Change, addresses: set[str]) -> Change:
     """A dependency that needs no change is met already; only the others order the work."""
     open_ones = tuple(sorted(set(change.depends_on) & addresses))
-    return Change(change.address, change.action, change.before, change.after, open_ones, change.risk, change.undo)
+    return replace(change, depends_on=open_ones)
 
 
 def in_order(wanted: Iterable[Desired]) -> tuple[Desired, ...]:

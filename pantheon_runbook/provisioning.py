@@ -244,6 +244,17 @@ def findings(config: Config, fingerprints: Mapping[str, str]) -> Iterable[Findin
             )
 
 
+def endpoints(config: Config, name: str, snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
+    """Where the environment answers: (what, URL), from what was observed."""
+    api = next((r.note for r in snapshot.resources if r.address.startswith("railway/domain/")), "")
+    ref = snapshot.identities.get("supabase_ref", "")
+    return (
+        ("API", f"https://{api}"),
+        ("frontend", site_url(config, config.environments[name])),
+        ("Supabase", f"https://{ref}.supabase.co"),
+    )
+
+
 def manual_steps(config: Config, name: str, snapshot: Snapshot) -> tuple[str, ...]:
     """What no API does; each line says where."""
     ref = snapshot.identities.get("supabase_ref", "<ref>")

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from pantheon_runbook import clock
@@ -22,7 +22,7 @@ from pantheon_runbook.errors import (
     WrongEnvironmentError,
 )
 from pantheon_runbook.evidence.journal import Journal
-from pantheon_runbook.model import Approval, Check, Desired, Finding, Held, Plan, Resource, Snapshot, StepResult
+from pantheon_runbook.model import Approval, Check, Desired, Finding, Held, Plan, Resource, Snapshot, StepResult, Verification
 from pantheon_runbook.planning import build_plan, difference
 from pantheon_runbook.providers.http import WriteGate
 from pantheon_runbook.providers.kind import Kind
@@ -52,6 +52,8 @@ class Definition(Protocol):
     def desired(self, snapshot: Snapshot) -> tuple[Desired, ...]: ...
 
     def findings(self) -> tuple[Finding, ...]: ...
+
+    def endpoints(self, snapshot: Snapshot) -> tuple[tuple[str, str], ...]: ...
 
     def manual_steps(self, snapshot: Snapshot) -> tuple[str, ...]: ...
 
@@ -183,7 +185,7 @@ class Session:
         _raise_unfinished(self.results, applying.errors)
         return self.results, {"done": len(self.results)}
 
-    def _verify(self) -> tuple[tuple[Check, ...] | Held, dict[str, Any]]:
+    def _verify(self) -> tuple[Verification | Held, dict[str, Any]]:
         if self.opening.mode == "plan":
             return self._held("verify"), {"held": True}
         snapshot = self._look_at_everything()
@@ -199,7 +201,8 @@ class Session:
                 state="applied, not verified",
                 next_step=f"run {self.opening.runbook} again as a plan run: it shows what differs",
             )
-        return self.checks, {"passed": len(self.checks)}
+        endpoints, by_hand = self.definition.endpoints(snapshot), self.definition.manual_steps(snapshot)
+        return Verification(self.checks, snapshot, endpoints, by_hand), {"passed": len(self.checks)}
 
     def _look_at_everything(self) -> Snapshot:
         """Reads only: the gate is shut, and a request that writes would be refused."""
@@ -218,6 +221,7 @@ class Session:
             cloud=self.opening.cloud,
             environment=self.opening.environment,
             identities=dict(sorted(identities.items())),
+            production=dict(sorted(self.production_identities.items())),
             resources=tuple(sorted(resources, key=lambda resource: resource.address)),
             findings=(),
             observed_at=clock.stamp(),
@@ -293,9 +297,7 @@ class Session:
 
 
 def _with_findings(snapshot: Snapshot, findings: tuple[Finding, ...]) -> Snapshot:
-    return Snapshot(
-        snapshot.cloud, snapshot.environment, snapshot.identities, snapshot.resources, findings, snapshot.observed_at
-    )
+    return replace(snapshot, findings=findings)
 
 
 def _refuse_findings(plan: Plan) -> None:

@@ -12,7 +12,7 @@ from functools import singledispatch
 from typing import Any
 
 from pantheon_runbook.errors import RunbookError
-from pantheon_runbook.model import Approval, Change, Check, Held, Plan, Snapshot, StepResult
+from pantheon_runbook.model import Approval, Change, Held, Plan, Snapshot, StepResult, Verification
 from pantheon_runbook.runner.environment_map import environment_map
 from pantheon_runbook.session import Opening
 
@@ -109,34 +109,40 @@ def _(snapshot: Snapshot) -> Card:
 @draw.register
 def _(plan: Plan) -> Card:
     waiting = sum(_is_unknown(change) for change in plan.changes)
-    rows = [(_SIGNS[change.action], change.address, change.action, _remark(change)) for change in plan.changes]
+    rows = [(_SIGNS[change.action], change.address, change.action, f"undo: {change.undo}") for change in plan.changes]
     rows += [("=", address, "left alone", reason) for address, reason in plan.left_alone]
     hidden = len(rows) - _FIRST_ROWS
-    lines = [f"  … and {hidden} more in plan.json"] if hidden > 0 else []
-    lines += [f"! {finding.what}: {finding.next_step}" for finding in plan.findings]
-    lines += [f"by hand: {step}" for step in plan.manual_steps]
-    lines += [
-        f"calls to {vendor}: about {cost['reads']} reads, {cost['writes']} writes; limit {cost['limit']}"
-        for vendor, cost in plan.calls.items()
-    ]
-    lines.append(f"digest {plan.digest[:4]}…{plan.digest[-4:]}  code {plan.short_code}  everything: plan.json")
+    more = (f"  and {hidden} more in plan.json",) if hidden > 0 else ()
     return Card(
         f"PLAN  {plan.environment}",
         f"{len(plan.changes)} to change, {waiting} with values not known yet, {len(plan.left_alone)} left alone",
         rows=tuple(rows[:_FIRST_ROWS]),
-        lines=tuple(lines),
+        lines=(*more, *_plan_lines(plan)),
         next_step="read it, then run with --apply" if plan.changes else "nothing to do",
     )
+
+
+def _plan_lines(plan: Plan) -> Iterable[str]:
+    yield from (f"! {finding.what}: {finding.next_step}" for finding in plan.findings)
+    for change in plan.changes:
+        names = [f"{name}{_mark(want)}" for name, want in change.after.items() if isinstance(want, Mapping)]
+        if names:
+            yield f"sets {change.address}: {', '.join(sorted(names))}"
+    if any(_is_unknown(change) for change in plan.changes):
+        yield "     (? is known once what it comes from exists; one approval covers it)"
+    yield from (f"risk: {one.address}: {one.risk}" for one in plan.changes if not one.risk.startswith("none"))
+    yield from (f"by hand: {step}" for step in plan.manual_steps)
+    for vendor, cost in plan.calls.items():
+        yield f"calls to {vendor}: about {cost['reads']} reads, {cost['writes']} writes; limit {cost['limit']}"
+    yield f"digest {plan.digest[:4]}…{plan.digest[-4:]}  code {plan.short_code}  everything: plan.json"
 
 
 def _is_unknown(change: Change) -> bool:
     return any(isinstance(want, Mapping) and want.get("fingerprint", "") is None for want in change.after.values())
 
 
-def _remark(change: Change) -> str:
-    names = [name for name, want in change.after.items() if isinstance(want, Mapping)]
-    shown = f"{len(names)} values (hidden); " if names else ""
-    return f"{shown}risk: {change.risk}; undo: {change.undo}"
+def _mark(want: Mapping[str, Any]) -> str:
+    return "?" if want.get("fingerprint", "") is None else ""
 
 
 @draw.register
@@ -162,14 +168,8 @@ def _(error: RunbookError) -> Card:
 
 
 @draw.register
-def _(values: tuple) -> Card:  # type: ignore[type-arg]  # results or checks; an empty one is "nothing to do"
-    if values and isinstance(values[0], Check):
-        return _checks(values)
-    return _results(values)
-
-
-def _results(results: Iterable[StepResult]) -> Card:
-    listed = tuple(results)
+def _(results: tuple) -> Card:  # type: ignore[type-arg]  # of StepResult
+    listed: tuple[StepResult, ...] = results
     if not listed:
         return Card("APPLIED  nothing to do", "0 changes", lines=("Every resource was left alone; the plan says why.",))
     done = sum(result.outcome == "done" for result in listed)
@@ -181,14 +181,20 @@ def _results(results: Iterable[StepResult]) -> Card:
     )
 
 
-def _checks(checks: Iterable[Check]) -> Card:
-    listed = tuple(checks)
-    passed = sum(check.passed for check in listed)
+@draw.register
+def _(verification: Verification) -> Card:
+    checks = verification.checks
+    passed = sum(check.passed for check in checks)
     return Card(
-        "VERIFIED" if passed == len(listed) else "NOT VERIFIED",
-        f"{passed} of {len(listed)} checks passed",
+        "VERIFIED" if passed == len(checks) else "NOT VERIFIED",
+        f"{passed} of {len(checks)} checks passed",
         rows=tuple(
             ("+" if check.passed else "!", check.name, f"expected {check.expected}", f"found {check.found}")
-            for check in listed
+            for check in checks
         ),
+        lines=(
+            *(f"{what:<9} {url}" for what, url in verification.endpoints),
+            *(f"by hand: {step}" for step in verification.manual_steps),
+        ),
+        picture=environment_map(verification.snapshot),
     )

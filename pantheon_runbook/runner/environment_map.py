@@ -12,20 +12,22 @@ from dataclasses import dataclass
 from pantheon_runbook.model import Snapshot
 
 _ROW = 46
-_WIDTH = 760
-_BOX = 250
+_WIDTH = 820
+_BOX = 285
+_VERCEL, _COMMON = "Vercel target", "Secrets in common"
+_SHARING = frozenset({"shared-variable", "production-secret"})
 
 
 @dataclass(frozen=True)
 class _Row:
-    vendor: str
+    what: str
     production: str
     ours: str
-    relation: str
+    shared: bool = False
 
 
 def environment_map(snapshot: Snapshot) -> str:
-    """An SVG drawing of about 760 x 300; colours only repeat what the words say."""
+    """An SVG drawing of about 820 x 340; colours only repeat what the words say."""
     rows = tuple(_rows(snapshot))
     height = 60 + _ROW * len(rows)
     parts = [
@@ -42,43 +44,46 @@ def environment_map(snapshot: Snapshot) -> str:
 
 
 def _rows(snapshot: Snapshot) -> Iterable[_Row]:
-    ids = snapshot.identities
-    project = snapshot.get("supabase/project")
-    yield _Row("Supabase", "its own project", ids.get("supabase_ref", "no project yet"), _relation(project.state))
-    buckets = sum(r.address.startswith("supabase/bucket/") for r in snapshot.resources)
-    theirs = sum(r.address.startswith("production/bucket/") for r in snapshot.resources)
-    yield _Row(
-        "Storage", f"{theirs} buckets", f"{buckets} buckets", "own copy of names" if buckets else "not there yet"
-    )
-    environment = snapshot.get("railway/environment")
-    name = ids.get("railway_environment", "no environment yet")
-    yield _Row("Railway", "its own environment", name, _relation(environment.state))
-    key = snapshot.get("openrouter/key")
-    yield _Row("OpenRouter", "its own key", str(key.attributes.get("name", "no key yet")), _relation(key.state))
-    shared = [finding for finding in snapshot.findings if finding.code in {"shared-variable", "production-secret"}]
-    yield _Row("Vercel", "target production", "target preview", "one project, two targets")
-    yield _Row("Secrets", "pinned", f"{len(shared)} shared", "SHARED" if shared else "nothing shared")
+    ours, theirs = snapshot.identities, snapshot.production
+    yield _Row("Supabase project", theirs.get("supabase_ref", ""), ours.get("supabase_ref", ""))
+    yield _Row("Storage buckets", _names(snapshot, "production/bucket/"), _names(snapshot, "supabase/bucket/"))
+    yield _Row("Railway environment", theirs.get("railway_environment", ""), ours.get("railway_environment", ""))
+    key = snapshot.get("openrouter/key").attributes.get("name", "")
+    yield _Row("OpenRouter key", "not looked at", str(key))
+    yield _Row(_VERCEL, theirs.get("vercel_target", ""), ours.get("vercel_target", ""))
+    shared = sum(finding.code in _SHARING for finding in snapshot.findings)
+    yield _Row(_COMMON, "pinned", "none" if not shared else f"{shared} SHARED", shared=shared > 0)
 
 
-def _relation(state: str) -> str:
-    return "separate" if state == "present" else "not there yet"
+def _names(snapshot: Snapshot, prefix: str) -> str:
+    return ", ".join(r.address.removeprefix(prefix) for r in snapshot.resources if r.address.startswith(prefix))
 
 
 def _drawn(row: _Row, top: float) -> str:
+    """Two boxes and what is compared between them; a dashed box is not there yet."""
     right = _WIDTH - 10 - _BOX
-    dash = ' stroke-dasharray="4 4"' if row.relation == "not there yet" else ""
-    fill = "#fde0dc" if row.relation == "SHARED" else "#eef3f8"
+    dash = "" if row.ours else ' stroke-dasharray="4 4"'
+    fill = "#fde0dc" if row.shared else "#eef3f8"
     middle = top + 18
+    box = f'y="{top}" width="{_BOX}" height="36" rx="4" stroke="#57606a"'
     return "".join(
         (
-            f'<rect x="10" y="{top}" width="{_BOX}" height="36" rx="4" fill="#f3eee4" stroke="#57606a"></rect>',
-            f'<rect x="{right}" y="{top}" width="{_BOX}" height="36" rx="4" fill="{fill}" stroke="#57606a"{dash}></rect>',
-            f'<line x1="{10 + _BOX}" y1="{middle}" x2="{right}" y2="{middle}" stroke="#8c959f" stroke-dasharray="2 4"></line>',
-            _text(10 + _BOX / 2, middle + 5, f"{row.vendor}: {row.production}"),
-            _text(right + _BOX / 2, middle + 5, row.ours),
-            _text(_WIDTH / 2, middle - 3, row.relation),
+            f'<rect x="10" {box} fill="#f3eee4"></rect>',
+            f'<rect x="{right}" {box} fill="{fill}"{dash}></rect>',
+            _text(10 + _BOX / 2, middle + 5, row.production or "not known"),
+            _text(right + _BOX / 2, middle + 5, row.ours or "not there yet"),
+            _text(_WIDTH / 2, middle - 2, row.what),
+            _text(_WIDTH / 2, middle + 14, _relation(row)),
         )
     )
+
+
+def _relation(row: _Row) -> str:
+    if row.shared:
+        return "SHARED"
+    if row.what == _VERCEL:
+        return "one project, two targets"
+    return "separate" if row.ours and row.what != _COMMON else ""
 
 
 def _text(x: float, y: float, words: str, *, bold: bool = False) -> str:

@@ -102,6 +102,9 @@ class Provisioning:
     def findings(self) -> tuple[Finding, ...]:
         return tuple(provisioning.findings(self._config, self._vault.fingerprints()))
 
+    def endpoints(self, snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
+        return provisioning.endpoints(self._config, self._name, snapshot)
+
     def manual_steps(self, snapshot: Snapshot) -> tuple[str, ...]:
         return provisioning.manual_steps(self._config, self._name, snapshot)
 

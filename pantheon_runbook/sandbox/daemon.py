@@ -54,7 +54,9 @@ class Daemon:
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
         self._folder: Path = options.folder
-        self._cloud = Cloud(options.folder, pace=Pace().scaled(options.pace), pinned_at=options.pin)
+        self._cloud = Cloud(
+            options.folder, pace=Pace().scaled(options.pace), pinned_at=options.pin, in_memory=options.in_memory
+        )
         self._began = datetime.now(UTC)
         self._last_request = time.monotonic()
         control = ControlEndpoint(self._cloud, status=self._state, stop=self._stop)
@@ -114,14 +116,12 @@ class Daemon:
         self._socket_path.unlink(missing_ok=True)
 
     def _state(self) -> dict[str, Any]:
-        session, transaction = self._cloud.gateway_ports
         return {
             "pid": os.getpid(),
             "folder": str(self._folder),
             "socket": str(self._socket_path),
             "tcp_port": self._tcp_port,
             "started_at": self._began.isoformat(timespec="milliseconds"),
-            "gateway": {"session": session, "transaction": transaction},
             "networks_file": str(self._cloud.machines.names.file),
         }
 
@@ -156,6 +156,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--pace", type=float, default=1.0)
     parser.add_argument("--pin", type=lambda text: datetime.fromisoformat(text).timestamp())
     parser.add_argument("--load")
+    parser.add_argument("--in-memory", action="store_true")
     parser.add_argument("--idle-seconds", type=float, default=IDLE_SECONDS)
     options = parser.parse_args()
     options.folder = options.folder.absolute()

@@ -75,7 +75,7 @@ class Process:
     async def _working(self) -> str:
         """Without a health check the vendor only knows that the process runs: it does when it spoke and stayed."""
         deadline = asyncio.get_running_loop().time() + HEALTH_SECONDS
-        while self.is_running and not self._has_spoken() and asyncio.get_running_loop().time() < deadline:
+        while self.is_running and not self._has_spoken() and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110  a file
             await asyncio.sleep(POLL_SECONDS)
         await asyncio.sleep(SETTLE_SECONDS)
         return "SUCCESS" if self.is_running else "CRASHED"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,34 +19,37 @@ from pantheon_runbook.sandbox.postgres import READ_ONLY_ROLE, Cluster
 from pantheon_runbook.sandbox.redis import Redis
 
 SESSION_PORT, TRANSACTION_PORT, REDIS_PORT = 5432, 6543, 6379
-POOLER_HOSTS = "*.pooler.supabase.com"
+ANY_POOLER_HOST = "*.pooler.supabase.com"
 
 
 class Machines:
-    """Every server, process and name of one sandbox; made and used in the daemon's main thread."""
+    """Every server, process and name of one sandbox; made and used in the daemon's main thread.
 
-    def __init__(self, folder: Path) -> None:
-        self.clusters_folder = servers_folder(folder)
+    `pooler_host_of` says at which of the vendor's pooler hosts a project is a tenant; every other pooler host
+    exists too and answers "Tenant or user not found", which is what a host built from the region gets one day.
+    """
+
+    def __init__(self, folder: Path, pooler_host_of: Callable[[str], str], *, in_memory: bool = False) -> None:
+        self.clusters_folder = servers_folder(folder, in_memory=in_memory)
         self.children = Children(folder / "children")
         self.names = Names(folder / "network.json")
         self.deployments = Deployments(folder / "deployments", self.children, self.names.file)
         self.pages = Pages(folder / "pages")
-        self.gateway = Gateway(self._cluster_ports)
         self._redis_folder = folder / "redis"
+        self._pooler_host_of = pooler_host_of
+        self._gateways: dict[str, Gateway] = {}
+        self._tenant_of: dict[str, str] = {}
         self._clusters: dict[str, Cluster] = {}
         self._redis: dict[str, tuple[Redis, str, str]] = {}
 
-    async def start(self) -> tuple[int, int]:
-        """Open the pooler; gives (session port, transaction port)."""
-        session, transaction = await self.gateway.start()
-        self.names.publish(POOLER_HOSTS, SESSION_PORT, session)
-        self.names.publish(POOLER_HOSTS, TRANSACTION_PORT, transaction)
-        return session, transaction
+    async def start(self) -> None:
+        """Open the pooler hosts at which nobody is a tenant."""
+        await self._open_gateway(ANY_POOLER_HOST)
 
     async def stop(self) -> None:
         """End everything that runs; files stay."""
         await self.stop_servers()
-        await self.gateway.stop()
+        await asyncio.gather(*(gateway.stop() for gateway in self._gateways.values()))
         self.children.close()
 
     async def stop_servers(self) -> None:
@@ -62,7 +65,7 @@ class Machines:
     async def create_cluster(self, ref: str, password: str) -> None:
         cluster = self._cluster(ref)
         await cluster.create(self._next_slot(ref), password)
-        self._publish(cluster)
+        await self._publish(cluster)
 
     async def delete_cluster(self, ref: str) -> None:
         self._withdraw(ref)
@@ -76,7 +79,7 @@ class Machines:
     async def resume_cluster(self, ref: str) -> None:
         cluster = self._cluster(ref)
         await cluster.start()
-        self._publish(cluster)
+        await self._publish(cluster)
 
     async def set_password(self, ref: str, password: str) -> None:
         await self._running(ref).set_password("postgres", password)
@@ -153,11 +156,27 @@ class Machines:
             notes.write_text("\n".join(taken))
         return taken.index(ref)
 
-    def _cluster_ports(self) -> dict[str, int]:
-        return {ref: cluster.port for ref, cluster in self._clusters.items() if cluster.is_running}
-
-    def _publish(self, cluster: Cluster) -> None:
+    async def _publish(self, cluster: Cluster) -> None:
         self.names.publish(f"db.{cluster.ref}.supabase.co", SESSION_PORT, cluster.port)
+        host = self._tenant_of[cluster.ref] = self._pooler_host_of(cluster.ref)
+        await self._open_gateway(host)
+
+    async def _open_gateway(self, host: str) -> None:
+        if host in self._gateways:
+            return
+        self._gateways[host] = Gateway(lambda: self._tenants(host))
+        session, transaction = await self._gateways[host].start()
+        self.names.publish(host, SESSION_PORT, session)
+        self.names.publish(host, TRANSACTION_PORT, transaction)
+
+    def _tenants(self, host: str) -> dict[str, int]:
+        """Port by ref of the running clusters that are tenants of this pooler host."""
+        return {
+            ref: cluster.port
+            for ref, cluster in self._clusters.items()
+            if cluster.is_running and self._tenant_of.get(ref) == host
+        }
 
     def _withdraw(self, ref: str) -> None:
+        self._tenant_of.pop(ref, None)
         self.names.withdraw(f"db.{ref}.supabase.co", SESSION_PORT)

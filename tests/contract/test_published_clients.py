@@ -53,7 +53,9 @@ def test_storage3_reads_and_writes_buckets(cloud: Cloud) -> None:
     key = facts["service_role_key"]
     host = facts["url"].removeprefix("https://")
     with served(cloud.applications["supabase-project"], host=host) as url, httpx.Client() as http:
-        client = SyncStorageClient(f"{url}/storage/v1/", {"apikey": key, "Authorization": f"Bearer {key}"}, http_client=http)
+        client = SyncStorageClient(
+            f"{url}/storage/v1/", {"apikey": key, "Authorization": f"Bearer {key}"}, http_client=http
+        )
         options: Any = {"public": True, "file_size_limit": 1048576, "allowed_mime_types": ["image/png"]}
         client.create_bucket("avatars", options=options)
         client.update_bucket("avatars", {"public": False})

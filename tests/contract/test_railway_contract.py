@@ -45,13 +45,17 @@ def test_no_required_argument_or_input_is_left_out() -> None:
     """A request that the official schema takes with what it demands is one that ours understands."""
     missing: list[str] = []
     for name, ours in schema().type_map.items():
-        theirs = railway_schema().type_map[name] if name in railway_schema().type_map else None
+        theirs = railway_schema().type_map.get(name)
         if isinstance(ours, GraphQLInputObjectType) and isinstance(theirs, GraphQLInputObjectType):
             needed = [key for key, field in theirs.fields.items() if str(field.type).endswith("!")]
             missing += [f"{name}.{key}" for key in needed if key not in ours.fields]
         if isinstance(ours, GraphQLObjectType) and isinstance(theirs, GraphQLObjectType):
             for key, field in ours.fields.items():
-                needed = [arg for arg, one in theirs.fields[key].args.items() if str(one.type).endswith("!")] if key in theirs.fields else []
+                needed = (
+                    [arg for arg, one in theirs.fields[key].args.items() if str(one.type).endswith("!")]
+                    if key in theirs.fields
+                    else []
+                )
                 missing += [f"{name}.{key}({argument})" for argument in needed if argument not in field.args]
     assert [] == missing
 
@@ -89,7 +93,9 @@ query($project: String!, $environment: String!, $service: String!) {
     edges { cursor node { id status createdAt url staticUrl meta canRedeploy canRollback statusUpdatedAt } }
     pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
   }
-  domains(projectId: $project, environmentId: $environment, serviceId: $service) { serviceDomains { id domain syncStatus } }
+  domains(projectId: $project, environmentId: $environment, serviceId: $service) {
+    serviceDomains { id domain syncStatus }
+  }
   deploymentTriggers(projectId: $project, environmentId: $environment, serviceId: $service) {
     edges { node { branch repository environmentId } }
   }
@@ -126,12 +132,13 @@ def test_mutations_are_answered_as_described(cloud: Cloud, problems: list[str]) 
     ids["service"] = service["id"]
     both = "projectId: $project, environmentId: $environment, serviceId: $service"
     instance = "environmentId: $environment, serviceId: $service"
+    update = '{rootDirectory: "backend", startCommand: "python -m app", source: {repo: "pantheon/pantheon"}}'
+    copy = 'projectId: $project, name: "two", sourceEnvironmentId: $environment, skipInitialDeploys: true'
     steps = (
         f'variableUpsert(input: {{{both}, name: "B", value: "2", skipDeploys: true}})',
         f'variableCollectionUpsert(input: {{{both}, variables: {{C: "3"}}, skipDeploys: true}})',
         f'variableDelete(input: {{{both}, name: "C"}})',
-        f'serviceInstanceUpdate({instance}, input: {{rootDirectory: "backend", startCommand: "python -m app", '
-        'source: {repo: "pantheon/pantheon"}})',
+        f"serviceInstanceUpdate({instance}, input: {update})",
         f"serviceDomainCreate(input: {{{instance}}}) {{ id domain }}",
         f"serviceInstanceDeployV2({instance})",
         f"serviceInstanceDeploy({instance}, latestCommit: true)",
@@ -143,8 +150,7 @@ def test_mutations_are_answered_as_described(cloud: Cloud, problems: list[str]) 
         'serviceConnect(id: $service, input: {repo: "pantheon/pantheon", branch: "main"}) { id }',
         "serviceDisconnect(id: $service) { id }",
         'environmentRename(id: $environment, input: {name: "stage"}) { id name }',
-        'environmentCreate(input: {projectId: $project, name: "two", sourceEnvironmentId: $environment, '
-        "skipInitialDeploys: true}) { id name }",
+        f"environmentCreate(input: {{{copy}}}) {{ id name }}",
         "serviceDelete(id: $service, environmentId: $environment)",
         "projectDelete(id: $project)",
     )

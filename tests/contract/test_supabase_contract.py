@@ -1,8 +1,11 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from validate import descriptions
+
+from pantheon_runbook.sandbox.planes.supabase.auth_settings import SETTINGS
 
 if TYPE_CHECKING:
     from plane_cloud import Cloud
@@ -35,7 +38,7 @@ def test_management_answers_are_as_described(cloud: Cloud, problems: list[str]) 
         f"/v1/projects/{ref}/billing/addons",
         f"/v1/projects/{ref}/branches",
     )
-    assert {path: 200 for path in reads} == {path: cloud.supabase("GET", path).status_code for path in reads}
+    assert dict.fromkeys(reads, 200) == {path: cloud.supabase("GET", path).status_code for path in reads}
     assert [] == problems
 
 
@@ -102,3 +105,33 @@ def test_storage_and_auth_answers_are_as_described(cloud: Cloud, problems: list[
         assert status == cloud.storage(method, path, body).status_code, (method, path)
     # The description knows HEAD /health and GET /health/ only; clients send GET /health.
     assert [] == problems
+
+
+def test_auth_settings_are_the_described_ones() -> None:
+    """Same keys, types, limits and choices, in what GET answers and in what PATCH takes."""
+    document = descriptions()["api.supabase.com"].document
+    operations = document["paths"]["/v1/projects/{ref}/config/auth"]
+    answered = _properties(document, operations["get"]["responses"]["200"])
+    taken = _properties(document, operations["patch"]["requestBody"])
+    ours = {
+        key: (one.kind, one.minimum, one.maximum, one.pattern) for key, one in SETTINGS.items() if not one.read_only
+    }
+    theirs = {
+        key: (one["type"], one.get("minimum"), one.get("maximum"), one.get("pattern")) for key, one in taken.items()
+    }
+    without_format = {key for key, one in taken.items() if "format" not in one}
+
+    assert set(answered) == set(SETTINGS)
+    assert {key for key in answered if key not in taken} == {key for key, one in SETTINGS.items() if one.read_only}
+    assert {key: theirs[key] for key in without_format} == {key: ours[key] for key in without_format}
+    assert {key: set(one["enum"]) for key, one in taken.items() if "enum" in one} == {
+        key: set(one.choices) for key, one in SETTINGS.items() if one.choices
+    }
+    assert {key for key, one in taken.items() if not one.get("nullable")} == {
+        key for key, one in SETTINGS.items() if not one.nullable and not one.null_resets and not one.read_only
+    }
+
+
+def _properties(document: dict[str, Any], described: dict[str, Any]) -> dict[str, Any]:
+    name = described["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    return document["components"]["schemas"][name]["properties"]

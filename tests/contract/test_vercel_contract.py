@@ -47,7 +47,9 @@ def test_release_answers_are_as_described(cloud: Cloud, problems: list[str]) -> 
     project_id = facts["project_id"]
     cloud.vercel("PATCH", f"/v9/projects/{project_id}", {"autoAssignCustomDomains": False})
     staged = cloud.vercel(
-        "POST", "/v13/deployments", {"name": "pantheon-web", "target": "production", "deploymentId": facts["deployment_id"]}
+        "POST",
+        "/v13/deployments",
+        {"name": "pantheon-web", "target": "production", "deploymentId": facts["deployment_id"]},
     ).json()
     cloud.until(lambda: cloud.world.document["vercel"]["deployments"][staged["id"]]["readyState"] == "READY")
     steps = (

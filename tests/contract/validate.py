@@ -24,7 +24,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import yaml
 from graphql import GraphQLError, GraphQLSchema, build_schema, execute_sync, parse, validate
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 _METHODS = ("get", "post", "put", "patch", "delete")
 _VERSION = re.compile(r"^/v\d+(?=/)")
@@ -74,7 +74,7 @@ class Description:
 
 
 def _short(text: str) -> str:
-    return text if len(text) < 300 else f"{text[:300]}…"  # noqa: PLR2004  a line to read
+    return text if len(text) < 300 else f"{text[:300]}…"
 
 
 @cache
@@ -152,8 +152,10 @@ def check_exchange(method: str, url: str, request_body: Any, status: int, respon
     where = f"{method} {parts.path} -> {status}"
     if operation is None:
         return [] if _is_drift(host, method, parts.path) else [f"{where}: not in the official description"]
-    asked = [] if status >= 400 else _request_problems(description, operation, parts.query, request_body)  # noqa: PLR2004  HTTP
-    return [f"{where}: {problem}" for problem in [*asked, *_answer_problems(description, operation, status, response_body)]]
+    asked = [] if status >= 400 else _request_problems(description, operation, parts.query, request_body)
+    return [
+        f"{where}: {problem}" for problem in [*asked, *_answer_problems(description, operation, status, response_body)]
+    ]
 
 
 def _description(host: str, path: str) -> Description:
@@ -171,9 +173,7 @@ def _is_drift(host: str, method: str, path: str) -> bool:
     return known or bare.startswith("/env/pull/")
 
 
-def _request_problems(
-    description: Description, operation: Mapping[str, Any], query: str, body: Any
-) -> Iterator[str]:
+def _request_problems(description: Description, operation: Mapping[str, Any], query: str, body: Any) -> Iterator[str]:
     content = operation.get("requestBody", {}).get("content", {}).get("application/json")
     if content is not None and (body is not None or operation["requestBody"].get("required")):
         yield from (f"request {problem}" for problem in description.problems(content["schema"], body))
@@ -210,13 +210,13 @@ def _typed(schema: Mapping[str, Any], text: str) -> Any:
 def _answer_problems(description: Description, operation: Mapping[str, Any], status: int, body: Any) -> Iterator[str]:
     responses = operation["responses"]
     response = responses.get(str(status)) or responses.get(f"{status // 100}XX")
-    if response is None and status < 400:  # noqa: PLR2004  HTTP
+    if response is None and status < 400:
         yield f"this status is not described (there are {', '.join(responses)})"
         return
     content = (response or {}).get("content", {}).get("application/json")
     if content is not None:
         yield from (f"answer {problem}" for problem in description.problems(content["schema"], body))
-    elif status >= 400:  # noqa: PLR2004  HTTP
+    elif status >= 400:
         yield from (f"answer: no {key}" for key in description.error_keys if not _has(body, key))
 
 
@@ -230,7 +230,7 @@ def _has(body: Any, dotted: str) -> bool:
 
 def _check_graphql(request: Any, status: int, answer: Any) -> list[str]:
     """The query is valid by the official schema, and executing it over the answer gives the answer again."""
-    if status == 429:  # noqa: PLR2004  HTTP
+    if status == 429:
         return []
     try:
         document = parse(request["query"])

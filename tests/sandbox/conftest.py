@@ -14,6 +14,7 @@ from pantheon_runbook.sandbox.machines import Machines
 
 REF = "abcdefghijklmnopqrst"
 PASSWORD = "p@ss/word+100%"
+POOLER = "aws-0-eu-west-1.pooler.supabase.com"
 PINNED = "2026-11-23T10:00:00+00:00"
 
 Scenario = Callable[[Machines], Awaitable[None]]
@@ -25,7 +26,7 @@ def with_machines(tmp_path: Path) -> Iterator[Callable[[Scenario], None]]:
 
     @asynccontextmanager
     async def machines() -> AsyncIterator[Machines]:
-        made = Machines(tmp_path)
+        made = Machines(tmp_path, lambda _ref: POOLER, in_memory=True)
         await made.start()
         try:
             yield made
@@ -46,6 +47,6 @@ def with_machines(tmp_path: Path) -> Iterator[Callable[[Scenario], None]]:
 @pytest.fixture
 def sandbox(tmp_path: Path) -> Iterator[control.Running]:
     """A throw-away world with production in it; the vendors' own work takes no time."""
-    running = control.start(tmp_path / "sandbox", pace=0.0, pinned=PINNED, idle_seconds=120)
+    running = control.start(tmp_path / "sandbox", pace=0.0, pinned=PINNED, idle_seconds=120, in_memory=True)
     yield running
     running.discard()

@@ -38,9 +38,7 @@ def migrate(sandbox, monkeypatch):
     address, port = resolve(parameters["host"], int(parameters["port"]), sandbox.networks_file)
     url = psycopg.conninfo.make_conninfo(**{**parameters, "host": address, "port": port})
     local = conninfo_to_dict(url)
-    monkeypatch.setenv(
-        "DATABASE_URL", f"postgresql://{local['user']}@{address}:{port}/{local['dbname']}"
-    )
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://{local['user']}@{address}:{port}/{local['dbname']}")
     monkeypatch.setenv("PGPASSWORD", local["password"])
     configuration = Config(str(BACKEND / "alembic.ini"))
 
@@ -84,7 +82,8 @@ def test_job_round_trip_at_each_open_revision(sandbox, migrate, revision):
     assert {"messages": 1, "tokens": 3} == finished_job(sandbox, session["id"])["result"]
 
 
-def test_tree_goes_up_down_and_up_again(sandbox, migrate):
+@pytest.mark.usefixtures("sandbox")
+def test_tree_goes_up_down_and_up_again(migrate):
     assert [(HEAD,)] == migrate("head")
     assert "role" not in column_names(migrate.url, "messages")
     assert [(PRODUCTION_REVISION,)] == migrate(PRODUCTION_REVISION)
@@ -101,7 +100,8 @@ def test_tree_has_one_head_three_past_production():
     assert [HEAD, "0010", "0009"] == pending
 
 
-def test_browser_user_sees_own_sessions_only(sandbox, migrate):
+@pytest.mark.usefixtures("sandbox")
+def test_browser_user_sees_own_sessions_only(migrate):
     with psycopg.connect(migrate.url) as connection:
         mine = "11111111-1111-4111-8111-111111111111"
         connection.execute("UPDATE sessions SET owner_id = %s WHERE title = 'Session 1'", [mine])
@@ -123,3 +123,37 @@ def test_browser_user_sees_own_sessions_only(sandbox, migrate):
 )
 def test_backend_refuses_what_makes_no_sense(sandbox, path, body, status):
     assert status == api(sandbox, path, method="POST", body=body).status
+
+
+def graphql(running, query, **variables):
+    token = running.facts()["tokens"]["RAILWAY_API_TOKEN"]
+    body = {"query": query, "variables": variables}
+    headers = {"Authorization": f"Bearer {token}"}
+    reply = talk(running, "backboard.railway.com", "/graphql/v2", method="POST", body=body, headers=headers).json()
+    assert "errors" not in reply, reply
+    return reply["data"]
+
+
+def test_new_deployment_takes_over_without_a_gap(sandbox):
+    """The old process serves until the new one is healthy; then the new variables are what the service runs with."""
+    railway = sandbox.facts()["railway"]
+    assert "openai/gpt-5-mini" == api(sandbox, "/health").json()["model"]
+    graphql(
+        sandbox,
+        "mutation($input: VariableUpsertInput!) { variableUpsert(input: $input) }",
+        input={
+            "projectId": railway["project_id"],
+            "environmentId": railway["environment_id"],
+            "serviceId": railway["services"]["api"],
+            "name": "OPENROUTER_MODEL",
+            "value": "another/model",
+        },
+    )
+    deadline, seen = time.monotonic() + 15, []
+    while time.monotonic() < deadline:
+        reply = api(sandbox, "/health")
+        seen.append(reply.status)
+        if reply.json().get("model") == "another/model":
+            break
+    assert {200} == set(seen)
+    assert "another/model" == reply.json()["model"]

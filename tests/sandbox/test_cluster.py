@@ -4,8 +4,8 @@ import pwd
 
 import psycopg
 import pytest
-from conftest import PASSWORD, REF
 
+from conftest import PASSWORD, REF
 from pantheon_runbook.sandbox.network import resolve
 from pantheon_runbook.sandbox.platform import QueryFailedError
 
@@ -84,7 +84,9 @@ def test_read_only_query_cannot_write(with_machines):
         await machines.query(REF, "CREATE TABLE note (text text)", role="postgres")
         with pytest.raises(QueryFailedError) as refused:
             await machines.query(
-                REF, "SET default_transaction_read_only = off; COMMIT; INSERT INTO public.note VALUES (1)", read_only=True
+                REF,
+                "SET default_transaction_read_only = off; COMMIT; INSERT INTO public.note VALUES (1)",
+                read_only=True,
             )
         assert "42501" == refused.value.sqlstate
 

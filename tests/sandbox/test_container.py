@@ -5,8 +5,8 @@ import subprocess
 import sys
 
 import pytest
-from conftest import PASSWORD, REF
 
+from conftest import PASSWORD, REF
 from pantheon_runbook.sandbox.network import Names, resolve
 from pantheon_runbook.sandbox.platform import Deployment
 
@@ -134,5 +134,3 @@ def test_libpq_keeps_the_host_it_was_given(with_machines, tmp_path):
         assert "aws-0-eu-west-1.pooler.supabase.com 127.0.0.1" in output(machines)
 
     with_machines(scenario)
-
-

@@ -2,16 +2,15 @@ import asyncio
 
 import psycopg
 import pytest
-from conftest import PASSWORD, REF
 
+from conftest import PASSWORD, POOLER, REF
 from pantheon_runbook.sandbox.network import resolve
 
-POOLER = "aws-0-eu-west-1.pooler.supabase.com"
 SESSION, TRANSACTION = 5432, 6543
 
 
-async def connect(machines, port, *, user=f"postgres.{REF}", password=PASSWORD):
-    address, local_port = resolve(POOLER, port, machines.names.file)
+async def connect(machines, port, *, user=f"postgres.{REF}", password=PASSWORD, host=POOLER):
+    address, local_port = resolve(host, port, machines.names.file)
     return await psycopg.AsyncConnection.connect(
         host=address, port=local_port, user=user, password=password, dbname="postgres", autocommit=True
     )
@@ -38,6 +37,17 @@ def test_unknown_tenant_is_named_as_the_vendor_does(with_machines, port, user):
     async def scenario(machines):
         with pytest.raises(psycopg.OperationalError, match="Tenant or user not found"):
             await connect(machines, port, user=user)
+
+    with_machines(scenario)
+
+
+def test_tenant_of_another_pooler_host_is_unknown(with_machines):
+    """The number in the host name is assigned, so a host built from the region must be able to fail."""
+
+    async def scenario(machines):
+        await machines.create_cluster(REF, PASSWORD)
+        with pytest.raises(psycopg.OperationalError, match="Tenant or user not found"):
+            await connect(machines, SESSION, host=POOLER.replace("aws-0", "aws-1"))
 
     with_machines(scenario)
 

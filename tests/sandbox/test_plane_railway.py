@@ -19,7 +19,11 @@ def cloud() -> Iterator[Cloud]:
 
 def ids(cloud: Cloud, service: str = "api") -> dict[str, str]:
     facts = cloud.facts["railway"]
-    return {"project": facts["project_id"], "environment": facts["environment_id"], "service": facts["services"][service]}
+    return {
+        "project": facts["project_id"],
+        "environment": facts["environment_id"],
+        "service": facts["services"][service],
+    }
 
 
 def do(cloud: Cloud, step: str, known: dict[str, str], **more: Any) -> Any:
@@ -144,8 +148,8 @@ def test_rollback_runs_the_same_image_with_the_variables_of_then(cloud: Cloud) -
 
 def test_unknown_commit_is_not_found(cloud: Cloud) -> None:
     known = ids(cloud)
-    step = f'serviceInstanceDeployV2(environmentId: "{known["environment"]}", serviceId: "{known["service"]}", commitSha: "x")'
-    assert "Commit not found" == error(cloud, f"mutation {{ {step} }}")
+    given = f'environmentId: "{known["environment"]}", serviceId: "{known["service"]}", commitSha: "x"'
+    assert "Commit not found" == error(cloud, f"mutation {{ serviceInstanceDeployV2({given}) }}")
 
 
 def test_service_without_source_has_no_process(cloud: Cloud) -> None:
@@ -162,7 +166,9 @@ def test_second_domain_call_makes_a_second_domain(cloud: Cloud) -> None:
 
 
 def test_redis_template_makes_a_server_and_its_variables(cloud: Cloud) -> None:
-    project = cloud.railway('mutation { projectCreate(input: {name: "own"}) { id baseEnvironmentId } }')["projectCreate"]
+    project = cloud.railway('mutation { projectCreate(input: {name: "own"}) { id baseEnvironmentId } }')[
+        "projectCreate"
+    ]
     template = cloud.railway('{ template(code: "redis") { id serializedConfig } }', token="-")["template"]
     workflow = cloud.railway(
         "mutation($input: TemplateDeployV2Input!) { templateDeployV2(input: $input) { projectId workflowId } }",
@@ -178,14 +184,19 @@ def test_redis_template_makes_a_server_and_its_variables(cloud: Cloud) -> None:
     wait = f'{{ workflowStatus(workflowId: "{workflow}") {{ status error }} }}'
     first = cloud.railway(wait)["workflowStatus"]["status"]
     cloud.until(lambda: cloud.railway(wait)["workflowStatus"]["status"] == "Complete")
-    services = cloud.railway(f'{{ project(id: "{project["id"]}") {{ services {{ edges {{ node {{ id name }} }} }} }} }}')
+    services = cloud.railway(
+        f'{{ project(id: "{project["id"]}") {{ services {{ edges {{ node {{ id name }} }} }} }} }}'
+    )
     redis = services["project"]["services"]["edges"][0]["node"]
     known = {"project": project["id"], "environment": project["baseEnvironmentId"], "service": redis["id"]}
     made = cloud.platform.calls[0]
     shown = variables(cloud, known)
 
     assert ("Running", "Redis") == (first, redis["name"])
-    assert ("create_redis", known["environment"], "redis.railway.internal", shown["REDIS_PASSWORD"]) == (made[0], *made[2:])
+    assert ("create_redis", known["environment"], "redis.railway.internal", shown["REDIS_PASSWORD"]) == (
+        made[0],
+        *made[2:],
+    )
     assert f"redis://default:{made[4]}@redis.railway.internal:6379" == shown["REDIS_URL"]
     assert shown["REDIS_PASSWORD"] != cloud.world.document["railway"]["redis_template_id"]
 
@@ -226,12 +237,14 @@ def test_service_delete_without_environment_is_everywhere(cloud: Cloud) -> None:
 
 
 def test_pages_follow_relay(cloud: Cloud) -> None:
-    page = '{ project(id: "%s") { services(first: 2%s) { edges { cursor node { name } } pageInfo { hasNextPage endCursor } } } }'
-    project = ids(cloud)["project"]
-    first = cloud.railway(page % (project, ""))["project"]["services"]
-    after = f', after: "{first["pageInfo"]["endCursor"]}"'
-    second = cloud.railway(page % (project, after))["project"]["services"]
+    query = """query($project: String!, $after: String) {
+      project(id: $project) {
+        services(first: 2, after: $after) { edges { node { name } } pageInfo { hasNextPage endCursor } }
+      }
+    }"""
+    first = cloud.railway(query, {"project": ids(cloud)["project"]})["project"]["services"]
+    known = {"project": ids(cloud)["project"], "after": first["pageInfo"]["endCursor"]}
+    second = cloud.railway(query, known)["project"]["services"]
     names = [edge["node"]["name"] for edge in (*first["edges"], *second["edges"])]
-    assert (["api", "worker", "Redis"], True, False) == (
-        names, first["pageInfo"]["hasNextPage"], second["pageInfo"]["hasNextPage"],
-    )  # fmt: skip
+    assert ["api", "worker", "Redis"] == names
+    assert [True, False] == [page["pageInfo"]["hasNextPage"] for page in (first, second)]

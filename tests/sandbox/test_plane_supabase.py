@@ -142,12 +142,16 @@ def test_auth_refuses_wrong_values(cloud: Cloud, wrong: object) -> None:
 
 def test_legacy_keys_are_signed_tokens_of_the_project(cloud: Cloud) -> None:
     ref = cloud.project()
-    keys = {key["name"]: key["api_key"] for key in cloud.supabase("GET", f"/v1/projects/{ref}/api-keys?reveal=true").json()}
+    keys = {
+        key["name"]: key["api_key"] for key in cloud.supabase("GET", f"/v1/projects/{ref}/api-keys?reveal=true").json()
+    }
     head, claims, signature = keys["service_role"].split(".")
     secret = cloud.world.document["supabase"]["projects"][ref]["keys"]["jwt_secret"]
     signed = hmac.new(secret.encode(), f"{head}.{claims}".encode(), hashlib.sha256).digest()
     assert signed == base64.urlsafe_b64decode(signature + "=")
-    assert (ref, "service_role") == tuple(json.loads(base64.urlsafe_b64decode(claims + "=="))[key] for key in ("ref", "role"))
+    assert (ref, "service_role") == tuple(
+        json.loads(base64.urlsafe_b64decode(claims + "=="))[key] for key in ("ref", "role")
+    )
 
 
 def test_secret_keys_are_hidden_unless_revealed(cloud: Cloud) -> None:
@@ -171,7 +175,9 @@ def test_pooler_host_cannot_be_derived(cloud: Cloud) -> None:
     """Projects of one region are on different clusters of the pooler."""
     refs = [create(cloud, f"p{number}")["ref"] for number in range(8)]
     pools = [cloud.supabase("GET", f"/v1/projects/{ref}/config/database/pooler").json()[0] for ref in refs]
-    assert {"aws-0-us-east-1.pooler.supabase.com", "aws-1-us-east-1.pooler.supabase.com"} == {p["db_host"] for p in pools}
+    assert {"aws-0-us-east-1.pooler.supabase.com", "aws-1-us-east-1.pooler.supabase.com"} == {
+        p["db_host"] for p in pools
+    }
     assert all("[YOUR-PASSWORD]" in pool["connection_string"] for pool in pools)
 
 
@@ -202,7 +208,9 @@ def test_storage_errors_hide_the_true_code_inside(cloud: Cloud) -> None:
 
 
 def test_bucket_update_keeps_what_is_left_out(cloud: Cloud) -> None:
-    cloud.storage("POST", "/storage/v1/bucket", {"name": "a", "file_size_limit": "1.5MB", "allowed_mime_types": ["image/*"]})
+    cloud.storage(
+        "POST", "/storage/v1/bucket", {"name": "a", "file_size_limit": "1.5MB", "allowed_mime_types": ["image/*"]}
+    )
     cloud.storage("PUT", "/storage/v1/bucket/a", {"public": True, "allowed_mime_types": None})
     bucket = cloud.storage("GET", "/storage/v1/bucket/a").json()
     assert (True, 1572864, None) == (bucket["public"], bucket["file_size_limit"], bucket["allowed_mime_types"])
@@ -210,7 +218,12 @@ def test_bucket_update_keeps_what_is_left_out(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize(
     ("agent", "has_type"),
-    [("storage3/0.12.0", False), ("supabase-py/storage3 v0.12.0", False), ("supabase-py/2.34.1", True), ("curl/8", True)],
+    [
+        ("storage3/0.12.0", False),
+        ("supabase-py/storage3 v0.12.0", False),
+        ("supabase-py/2.34.1", True),
+        ("curl/8", True),
+    ],
 )
 def test_bucket_type_is_left_out_for_old_clients(cloud: Cloud, agent: str, has_type: bool) -> None:  # noqa: FBT001  a case
     cloud.storage("POST", "/storage/v1/bucket", {"name": "a"})

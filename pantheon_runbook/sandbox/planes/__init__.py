@@ -13,10 +13,21 @@ from starlette.applications import Starlette
 from pantheon_runbook.sandbox.planes import openrouter, railway, supabase, vercel
 from pantheon_runbook.sandbox.planes.routes import Described
 from pantheon_runbook.sandbox.planes.running import Running, running
+from pantheon_runbook.sandbox.planes.supabase.pooler import pooler_host
 from pantheon_runbook.sandbox.platform import Platform
 from pantheon_runbook.sandbox.world import World
 
-__all__ = ["Described", "Running", "applications", "describe", "halt", "resume", "running", "seed_production"]
+__all__ = [
+    "Described",
+    "Running",
+    "applications",
+    "describe",
+    "halt",
+    "pooler_host_of",
+    "resume",
+    "running",
+    "seed_production",
+]
 
 
 def applications(world: World, platform: Platform) -> dict[str, Starlette]:
@@ -33,6 +44,11 @@ def applications(world: World, platform: Platform) -> dict[str, Starlette]:
         "vercel": vercel.application(vercel.Vercel(world, platform)),
         "openrouter": openrouter.application(world),
     }
+
+
+def pooler_host_of(world: World, ref: str) -> str:
+    """The pooler host at which a Supabase project is a tenant; KeyError when there is no such project."""
+    return pooler_host(world.document["supabase"]["projects"][ref])
 
 
 def resume(applications: Mapping[str, Starlette]) -> None:

@@ -1,0 +1,125 @@
+"""`demo`: the whole story on a private, fresh sandbox, told phase by phase with its seconds."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pantheon_runbook import clock, running
+from pantheon_runbook.credentials import FILE_VARIABLE
+from pantheon_runbook.errors import EvidenceError, RunbookError, UsageError
+from pantheon_runbook.evidence import verify
+from pantheon_runbook.runner.surroundings import CONFIG_VARIABLE, PIN_VARIABLE
+from pantheon_runbook.sandbox import SandboxError, control, customer
+
+SAVED = Path(".pantheon") / "demo"
+_SANDBOX_VARIABLE = "PANTHEON_SANDBOX"
+Say = Callable[[str], None]
+
+
+class _Story:
+    """Says each phase and how long it took."""
+
+    def __init__(self, say: Say) -> None:
+        self.say = say
+        self.began = clock.monotonic()
+
+    @contextmanager
+    def phase(self, title: str) -> Iterator[None]:
+        started = clock.monotonic()
+        self.say(f"\n== {title}")
+        yield
+        self.say(f"   {clock.monotonic() - started:.1f} s")
+
+
+def tell(out: Path, *, say: Say, progress: Say) -> int:
+    """0 when everything came out as told; the evidence is in `out`, the world it left in .pantheon/demo."""
+    story = _Story(say)
+    say("A production exists and no staging. RB-010 makes one, on an embedded cloud of real servers.")
+    with tempfile.TemporaryDirectory(prefix="pr-demo-") as folder:
+        with story.phase("Start a private cloud: PostgreSQL, Redis, the vendors' control planes, a production"):
+            sandbox = _started(Path(folder) / "sandbox")
+        try:
+            with _pointed_at(sandbox, Path(folder), out.absolute()):
+                _runs(story, sandbox, progress)
+            _checked(story, out)
+            with story.phase("Keep this world, for `pantheon-runbook sandbox start` to go on with"):
+                sandbox.save(str(SAVED.absolute()))
+        finally:
+            sandbox.discard()
+    _ending(story, out)
+    return 0
+
+
+def _started(folder: Path) -> control.Running:
+    try:
+        return control.start(folder)
+    except SandboxError as error:
+        raise UsageError("the sandbox did not start", why=str(error), next_step="pantheon-runbook doctor") from error
+
+
+def _runs(story: _Story, sandbox: control.Running, progress: Say) -> None:
+    with story.phase("RB-010, plan run: looks, and shows what it would change"):
+        _run(story, sandbox, progress, mode="plan", expected="planned")
+    with story.phase("RB-010 --apply: makes the staging environment and verifies it"):
+        _run(story, sandbox, progress, mode="apply", expected="done")
+    with story.phase("RB-010 --apply again: finds nothing left to do"):
+        _run(story, sandbox, progress, mode="apply", expected="nothing-to-do")
+
+
+def _run(story: _Story, sandbox: control.Running, progress: Say, *, mode: str, expected: str) -> None:
+    before = len(sandbox.mutating())
+    outcome = running.run("RB-010", {"environment": "staging", "mode": mode}, (), progress=progress)
+    calls = len(sandbox.mutating()) - before
+    story.say(f"   {outcome.verdict.word}: {outcome.verdict.why}; {calls} mutating calls by the cloud's own log")
+    story.say(f"   {outcome.folder / 'runbook.ipynb'}")
+    if outcome.verdict.word != expected:
+        raise RunbookError(
+            f"the demo expected {expected} and got {outcome.verdict.word}",
+            why=outcome.verdict.why,
+            state="the demo's sandbox is gone; nothing else was touched",
+            next_step=f"read {outcome.folder / 'report.md'}",
+        )
+
+
+def _checked(story: _Story, out: Path) -> None:
+    with story.phase("Check the evidence, offline"):
+        report = verify.verify(out)
+        for line in verify.lines_of(report):
+            story.say(f"   {line}")
+    if not report.is_intact:
+        raise EvidenceError(
+            f"{len(report.findings)} findings in {out}",
+            why=f"{report.findings[0].file}: {report.findings[0].problem}",
+            next_step=f"pantheon-runbook evidence verify {out}",
+        )
+
+
+def _ending(story: _Story, out: Path) -> None:
+    latest = sorted(path for path in out.glob("*-RB-010-*") if path.is_dir())[-2]
+    story.say(f"\nDone in {clock.monotonic() - story.began:.0f} s. Where to look:")
+    story.say(f"  the run that made staging   {latest / 'report.html'}")
+    story.say(f"  its executed notebook       {latest / 'runbook.ipynb'}")
+    story.say(f"  check the evidence          .venv/bin/pantheon-runbook evidence verify {out}")
+    story.say("  go on in the same world     .venv/bin/pantheon-runbook sandbox start")
+
+
+@contextmanager
+def _pointed_at(sandbox: control.Running, folder: Path, out: Path) -> Iterator[None]:
+    """This process works on the private sandbox, whatever the caller's config, credentials and pins are."""
+    text = (customer.files(sandbox) / "pantheon.toml").read_text(encoding="utf-8")
+    config = customer.files(sandbox) / "demo.toml"
+    config.write_text(f'{text}\n[evidence]\npath = "{out}"\n', encoding="utf-8")
+    ours = {_SANDBOX_VARIABLE: str(sandbox.folder), CONFIG_VARIABLE: str(config)}
+    former = {name: os.environ.pop(name, None) for name in (*ours, FILE_VARIABLE, PIN_VARIABLE)}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name, value in former.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
