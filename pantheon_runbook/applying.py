@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import itertools
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -13,6 +14,7 @@ from pantheon_runbook import clock
 from pantheon_runbook.errors import (
     OutcomeUnknownError,
     RunbookError,
+    VendorError,
     VendorUnavailableError,
 )
 from pantheon_runbook.model import Change, Outcome, Plan, Resource, StepResult
@@ -21,6 +23,7 @@ _WIDTH = 8
 _WRITE_ATTEMPTS = 4
 _LOOKS_AFTER_A_LOST_ANSWER = 3
 _FIRST_PAUSE_SECONDS = 0.3
+_LONGEST_PAUSE_SECONDS = 5.0
 
 current_change: contextvars.ContextVar[str] = contextvars.ContextVar("current_change", default="")
 
@@ -31,6 +34,8 @@ class Worker(Protocol):
     def write(self, change: Change) -> None: ...
 
     def settle(self, change: Change) -> None: ...
+
+    def seconds_until_seen(self, change: Change) -> float: ...
 
     def has_landed(self, change: Change, seen: Resource) -> bool: ...
 
@@ -56,6 +61,7 @@ class Applying:
         self._journal = journal
         self._progress = progress
         self._stop = stop
+        self._lost = threading.Event()  # a write's outcome is not known: nothing further may begin
         self.errors: dict[str, RunbookError] = {}
 
     def run(self, plan: Plan) -> tuple[StepResult, ...]:
@@ -82,7 +88,7 @@ class Applying:
     def _step(self, change: Change) -> StepResult:
         started = clock.monotonic()
         current_change.set(change.address)
-        if self._stop.is_set() or any(error.word == "unknown" for error in self.errors.values()):
+        if self._stop.is_set() or self._lost.is_set():
             return StepResult(change.address, "not-done", "the run was stopped before it")
         self._journal.write("change-begins", address=change.address, action=change.action)
         self._progress(f"{change.action} {change.address}")
@@ -93,6 +99,8 @@ class Applying:
         except RunbookError as error:
             self.errors[change.address] = error
             outcome: Outcome = "unknown" if isinstance(error, OutcomeUnknownError) else "not-done"
+            if outcome == "unknown":
+                self._lost.set()
             result = StepResult(change.address, outcome, error.what, round(clock.monotonic() - started, 3))
         self._journal.write(
             "change-ends", address=change.address, outcome=result.outcome, reason=result.reason, seconds=result.seconds
@@ -118,18 +126,24 @@ class Applying:
 
     def _is_found(self, change: Change, error: RunbookError) -> bool:
         """Several looks: a read may be answered from before the write. Raises when looking fails too."""
-        lost = isinstance(error, OutcomeUnknownError)
-        for number in range(_LOOKS_AFTER_A_LOST_ANSWER if lost else 1):
-            clock.sleep(clock.jittered(_FIRST_PAUSE_SECONDS * number))
+        if not isinstance(error, OutcomeUnknownError):
+            return self._has_landed(change)
+        until = clock.monotonic() + self._workers[change.address].seconds_until_seen(change)
+        for number in itertools.count():
+            clock.sleep(clock.jittered(min(_FIRST_PAUSE_SECONDS * number, _LONGEST_PAUSE_SECONDS)))
             try:
-                seen = self._look(change.address)
-            except VendorUnavailableError as failure:
-                raise (_unknown(change, error) if lost else failure) from failure
-            landed = self._workers[change.address].has_landed(change, seen)
-            self._journal.write("looked-up", address=change.address, landed=landed)
-            if landed:
-                return True
-        return False
+                if self._has_landed(change):
+                    return True
+            except VendorError as failure:
+                raise _unknown(change, error) from failure
+            if number + 1 >= _LOOKS_AFTER_A_LOST_ANSWER and clock.monotonic() >= until:
+                return False
+        raise AssertionError("counting has no end")
+
+    def _has_landed(self, change: Change) -> bool:
+        landed = self._workers[change.address].has_landed(change, self._look(change.address))
+        self._journal.write("looked-up", address=change.address, landed=landed)
+        return landed
 
 
 def _given_up(change: Change, error: RunbookError) -> VendorUnavailableError:

@@ -155,8 +155,9 @@ _FOLDER = click.option("--folder", type=click.Path(path_type=Path), default=Path
 def sandbox_start(folder: Path, *, pace: float) -> None:
     """Start it, or say that it runs; it stops by itself after two hours without a request."""
     from pantheon_runbook.sandbox import control  # noqa: PLC0415
+    from pantheon_runbook.sandbox.default import start_default  # noqa: PLC0415
 
-    running = control.Running.of(folder) or _of_sandbox(lambda: control.start(folder, pace=pace))
+    running = control.Running.of(folder) or _of_sandbox(lambda: start_default(folder, pace=pace))
     click.echo(f"sandbox runs in {folder} (process {running.pid}); loopback port {running.tcp_port}")
 
 

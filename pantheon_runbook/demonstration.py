@@ -12,11 +12,10 @@ from pantheon_runbook import clock, running
 from pantheon_runbook.credentials import FILE_VARIABLE
 from pantheon_runbook.errors import EvidenceError, RunbookError, UsageError
 from pantheon_runbook.evidence import verify
-from pantheon_runbook.runner.surroundings import CONFIG_VARIABLE, PIN_VARIABLE
+from pantheon_runbook.runner.surroundings import CONFIG_VARIABLE, PIN_VARIABLE, SANDBOX_VARIABLE
 from pantheon_runbook.sandbox import SandboxError, control, customer
+from pantheon_runbook.sandbox.default import LEFT_BY_THE_DEMO
 
-SAVED = Path(".pantheon") / "demo"
-_SANDBOX_VARIABLE = "PANTHEON_SANDBOX"
 Say = Callable[[str], None]
 
 
@@ -43,11 +42,11 @@ def tell(out: Path, *, say: Say, progress: Say) -> int:
         with story.phase("Start a private cloud: PostgreSQL, Redis, the vendors' control planes, a production"):
             sandbox = _started(Path(folder) / "sandbox")
         try:
-            with _pointed_at(sandbox, Path(folder), out.absolute()):
+            with _pointed_at(sandbox, out.absolute()):
                 _runs(story, sandbox, progress)
             _checked(story, out)
             with story.phase("Keep this world, for `pantheon-runbook sandbox start` to go on with"):
-                sandbox.save(str(SAVED.absolute()))
+                sandbox.save(str(LEFT_BY_THE_DEMO.absolute()))
         finally:
             sandbox.discard()
     _ending(story, out)
@@ -108,12 +107,12 @@ def _ending(story: _Story, out: Path) -> None:
 
 
 @contextmanager
-def _pointed_at(sandbox: control.Running, folder: Path, out: Path) -> Iterator[None]:
-    """This process works on the private sandbox, whatever the caller's config, credentials and pins are."""
+def _pointed_at(sandbox: control.Running, out: Path) -> Iterator[None]:
+    """Our own process works on the private sandbox, whatever the caller's config, credentials and pins are."""
     text = (customer.files(sandbox) / "pantheon.toml").read_text(encoding="utf-8")
     config = customer.files(sandbox) / "demo.toml"
     config.write_text(f'{text}\n[evidence]\npath = "{out}"\n', encoding="utf-8")
-    ours = {_SANDBOX_VARIABLE: str(sandbox.folder), CONFIG_VARIABLE: str(config)}
+    ours = {SANDBOX_VARIABLE: str(sandbox.folder), CONFIG_VARIABLE: str(config)}
     former = {name: os.environ.pop(name, None) for name in (*ours, FILE_VARIABLE, PIN_VARIABLE)}
     os.environ.update(ours)
     try:

@@ -18,6 +18,11 @@ def canonical(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
+def short_code(digest: str) -> str:
+    """Eight characters of a digest for people to compare, for example "4be1-c09d"."""
+    return f"{digest[:4]}-{digest[4:8]}"
+
+
 def digest_of(value: Any) -> str:
     """sha256 of the canonical bytes, 64 hexadecimal characters."""
     return hashlib.sha256(canonical(value)).hexdigest()
@@ -86,7 +91,8 @@ class Desired:
     attributes: Attributes
     depends_on: tuple[str, ...] = ()
     risk: str = "none: new and unused"
-    undo: str = "delete it"
+    undo: str = "put the former values back"
+    undo_of_create: str = "delete it"
     action: str | None = None  # when it is neither "create" nor "update"
 
 
@@ -129,8 +135,7 @@ class Plan:
 
     @property
     def short_code(self) -> str:
-        """Eight characters of the digest for people to compare, for example "4be1-c09d"."""
-        return f"{self.digest[:4]}-{self.digest[4:8]}"
+        return short_code(self.digest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,14 +44,15 @@ def plan_changes(
 
 
 def _change(desired: Desired, seen: Resource, names: tuple[str, ...]) -> Change:
+    is_new = seen.state == "absent"
     return Change(
         address=desired.address,
-        action=desired.action or ("create" if seen.state == "absent" else "update"),
+        action=desired.action or ("create" if is_new else "update"),
         before={name: seen.attributes[name] for name in names if name in seen.attributes},
         after={name: desired.attributes[name] for name in names if name in desired.attributes},
         depends_on=desired.depends_on,
         risk=desired.risk,
-        undo=desired.undo,
+        undo=desired.undo_of_create if is_new else desired.undo,
     )
 
 

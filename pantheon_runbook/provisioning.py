@@ -21,7 +21,11 @@ _BROUGHT_BY = {
     "openrouter.key": "openrouter/key",
     "redis.url": f"railway/service/{REDIS}",
 }
-_READS = {"supabase": 14, "database": 4, "railway": 12, "vercel": 3, "openrouter": 2}
+# Measured on the sandbox: an apply looks at everything twice more, each write is followed by about two reads, and a
+# wait of three minutes asks about 45 times (`providers.http.wait_until`).
+_READS = {"supabase": 16, "railway": 12, "vercel": 2, "openrouter": 2}
+_READS_PER_WRITE = 2
+_READS_WHILE_A_PROJECT_COMES_UP = 45
 _LIMITS = {
     "supabase": "120 a minute (as commonly quoted)",
     "railway": "100 an hour on Free, 1,000 on Hobby, 10,000 on Pro",
@@ -66,7 +70,7 @@ def desired_staging(
         *_edge_secrets(config, snapshot, fingerprints),
         *_password(snapshot),
         _marker(name, snapshot),
-        _railway_environment(config, environment),
+        _railway_environment(environment),
         *_services(config),
         *_openrouter(environment),
         *_variables(config, fingerprints),
@@ -88,7 +92,8 @@ def _project(environment: Environment, snapshot: Snapshot, *, restore_paused: bo
         "supabase/project",
         attributes,
         risk="costs money: about 10 US dollars a month on a paid plan; a Free plan holds two active projects",
-        undo="delete the project in Supabase; its data is lost",
+        undo="pause it; its data stays",
+        undo_of_create="delete the project in Supabase; its data is lost",
         action=action,
     )
 
@@ -96,7 +101,7 @@ def _project(environment: Environment, snapshot: Snapshot, *, restore_paused: bo
 def _keys() -> Iterable[Desired]:
     for kind in ("publishable", "secret"):
         yield Desired(
-            f"supabase/api-key/{kind}", {"type": kind}, depends_on=("supabase/project",), undo="delete the key"
+            f"supabase/api-key/{kind}", {"type": kind}, depends_on=("supabase/project",), undo_of_create="delete the key"
         )
 
 
@@ -110,6 +115,7 @@ def _auth(config: Config, environment: Environment, snapshot: Snapshot) -> Desir
         depends_on=("supabase/project",),
         risk="low: what is in the redirect list stays there",
         undo="put the former site_url and list back",
+        undo_of_create="none needed: it goes with the project",
     )
 
 
@@ -119,7 +125,7 @@ def _buckets(snapshot: Snapshot) -> Iterable[Desired]:
         if prefix == "production/bucket":
             settings = {key: seen.attributes[key] for key in _BUCKET_SETTINGS}
             yield Desired(
-                f"supabase/bucket/{name}", settings, depends_on=("supabase/api-key/secret",), undo="delete the bucket"
+                f"supabase/bucket/{name}", settings, depends_on=("supabase/api-key/secret",), undo_of_create="delete the bucket"
             )
 
 
@@ -134,6 +140,7 @@ def _edge_secrets(config: Config, snapshot: Snapshot, fingerprints: Mapping[str,
             depends_on=("supabase/project", *_dependencies(config, wanted)),
             risk="low: read by edge functions at their next start",
             undo="set the former values; they cannot be read back",
+            undo_of_create="delete them",
         )
 
 
@@ -146,6 +153,7 @@ def _password(snapshot: Snapshot) -> Iterable[Desired]:
         depends_on=("supabase/project",),
         risk="none: chosen when the project is created" if creates else "sessions with the former password end",
         undo="reset it again",
+        undo_of_create="none needed: it goes with the project",
         action="hold" if creates else "reset",
     )
 
@@ -155,16 +163,16 @@ def _marker(name: str, snapshot: Snapshot) -> Desired:
         "database/marker",
         {"environment": name, "cloud": snapshot.cloud},
         depends_on=("database/password",),
-        undo="drop schema pantheon_runbook",
+        undo_of_create="drop schema pantheon_runbook",
     )
 
 
-def _railway_environment(config: Config, environment: Environment) -> Desired:
+def _railway_environment(environment: Environment) -> Desired:
     railway = environment.railway
     attributes = {"name": railway.environment_name}
     if railway.layout == "own-project" and railway.project_name is not None:
         attributes["project"] = railway.project_name
-    return Desired("railway/environment", attributes, undo="delete it in Railway")
+    return Desired("railway/environment", attributes, undo_of_create="delete it in Railway")
 
 
 def _services(config: Config) -> Iterable[Desired]:
@@ -193,7 +201,7 @@ def _openrouter(environment: Environment) -> Iterable[Desired]:
                 "value_held": True,
                 "copies": 1,
             },
-            risk=f"can spend up to {environment.openrouter.limit_usd:g} US dollars, {environment.openrouter.limit_reset}",
+            risk=f"can spend {environment.openrouter.limit_usd:g} US dollars, {environment.openrouter.limit_reset}",
         )
 
 
@@ -206,7 +214,7 @@ def _variables(config: Config, fingerprints: Mapping[str, str]) -> Iterable[Desi
                 _values(wanted, fingerprints),
                 depends_on=(f"railway/service/{service}", *_dependencies(config, wanted)),
                 risk="low: set without a deploy, read at the next one",
-                undo="put the former values back",
+                undo_of_create="delete them",
             )
     previewed = variables_for(config, "vercel:preview")
     if previewed:
@@ -216,6 +224,7 @@ def _variables(config: Config, fingerprints: Mapping[str, str]) -> Iterable[Desi
             depends_on=_dependencies(config, previewed),
             risk="low: previews built from now on use them",
             undo="put the former values back; sensitive ones cannot be read back",
+            undo_of_create="delete them",
         )
 
 
@@ -259,7 +268,8 @@ def manual_steps(config: Config, name: str, snapshot: Snapshot) -> tuple[str, ..
     """What no API does; each line says where."""
     ref = snapshot.identities.get("supabase_ref", "<ref>")
     configured = {variable.name for variable in variables_for(config, "supabase:secrets")}
-    without = [one for one in snapshot.get("production/secrets").attributes.get("names", []) if one not in configured]
+    names = snapshot.get("production/secrets").attributes.get("names", [])
+    without = [one for one in names if one not in configured]
     return (
         f"sign-in providers: add https://{ref}.supabase.co/auth/v1/callback at each provider, with staging's own client",
         "SMTP: give staging its own sender in Supabase, Authentication, Emails (production's must not be reused)",
@@ -269,16 +279,16 @@ def manual_steps(config: Config, name: str, snapshot: Snapshot) -> tuple[str, ..
 
 def calls(changes: Iterable[Change]) -> dict[str, dict[str, Any]]:
     """Per vendor: about how many reads and writes an apply sends, and the limit they count against."""
-    writes: dict[str, int] = {}
-    for change in changes:
-        vendor = change.address.partition("/")[0]
-        writes[vendor] = writes.get(vendor, 0) + 1
-    return {
-        vendor: {
-            "reads": 2 * reads + 3 * writes.get(vendor, 0),
-            "writes": writes.get(vendor, 0),
+    listed = tuple(changes)
+    counted: dict[str, dict[str, Any]] = {}
+    for vendor, reads in _READS.items():
+        writes = sum(change.address.startswith(f"{vendor}/") for change in listed)
+        waits = _READS_WHILE_A_PROJECT_COMES_UP * any(
+            change.address == "supabase/project" and vendor == "supabase" for change in listed
+        )
+        counted[vendor] = {
+            "reads": reads + _READS_PER_WRITE * writes + waits,
+            "writes": writes,
             "limit": _LIMITS[vendor],
         }
-        for vendor, reads in _READS.items()
-        if vendor in _LIMITS
-    }
+    return counted

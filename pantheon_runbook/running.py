@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pantheon_runbook.errors import ParameterError, RunbookError
@@ -28,20 +27,17 @@ def run(
     from pantheon_runbook.runner.engine import RunbookEngine, RunEnded  # noqa: PLC0415
 
     RunbookEngine.progress = staticmethod(progress)
-    with tempfile.TemporaryDirectory(prefix="pr-") as folder:
-        try:
-            papermill.execute_notebook(
-                str(runbook.path),
-                str(Path(folder) / runbook.path.name),
-                parameters=given,
-                engine_name="pantheon-runbook",
-                kernel_name="python3",
-                progress_bar=False,
-                cell_seconds=policy.cell_seconds,
-                run_seconds=policy.run_seconds,
-            )
-        except (RunEnded, RunbookError):
-            pass  # what the run came to is in `last`, success or not
+    with suppress(RunEnded, RunbookError):  # what the run came to is in `last`, success or not
+        papermill.execute_notebook(
+            str(runbook.path),
+            None,  # the executed notebook goes into the bundle, and nowhere else
+            parameters=given,
+            engine_name="pantheon-runbook",
+            kernel_name="python3",
+            progress_bar=False,
+            cell_seconds=policy.cell_seconds,
+            run_seconds=policy.run_seconds,
+        )
     if isinstance(RunbookEngine.last, RunbookError):
         raise RunbookEngine.last
     assert RunbookEngine.last is not None

@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import html
 import json
 import math
 import re
 import threading
 import urllib.parse
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 MASK = "[secret]"
 _PIN_BITS = 100  # below this a fingerprint can be guessed from its salt, which is committed
@@ -72,62 +74,93 @@ class Registry:
 
     def __init__(self) -> None:
         self._forms: dict[str, str] = {}
-        self._pattern: re.Pattern[str] | None = None
         self._lock = threading.Lock()
 
     def add(self, value: str, *, name: str) -> Secret:
         """Remember the value under a name that may be shown."""
-        with self._lock:
-            if len(value) >= _SHORTEST:
-                for form in forms_of(value):
-                    self._forms[form] = name
-                self._pattern = None
+        if len(value) >= _SHORTEST and value not in MASK:
+            forms = dict.fromkeys(forms_of(value), name)
+            with self._lock:
+                self._forms.update(forms)
         return Secret(value)
 
     def redact(self, text: str) -> str:
         """The text with every known value, in every form, and everything built like a vendor's token masked."""
-        with self._lock:
-            if self._pattern is None:
-                longest_first = sorted(self._forms, key=len, reverse=True)
-                known = "|".join(re.escape(form) for form in longest_first)
-                self._pattern = re.compile(f"{known}|{_TOKEN_SHAPES.pattern}" if known else _TOKEN_SHAPES.pattern)
-            pattern = self._pattern
-        return pattern.sub(MASK, text)
+        longest_first = sorted((form for form, _ in self._found(text)), key=len, reverse=True)
+        known = [re.escape(form) for form in longest_first]
+        return re.sub("|".join([*known, _TOKEN_SHAPES.pattern]), MASK, text)
+
+    def redact_in(self, value: Any) -> Any:
+        """The same JSON value with every text in it redacted: masking after encoding could cut an escape in two."""
+        if isinstance(value, str):
+            return self.redact(value)
+        if isinstance(value, dict):
+            return {self.redact(key): self.redact_in(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.redact_in(item) for item in value]
+        return value
 
     def names_in(self, text: str) -> tuple[str, ...]:
-        """Names of the known values that occur in the text, sorted."""
-        with self._lock:
-            return tuple(sorted({name for form, name in self._forms.items() if form in text}))
+        """Names of the known values that occur in the text, sorted; a token nobody told us of is one too."""
+        names = {name for _, name in self._found(text)}
+        if not names and has_token_shape(text):
+            names.add("something built like a token")
+        return tuple(sorted(names))
 
-    def leaks(self, folder: Path) -> tuple[str, ...]:
-        """ "<file>: <name>" for every known value in the files of a folder; the last check before sealing."""
-        return tuple(
-            f"{path.relative_to(folder)}: {name}"
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-            for name in self.names_in(path.read_bytes().decode(errors="replace"))
-        )
+    def _found(self, text: str) -> list[tuple[str, str]]:
+        with self._lock:
+            return [(form, name) for form, name in self._forms.items() if form in text]
 
 
 def forms_of(value: str) -> frozenset[str]:
-    """The value as it is, URL-encoded (both ways), base64 (three alignments, both alphabets), JSON-escaped, in hex."""
-    raw = value.encode()
-    found = {
-        value,
-        urllib.parse.quote(value, safe=""),
-        urllib.parse.quote_plus(value),
-        json.dumps(value)[1:-1],
-        json.dumps(value, ensure_ascii=False)[1:-1],
-        raw.hex(),
-        raw.hex().upper(),
-    }
+    """Every spelling in which a value may leave us.
+
+    As it is; URL-encoded, JSON-, HTML- and Python-escaped, and one of these inside another; each single one of them
+    also in hexadecimal, and in base64 at any place of a longer text, in both alphabets, URL-encoded or not.
+    """
+    once = {value, *(spell(value) for spell in _SPELLINGS)}
+    twice = {spell(text) for text in once for spell in _SPELLINGS}
+    return frozenset(form for form in (*once, *twice, *_encoded(once)) if len(form) >= _SHORTEST)
+
+
+def _encoded(texts: set[str]) -> Iterator[str]:
+    for text in texts:
+        raw = text.encode()
+        yield from (raw.hex(), raw.hex().upper())
+        for form in _base64_of(raw):
+            yield from (form, form.translate(_URL_SAFE), urllib.parse.quote(form, safe=""), _lower_quoted(form))
+
+
+def _base64_of(raw: bytes) -> Iterator[str]:
+    """On its own, and as it looks inside a longer text.
+
+    There the value starts zero, one or two bytes into a group of three, so 0, 8 or 16 bits of another's come first:
+    the characters that hold none of them, nor any of what follows, are always the same.
+    """
+    yield base64.b64encode(raw).decode()
     for offset in range(3):
-        # Inside a longer text the value starts at any of three alignments; only whole groups of it are stable.
-        shifted = base64.b64encode(b"\0" * offset + raw).decode().rstrip("=")
-        first, last = (4 * ((offset + 2) // 3) if offset else 0), (len(raw) + offset) // 3 * 4
-        found.add(shifted[first:last])
-        found.add(shifted[first:last].translate(str.maketrans("+/", "-_")))
-    return frozenset(form for form in found if len(form) >= _SHORTEST)
+        text = base64.b64encode(b"\0" * offset + raw).decode()
+        yield text[-(-offset * 8 // 6) : (offset + len(raw)) * 8 // 6]
+
+
+def _lower_quoted(text: str) -> str:
+    return re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), urllib.parse.quote(text, safe=""))
+
+
+_URL_SAFE = str.maketrans("+/", "-_")
+_SPELLINGS: tuple[Callable[[str], str], ...] = (
+    lambda text: urllib.parse.quote(text, safe=""),
+    urllib.parse.quote,
+    lambda text: urllib.parse.quote(text, safe="!'()*"),  # as JavaScript does
+    urllib.parse.quote_plus,
+    _lower_quoted,
+    html.escape,
+    lambda text: html.escape(text, quote=False),
+    lambda text: json.dumps(text)[1:-1],
+    lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
+    lambda text: json.dumps(text)[1:-1].replace("/", r"\/"),
+    lambda text: repr(text)[1:-1],
+)
 
 
 class Vault:

@@ -168,7 +168,6 @@ class Session:
             return self._held("apply"), {"held": True}
         assert self.plan is not None
         assert self.approval is not None
-        self._refuse_moved_ground(self.plan)
         applying = Applying(
             {change.address: self._kind_of(change.address) for change in self.plan.changes},
             look=self._look_at,
@@ -177,6 +176,7 @@ class Session:
             stop=self.stop,
         )
         with self.hold_writer_lock():
+            self._refuse_moved_ground(self.plan)  # inside the lock: nobody moves it from here on
             self.gate.is_open = True
             try:
                 self.results = applying.run(self.plan)

@@ -47,30 +47,54 @@ def judge(events: Iterable[Mapping[str, Any]], notebook: NotebookStatus, *, aban
     The acts outrank the notebook: a write that happened is not undone by a cell that failed after it.
     """
     listed = list(events)
-    word, why = _by_acts(listed)
-    if abandoned and word in {"incomplete", "planned", "nothing-to-do", "done"}:
-        word, why = "abandoned", "the runner was killed before it could seal this run"
+    ended = {event["act"]: event for event in listed if event["event"] == "act-ends"}
+    failures = [event for event in listed if event["event"] == "act-failed" and _counts(event, ended)]
+    if failures:
+        word, why = _worst(failures, has_written=any(event["event"] == "write-intent" for event in listed))
+        why = f"{why}; then the runner was killed" if abandoned else why
     elif abandoned:
-        why = f"{why}; then the runner was killed"
-    elif notebook.cells == "not-all-run" and EXIT_CODES[word] == 0:
-        word, why = "incomplete", notebook.reason or "not every cell ran"
+        word, why = "abandoned", f"the runner was killed {_moment(listed, ended)}"
+    else:
+        word, why = _by_acts(listed, ended)
+        if notebook.cells == "not-all-run" and EXIT_CODES[word] == 0:
+            word, why = "incomplete", notebook.reason or "not every cell ran"
+        elif word == "incomplete" and notebook.reason and notebook.cells == "not-all-run":
+            why = f"{why}: {notebook.reason}"
     return Verdict(word, EXIT_CODES[word], why, notebook.cells)
 
 
-def _by_acts(events: list[Mapping[str, Any]]) -> tuple[str, str]:
+def _counts(failure: Mapping[str, Any], ended: Mapping[str, Any]) -> bool:
+    """An act called too early did nothing, and one that ended after it had failed has not failed."""
+    return not failure.get("out_of_order") and failure["act"] not in ended
+
+
+def _worst(failures: list[Mapping[str, Any]], *, has_written: bool) -> tuple[str, str]:
+    """An apply that stopped after a write stays what it was, whatever was refused when it was tried again."""
+    for grave in ("unknown", "failed", "partial"):
+        for failure in failures:
+            if failure["word"] == grave:
+                return grave, str(failure["what"])
+    last = failures[-1]
+    if has_written and last["act"] == "apply":
+        return "partial", str(last["what"])
+    return str(last["word"]), str(last["what"])
+
+
+def _moment(events: list[Mapping[str, Any]], ended: Mapping[str, Any]) -> str:
+    begun = [event["act"] for event in events if event["event"] == "act-begins"]
+    open_act = next((act for act in reversed(begun) if act not in ended), None)
+    return f"during the act {open_act}" if open_act else "before it could seal this run"
+
+
+def _by_acts(events: list[Mapping[str, Any]], ended: Mapping[str, Any]) -> tuple[str, str]:
     mode = next((event["mode"] for event in events if event["event"] == "run-opened"), "plan")
-    failures = [event for event in events if event["event"] == "act-failed" and not event.get("out_of_order")]
-    if failures:
-        return str(failures[-1]["word"]), str(failures[-1]["what"])
-    ended = {event["act"]: event for event in events if event["event"] == "act-ends"}
-    begun = {event["act"] for event in events if event["event"] == "act-begins"}
-    if "apply" in begun - set(ended):
+    if "apply" not in ended and any(event["event"] == "act-begins" and event["act"] == "apply" for event in events):
         return "partial", "apply began and did not end"
     wanted = _ACTS if mode == "apply" else _ACTS[:3]
     missing = [act for act in wanted if act not in ended]
     if missing:
         return "incomplete", f"the act {missing[0]} never happened"
     changes = int(ended["plan"].get("changes", 0))
-    if mode == "plan":
-        return ("planned", f"{changes} to change") if changes else ("nothing-to-do", "everything is as desired")
-    return ("done", f"{changes} changed and verified") if changes else ("nothing-to-do", "everything is as desired")
+    if changes == 0:
+        return "nothing-to-do", "everything is as desired"
+    return ("planned", f"{changes} to change") if mode == "plan" else ("done", f"{changes} changed and verified")

@@ -7,7 +7,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,14 @@ class SandboxWorld:
         """"<service> <operation>" of every mutating request the sandbox received."""
         return [f"{record['service']} {record['operation']}" for record in self.running.mutating()]
 
+    def enter(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Make it the world of this process."""
+        for name, value in self.environment().items():
+            monkeypatch.setenv(name, value)
+        for name in ("PANTHEON_CONFIG", "PANTHEON_PIN", "PANTHEON_CREDENTIALS", "JPY_PARENT_PID"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.chdir(self.folder)
+
     def staging_ref(self) -> str:
         """The Supabase ref of the one project that is not production's."""
         production = self.facts["supabase"]["ref"]
@@ -97,17 +106,37 @@ class SandboxWorld:
         return str(ref)
 
 
+@contextmanager
+def _new_world() -> Iterator[SandboxWorld]:
+    folder = Path(tempfile.mkdtemp(prefix="pr-t-"))
+    running = control.start(folder / "sandbox", pace=PACE, in_memory=True)
+    yield SandboxWorld(folder, running)
+    running.discard()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[SandboxWorld]:
     """A production and no staging; gone after the test."""
-    folder = Path(tempfile.mkdtemp(prefix="pr-t-"))
-    running = control.start(folder / "sandbox", pace=PACE)
-    world = SandboxWorld(folder, running)
-    for name, value in world.environment().items():
-        monkeypatch.setenv(name, value)
-    for name in ("PANTHEON_CONFIG", "PANTHEON_PIN", "PANTHEON_CREDENTIALS", "JPY_PARENT_PID"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(folder)
-    yield world
-    running.discard()
-    shutil.rmtree(folder, ignore_errors=True)
+    with _new_world() as world:
+        world.enter(monkeypatch)
+        yield world
+
+
+@pytest.fixture(scope="session")
+def new_world() -> Callable[[], AbstractContextManager[SandboxWorld]]:
+    """For fixtures that keep a world for several tests."""
+    return _new_world
+
+
+@pytest.fixture(scope="session")
+def _standing_world() -> Iterator[SandboxWorld]:
+    with _new_world() as world:
+        yield world
+
+
+@pytest.fixture
+def quiet_world(_standing_world: SandboxWorld, monkeypatch: pytest.MonkeyPatch) -> SandboxWorld:
+    """One world for all tests that change nothing in it: plan runs and refusals. Its evidence grows."""
+    _standing_world.enter(monkeypatch)
+    return _standing_world

@@ -10,12 +10,15 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from pantheon_runbook.errors import VendorUnavailableError
+from pantheon_runbook import clock
+from pantheon_runbook.errors import VendorRefusedError, VendorUnavailableError
 from pantheon_runbook.secrets import Vault
 
 SESSION_PORT = 5432
 TRANSACTION_PORT = 6543
 _CONNECT_SECONDS = 10
+_CONNECT_ATTEMPTS = 3
+_FIRST_PAUSE_SECONDS = 0.2
 
 Resolve = Callable[[str, int], tuple[str, int] | None]
 
@@ -59,38 +62,65 @@ class Database:
         try:
             with self.session():
                 return True
-        except psycopg.OperationalError as error:
-            if _is_refused_login(error):
-                return False
-            raise VendorUnavailableError(
-                "the staging database cannot be reached",
-                vendor="supabase",
-                operation="connect to the database",
-                why=f"{type(error).__name__} on the session pooler",
-                state="nothing was changed by this call",
-                next_step="check the network (the session pooler is port 5432), then run again",
-            ) from error
+        except VendorRefusedError:
+            return False
 
     @contextmanager
     def session(
         self, *, url: str = "database.session_url", application_name: str = "pantheon-runbook"
     ) -> Iterator[psycopg.Connection[Any]]:
-        """One connection in autocommit, through the session pooler unless `url` names another; closed at the end."""
+        """One connection in autocommit, through the session pooler unless `url` names another; closed at the end.
+
+        Errors: VendorRefusedError (the login), VendorUnavailableError (nobody answers, after three tries).
+        """
         settings = conninfo_to_dict(self._vault.text(url))
         elsewhere = self._resolve(str(settings["host"]), int(str(settings.get("port", SESSION_PORT))))
         if elsewhere is not None:
             settings["hostaddr"], settings["port"] = elsewhere[0], str(elsewhere[1])
-        connection = psycopg.connect(
-            **settings,  # type: ignore[arg-type]
-            autocommit=True,
-            connect_timeout=_CONNECT_SECONDS,
-            application_name=application_name,
-            prepare_threshold=None,
-        )
+        connection = _connected({**settings, "application_name": application_name})
         try:
             yield connection
         finally:
             connection.close()
+
+
+def _connected(settings: dict[str, Any]) -> psycopg.Connection[Any]:
+    for attempt in range(_CONNECT_ATTEMPTS):
+        try:
+            return psycopg.connect(
+                **settings, autocommit=True, connect_timeout=_CONNECT_SECONDS, prepare_threshold=None
+            )
+        except psycopg.OperationalError as error:
+            if _is_refused_login(error):
+                raise _refused_login() from error
+            if attempt == _CONNECT_ATTEMPTS - 1:
+                raise unreachable(error) from error
+            clock.sleep(clock.jittered(_FIRST_PAUSE_SECONDS * 2**attempt))
+    raise AssertionError("the last attempt returns or raises")
+
+
+def unreachable(error: psycopg.Error) -> VendorUnavailableError:
+    """The database did not answer a connection or a read."""
+    return VendorUnavailableError(
+        "the staging database cannot be reached",
+        vendor="supabase",
+        operation="connect to the database",
+        why=f"{type(error).__name__} on the pooler",
+        state="nothing was changed by this call",
+        next_step="check the network (the session pooler is port 5432, the other 6543), then run again",
+    )
+
+
+def _refused_login() -> VendorRefusedError:
+    return VendorRefusedError(
+        "the staging database refused the login",
+        vendor="supabase",
+        operation="connect to the database",
+        status=401,
+        why="the password that is held is not the database's",
+        state="nothing was changed by this call",
+        next_step="run the plan again: it resets a password that does not connect",
+    )
 
 
 def _is_refused_login(error: psycopg.OperationalError) -> bool:

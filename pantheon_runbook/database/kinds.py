@@ -1,4 +1,4 @@
-"""What provisioning keeps inside and about the database: its password, and the row that says which environment it is."""
+"""What provisioning keeps in and about the database: its password, and the row that says which environment it is."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import psycopg
 from psycopg import sql
 
 from pantheon_runbook import clock
-from pantheon_runbook.database.connection import Database
-from pantheon_runbook.errors import OutcomeUnknownError, WrongEnvironmentError
+from pantheon_runbook.database.connection import Database, unreachable
+from pantheon_runbook.errors import OutcomeUnknownError, VendorRefusedError, WrongEnvironmentError
 from pantheon_runbook.model import Change, Resource
 from pantheon_runbook.providers.http import Client, WriteGate, wait_until
 from pantheon_runbook.providers.kind import Kind, Look, Surroundings
@@ -93,12 +93,7 @@ class Marker(Kind):
     def look(self) -> Look:
         if not project_answers(self._vault) or self._vault.get("database.session_url") is None:
             return Look()
-        with self._database.session() as connection:
-            if connection.execute("select to_regclass(%s)", (f"{SCHEMA}.environment",)).fetchone() == (None,):
-                return Look()
-            row = connection.execute(
-                sql.SQL("select name, cloud, ref from {}.environment").format(sql.Identifier(SCHEMA))
-            ).fetchone()
+        row = self._row()
         if row is None:
             return Look()
         marked = dict(zip(("environment", "cloud", "ref"), row, strict=True))
@@ -114,7 +109,22 @@ class Marker(Kind):
             {"database_marker": f"{marked['environment']} {marked['ref']}"},
         )
 
+    def _row(self) -> tuple[str, str, str] | None:
+        with self._database.session() as connection:
+            try:
+                if connection.execute("select to_regclass(%s)", (f"{SCHEMA}.environment",)).fetchone() == (None,):
+                    return None
+                found = connection.execute(
+                    sql.SQL("select name, cloud, ref from {}.environment").format(sql.Identifier(SCHEMA))
+                ).fetchone()
+            except psycopg.OperationalError as error:
+                raise unreachable(error) from error
+        return found
+
     def write(self, change: Change) -> None:
+        """A paused project does not show its marker, so it may be there by now."""
+        if self.look().resources:
+            return
         row = (self._environment, self._cloud, self._vault.text("supabase.ref"), clock.now())
         self._gate.check("database", "mark the environment", *map(str, row))
         assert self._gate.before is not None
@@ -137,6 +147,17 @@ class Marker(Kind):
                 why=type(error).__name__,
                 state="unknown until looked up",
                 next_step="run the plan again: it looks first",
+            ) from error
+        except psycopg.Error as error:
+            raise VendorRefusedError(
+                "the database refused to be marked",
+                vendor="database",
+                operation="mark the environment",
+                status=400,
+                code=str(error.sqlstate),
+                why=str(error.diag.message_primary),
+                state="nothing was changed: it is one transaction",
+                next_step="look at the schema pantheon_runbook in that database, then run the plan again",
             ) from error
         if self._gate.after is not None:
             self._gate.after({**event, "result": "committed"})

@@ -11,6 +11,7 @@ from typing import Any
 
 from pantheon_runbook import clock
 from pantheon_runbook.errors import EvidenceError
+from pantheon_runbook.evidence.files import write_file
 from pantheon_runbook.model import canonical
 from pantheon_runbook.secrets import Registry
 
@@ -40,12 +41,9 @@ class Journal:
                 "event": event,
                 **fields,
             }
-            text = self._registry.redact(canonical(line).decode())
+            encoded = canonical(self._registry.redact_in(line))
             try:
-                with self._path.open("ab") as file:
-                    file.write(text.encode() + b"\n")
-                    file.flush()
-                    os.fsync(file.fileno())
+                _append(self._path, encoded)
             except OSError as error:
                 raise EvidenceError(
                     "the journal cannot be written",
@@ -54,12 +52,41 @@ class Journal:
                     next_step="make room or give write permission to the evidence folder, then run again",
                 ) from error
             self._sequence += 1
-            self._previous = hashlib.sha256(text.encode()).hexdigest()
+            self._previous = hashlib.sha256(encoded).hexdigest()
+
+
+def _append(path: Path, line: bytes) -> None:
+    """The whole line or, on a full disk, nothing of it; unbuffered, so that closing has nothing left to write."""
+    left = line + b"\n"
+    with path.open("ab", buffering=0) as file:
+        end = file.tell()
+        try:
+            while left:
+                left = left[file.write(left) :]
+            os.fsync(file.fileno())
+        except OSError:
+            os.truncate(path, end)
+            raise
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The events of a journal; a last line cut off by a crash is left out."""
-    return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
+    """The events of a journal, up to the first line that is none: a crash cut it off, or somebody damaged it."""
+    events: list[dict[str, Any]] = []
+    for line in path.read_bytes().split(b"\n")[:-1]:
+        try:
+            events.append(json.loads(line))
+        except ValueError:
+            break
+    return events
+
+
+def mask(path: Path, registry: Registry) -> None:
+    """Take out what should never have been written, and tie the chain anew."""
+    previous, lines = FIRST_PREVIOUS, []
+    for event in read(path):
+        lines.append(canonical(registry.redact_in({**event, "previous": previous})))
+        previous = hashlib.sha256(lines[-1]).hexdigest()
+    write_file(path, b"".join(line + b"\n" for line in lines))
 
 
 def _whole_lines(path: Path) -> list[bytes]:
@@ -69,17 +96,3 @@ def _whole_lines(path: Path) -> list[bytes]:
     if whole != content:
         os.truncate(path, len(whole))
     return whole.splitlines()
-
-
-def broken_link(path: Path) -> int | None:
-    """Number of the first line that does not carry the hash of the one before it; None when all do."""
-    previous = FIRST_PREVIOUS
-    for number, line in enumerate(path.read_bytes().splitlines()):
-        try:
-            event = json.loads(line)
-        except json.JSONDecodeError:
-            return number
-        if event.get("previous") != previous or event.get("seq") != number:
-            return number
-        previous = hashlib.sha256(line).hexdigest()
-    return None

@@ -9,6 +9,8 @@ import html
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pantheon_runbook.model import short_code
+
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1b1f24; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
@@ -33,45 +35,75 @@ _DRAWING = {
 }  # fmt: skip
 
 
-def report_markdown(events: Iterable[Mapping[str, Any]], verdict: Mapping[str, Any]) -> str:
-    """Banner and one section per act, in the order they happened, with the cards as they were shown."""
-    parts = [f"# {_banner(verdict)}", "", *_facts(events, verdict)]
-    for event in events:
+Facts = Mapping[str, Any]
+
+
+def report_markdown(events: Iterable[Facts], verdict: Facts, plan: Facts) -> str:
+    """Banner, facts, one section per act in the order they happened with the cards as they were shown, the checks."""
+    listed = list(events)
+    parts = [f"# {_banner(verdict)}", "", *(f"- {name}: {text}" for name, text in _facts(listed, verdict, plan))]
+    for event in listed:
         if event["event"] == "card":
             parts += ["", f"## {event['act'].capitalize()}", "", "```text", event["text"], "```"]
+    parts += ["", "## Checks", "", *(f"- {' | '.join(row)}" for row in _checks(listed))]
     return "\n".join(parts) + "\n"
 
 
-def report_html(events: Iterable[Mapping[str, Any]], verdict: Mapping[str, Any], notebook: str | None) -> str:
+def report_html(events: Iterable[Facts], verdict: Facts, plan: Facts, notebook: str | None) -> str:
     """One self-contained page; without an executed notebook it shows the cards, and says why."""
     listed = list(events)
     body = _notebook_body(notebook) if notebook is not None else _cards_body(listed)
-    facts = "".join(f"<div>{html.escape(line.lstrip('- '))}</div>" for line in _facts(listed, verdict))
+    facts = _table(_facts(listed, verdict, plan))
     banner = html.escape(_banner(verdict))
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{banner}</title>\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n<style>{_STYLE}</style></head>\n'
         f'<body><header class="{html.escape(str(verdict["cloud"]))}"><h1>{banner}</h1>{facts}</header>\n'
-        f"{body}\n</body></html>\n"
+        f"{body}\n<h2>Checks</h2>{_table(_checks(listed))}\n</body></html>\n"
     )
 
 
-def _banner(verdict: Mapping[str, Any]) -> str:
+def _banner(verdict: Facts) -> str:
     cloud = "LIVE" if verdict["cloud"] == "live" else "SANDBOX REHEARSAL"
     return f"{cloud}: {verdict['runbook']} {verdict['environment']}: {str(verdict['word']).upper()}"
 
 
-def _facts(events: Iterable[Mapping[str, Any]], verdict: Mapping[str, Any]) -> list[str]:
-    listed = list(events)
-    opened = next((event for event in listed if event["event"] == "run-opened"), None)
-    planned = next((event for event in listed if event["event"] == "act-ends" and event.get("digest")), None)
-    facts = [f"- verdict: {verdict['word']}: {verdict['why']}", f"- cells: {verdict['cells']}"]
+def _facts(events: list[Facts], verdict: Facts, plan: Facts) -> list[tuple[str, str]]:
+    """What a reader wants to know first; all times are UTC."""
+    opened = next((event for event in events if event["event"] == "run-opened"), None)
+    planned = next((event for event in events if event["event"] == "act-ends" and event["act"] == "plan"), None)
+    approved = next((event for event in events if event["event"] == "act-ends" and event.get("kind")), None)
+    facts = [("verdict", f"{verdict['word']}: {verdict['why']}"), ("cells", str(verdict["cells"]))]
     if opened is not None:
-        facts.append(f"- run: {opened['run']}, opened {opened['at']}, {opened['mode']} run")
-        facts.append(f"- operator: {opened['operator']} ({opened['operator_source']})")
+        facts.append(("run", f"{opened['run']}, a run in {opened['mode']} mode"))
+        facts.append(("opened", f"{opened['at']} UTC"))
+        facts.append(("sealed", f"{events[-1]['at']} UTC"))
+        facts.append(("operator", f"{opened['operator']}, {opened['operator_source']}"))
     if planned is not None:
-        facts.append(f"- plan digest: {planned['digest']}")
+        facts.append(("plan digest", f"{planned['digest']}, code {short_code(planned['digest'])}"))
+        facts.append(("changes planned", str(planned["changes"])))
+    if approved is not None:
+        facts.append(("approval", str(approved["kind"])))
+    identities = plan.get("identities")
+    if isinstance(identities, Mapping):
+        facts += [(f"observed {name}", str(value)) for name, value in sorted(identities.items())]
     return facts
+
+
+def _checks(events: list[Facts]) -> list[tuple[str, ...]]:
+    """("passed" or "FAILED", name, expected, found) of the last time that was checked."""
+    last = next((event["checks"] for event in reversed(events) if event["event"] == "checks"), None)
+    if last is None:
+        return [("none was made",)]
+    return [
+        ("passed" if passed else "FAILED", str(name), f"expected {expected}", f"found {found}")
+        for name, expected, found, passed in last
+    ]
+
+
+def _table(rows: Iterable[tuple[str, ...]]) -> str:
+    cells = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table>{cells}</table>"
 
 
 def _cards_body(events: list[Mapping[str, Any]]) -> str:

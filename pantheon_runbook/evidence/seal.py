@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import tomllib
+import re
+import stat
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from securesystemslib.dsse import Envelope
 from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 
 from pantheon_runbook import clock
-from pantheon_runbook.errors import EvidenceError
+from pantheon_runbook.errors import CredentialError, ParameterError
+from pantheon_runbook.evidence.files import write_file
 from pantheon_runbook.evidence.verify import PAYLOAD_TYPE
 
 TRUST = "trust.toml"
@@ -40,30 +43,71 @@ class SealingKey:
 
 
 def sealing_key(cloud: str) -> SealingKey:
-    """The key for a cloud. Sandbox: made at first use. Live: it must have been made and pinned by its owner."""
+    """The key for a cloud. Sandbox: made at first use. Live: it must have been made and pinned by its owner.
+
+    Errors: CredentialError when there is none, or it is not one, or others can read it.
+    """
     path = keys_folder() / f"{cloud}-seal.pem"
-    if path.exists():
-        return SealingKey(CryptoSigner(load_pem_private_key(path.read_bytes(), password=None)))
-    if cloud != "sandbox":
-        raise EvidenceError(
-            "there is no key to seal live evidence with",
-            why=f"{path} does not exist",
-            next_step="pantheon-runbook keys new live-seal, and have trust.toml with it committed",
-        )
-    return new_key(f"{cloud}-seal")
+    if not path.exists():
+        if cloud != "sandbox":
+            raise CredentialError(
+                f"there is no key to seal {cloud} evidence with",
+                why=f"{path} does not exist",
+                next_step=f"pantheon-runbook keys new {cloud}-seal, and have trust.toml with it committed",
+            )
+        try:
+            return new_key(path.stem)
+        except CredentialError:
+            if not path.exists():
+                raise
+    return _read_key(path)  # it was there, or another run made it this moment
+
+
+def _read_key(path: Path) -> SealingKey:
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except (OSError, ValueError, TypeError) as error:
+        raise _unusable(path, type(error).__name__) from error
+    if mode & 0o077:
+        raise _unusable(path, f"its mode is {mode:04o}: others can read it")
+    if not isinstance(key, Ed25519PrivateKey):
+        raise _unusable(path, "it is not an Ed25519 key")
+    return SealingKey(CryptoSigner(key))
+
+
+def _unusable(path: Path, why: str) -> CredentialError:
+    return CredentialError(
+        f"the sealing key {path} cannot be used",
+        why=why,
+        next_step=f"put the key back (chmod 600), or move it away and make a new one: keys new {path.stem}",
+    )
 
 
 def new_key(name: str) -> SealingKey:
-    """Make a key, 0600, in the keys folder. Errors: EvidenceError when it exists or cannot be written."""
+    """Make a key, 0600, in the keys folder.
+
+    Errors: ParameterError for a name that is no file name, CredentialError when it exists or cannot be written.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+        raise ParameterError(
+            f'"{name}" cannot be the name of a key',
+            why="it becomes a file name: letters, digits, dot, dash and underscore",
+            next_step="pantheon-runbook keys new live-seal",
+        )
     path = keys_folder() / f"{name}.pem"
     signer = CryptoSigner.generate_ed25519()
+    beside = path.with_name(f".{name}.{os.getpid()}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(signer.private_bytes)
+        try:
+            path.hardlink_to(beside)  # whole or not at all, and never over a key that is there
+        finally:
+            beside.unlink()
     except OSError as error:
-        raise EvidenceError(
+        raise CredentialError(
             f"the key {name} cannot be written",
             why=f"{error.strerror}: {path}",
             next_step="choose another name, or give write permission to that folder",
@@ -71,14 +115,16 @@ def new_key(name: str) -> SealingKey:
     return SealingKey(signer)
 
 
-def pin(key: SealingKey, trust: Path, *, owner: str, cloud: str) -> None:
-    """Add the key to the trust file unless it is there."""
-    known = tomllib.loads(trust.read_text(encoding="utf-8")).get("keys", []) if trust.exists() else []
-    if any(entry["keyid"] == key.keyid for entry in known):
-        return
-    entry = (
-        f'[[keys]]\nkeyid = "{key.keyid}"\npublic = "{key.public}"\nowner = "{owner}"\n'
+def trust_entry(key: SealingKey, *, owner: str, cloud: str) -> str:
+    """The lines of trust.toml that pin a key: who owns it, and for which cloud it may seal."""
+    return (
+        f'[[keys]]\nkeyid = "{key.keyid}"\npublic = "{key.public}"\nowner = {json.dumps(owner)}\n'
         f'cloud = "{cloud}"\npinned_at = "{clock.stamp()}"\n\n'
     )
-    with trust.open("a", encoding="utf-8") as file:
-        file.write(entry)
+
+
+def pin(key: SealingKey, trust: Path, *, owner: str, cloud: str) -> None:
+    """Add the key to the trust file unless it is there; whoever calls this keeps other writers away."""
+    text = trust.read_text(encoding="utf-8") if trust.exists() else ""
+    if f'"{key.keyid}"' not in text:
+        write_file(trust, (text + trust_entry(key, owner=owner, cloud=cloud)).encode())

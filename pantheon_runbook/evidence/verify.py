@@ -1,4 +1,6 @@
-"""Check evidence offline: raw bytes first, exact file sets, pinned keys only. One file, standard library and cryptography.
+"""Check evidence offline: raw bytes first, exact file sets, pinned keys only.
+
+One file that needs the standard library and cryptography, nothing else of ours:
 
 python verify.py EVIDENCE_FOLDER [TRUST_FILE]
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import stat
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -21,11 +24,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 PAYLOAD_TYPE = "application/vnd.pantheon-runbook.manifest+json"
 SEALED_BESIDE = frozenset({"manifest.json", "seal.json"})
 NO_PREVIOUS = "0" * 64
+LEDGER = "ledger.jsonl"
+RUNNING = ".running"
+_SHAPE: Mapping[str, type] = {
+    "bundle": str, "cloud": str, "runbook": str, "verdict": str, "sealed_at": str, "ledger": dict, "files": dict,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong with one file; `bundle` is "" for the ledger."""
+    """What is wrong with one file; `bundle` is "" for the ledger and the trust file."""
 
     bundle: str
     file: str
@@ -34,107 +42,157 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """`bundles` are the names that were checked, in order; no finding means intact."""
+    """`bundles` are the names that were checked, in order; no finding means intact.
+
+    By bundle: `clouds`, `verdicts` and `sealed_by` (owner of the key) of those whose seal holds. `unsealed` are runs
+    that are still running, or were killed and wait for the next run to seal them.
+    """
 
     bundles: tuple[str, ...]
     findings: tuple[Finding, ...]
     clouds: Mapping[str, str]
     verdicts: Mapping[str, str]
+    sealed_by: Mapping[str, str]
+    unsealed: tuple[str, ...]
 
     @property
     def is_intact(self) -> bool:
         return not self.findings
 
 
+@dataclass(frozen=True)
+class _Key:
+    public: Ed25519PublicKey
+    owner: str
+    cloud: str
+
+
+@dataclass(frozen=True)
+class _Sealed:
+    """A manifest that a pinned key signed: the truth about its bundle."""
+
+    raw: bytes
+    manifest: Mapping[str, Any]
+    key: _Key
+
+
+class _Problem(Exception):  # noqa: N818  what a finding will say, on its way up
+    pass
+
+
 def verify(evidence: Path, trust: Path | None = None) -> Report:
     """Check every bundle and the ledger; never raises for what it finds in the folder, only names it."""
     keys, findings = _pinned_keys(trust or evidence / "trust.toml")
-    bundles = sorted(path for path in evidence.iterdir() if path.is_dir() and not path.name.startswith("."))
-    manifests: dict[str, dict[str, Any]] = {}
+    bundles = sorted(path for path in _children(evidence) if path.is_dir() and not path.name.startswith("."))
+    sealed: dict[str, _Sealed] = {}
     for bundle in bundles:
-        found = list(_bundle_findings(bundle, keys, manifests))
-        findings.extend(found)
-    findings.extend(_ledger_findings(evidence, {bundle.name: bundle for bundle in bundles}))
+        findings.extend(_bundle_findings(bundle, keys, sealed))
+    findings.extend(_ledger_findings(evidence, {bundle.name for bundle in bundles}, sealed))
     return Report(
         bundles=tuple(bundle.name for bundle in bundles),
         findings=tuple(findings),
-        clouds={name: str(manifest.get("cloud")) for name, manifest in manifests.items()},
-        verdicts={name: str(manifest.get("verdict")) for name, manifest in manifests.items()},
+        clouds={name: one.manifest["cloud"] for name, one in sealed.items()},
+        verdicts={name: one.manifest["verdict"] for name, one in sealed.items()},
+        sealed_by={name: one.key.owner for name, one in sealed.items()},
+        unsealed=tuple(sorted(path.name for path in _children(evidence / RUNNING) if path.is_dir())),
     )
 
 
-def _pinned_keys(trust: Path) -> tuple[dict[str, Ed25519PublicKey], list[Finding]]:
+def _children(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _pinned_keys(trust: Path) -> tuple[dict[str, _Key], list[Finding]]:
     try:
         table = tomllib.loads(trust.read_text(encoding="utf-8"))
         keys = {
-            entry["keyid"]: Ed25519PublicKey.from_public_bytes(bytes.fromhex(entry["public"]))
-            for entry in table.get("keys", [])
+            str(entry["keyid"]): _Key(
+                Ed25519PublicKey.from_public_bytes(bytes.fromhex(entry["public"])),
+                str(entry["owner"]),
+                str(entry["cloud"]),
+            )
+            for entry in table["keys"]
         }
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return {}, [Finding("", trust.name, f"no pinned keys: {type(error).__name__}")]
     return keys, []
 
 
-def _bundle_findings(
-    bundle: Path, keys: Mapping[str, Ed25519PublicKey], manifests: dict[str, dict[str, Any]]
-) -> Iterator[Finding]:
-    raw = _bytes_of(bundle / "manifest.json")
-    if raw is None:
-        yield Finding(bundle.name, "manifest.json", "missing")
+def _bundle_findings(bundle: Path, keys: Mapping[str, _Key], sealed: dict[str, _Sealed]) -> Iterator[Finding]:
+    name = bundle.name
+    if bundle.is_symlink():
+        yield Finding(name, "", "a link, not a folder")
         return
-    problem = _seal_problem(bundle / "seal.json", raw, keys)
-    if problem is not None:
-        yield Finding(bundle.name, "seal.json", problem)
+    try:
+        one = _opened(_bytes_of(bundle / "seal.json"), keys)
+    except _Problem as problem:
+        yield Finding(name, "seal.json", str(problem))
         return
-    manifest = json.loads(raw)  # signed by a pinned key: ours, and JSON
-    manifests[bundle.name] = manifest
-    if manifest["bundle"] != bundle.name:
-        yield Finding(bundle.name, "manifest.json", f"sealed as {manifest['bundle']}: the folder was renamed")
-    yield from _file_findings(bundle, manifest["files"])
+    sealed[name] = one
+    if _bytes_of(bundle / "manifest.json") != one.raw:
+        yield Finding(name, "manifest.json", "missing or changed: it is not what was sealed")
+    if one.manifest["bundle"] != name:
+        yield Finding(name, "manifest.json", f"sealed as {one.manifest['bundle']}: the folder was renamed")
+    yield from _file_findings(bundle, one.manifest["files"])
     broken = _broken_journal_line(bundle / "journal.jsonl")
     if broken is not None:
-        yield Finding(bundle.name, "journal.jsonl", f"line {broken + 1} does not follow the one before it")
+        yield Finding(name, "journal.jsonl", f"line {broken + 1} does not follow the one before it")
 
 
-def _file_findings(bundle: Path, files: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
-    there = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*") if path.is_symlink() or path.is_file()}
+def _file_findings(bundle: Path, files: Mapping[str, Any]) -> Iterator[Finding]:
+    there = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*")}
     for name in sorted(there - set(files) - SEALED_BESIDE):
         yield Finding(bundle.name, name, "not in the manifest: added after sealing")
-    for name, sealed in sorted(files.items()):
-        content = None if (bundle / name).is_symlink() else _bytes_of(bundle / name)
+    for name, facts in sorted(files.items()):
+        content = _bytes_of(bundle / name)
         if content is None:
-            yield Finding(bundle.name, name, "missing")
-        elif hashlib.sha256(content).hexdigest() != sealed["sha256"]:
+            yield Finding(bundle.name, name, "missing, or no longer a file")
+        elif not isinstance(facts, dict) or hashlib.sha256(content).hexdigest() != facts.get("sha256"):
             yield Finding(bundle.name, name, "changed after sealing")
 
 
-def _seal_problem(path: Path, manifest: bytes, keys: Mapping[str, Ed25519PublicKey]) -> str | None:
-    """None when a pinned key signed exactly these bytes (DSSE, one signature is enough)."""
-    raw = _bytes_of(path)
+def _opened(raw: bytes | None, keys: Mapping[str, _Key]) -> _Sealed:
+    """The manifest inside a DSSE envelope that a pinned key signed (one signature is enough), or _Problem."""
     if raw is None:
-        return "missing"
-    try:
-        envelope = json.loads(raw)
-        payload = base64.b64decode(envelope["payload"], validate=True)
-        signatures = [
-            (entry["keyid"], base64.b64decode(entry["sig"], validate=True)) for entry in envelope["signatures"]
-        ]
-        kind = str(envelope["payloadType"])
-    except (ValueError, KeyError, TypeError):
-        return "not a DSSE envelope"
-    if payload != manifest:
-        return "it seals another manifest: manifest.json was changed"
-    signed = b"DSSEv1 %d %s %d %s" % (len(kind.encode()), kind.encode(), len(payload), payload)
+        raise _Problem("missing, or no longer a file")
+    envelope = _json_object(raw)
+    if envelope is None:
+        raise _Problem("not JSON")
+    payload, signatures = _unpacked(envelope)
+    kind = envelope.get("payloadType")
     if kind != PAYLOAD_TYPE:
-        return f"it seals a {kind}"
-    if any(_is_signed_by(key, signature, signed) for key in keys.values() for _, signature in signatures):
-        return None
-    return f"no pinned key signed it (it names {', '.join(keyid[:12] for keyid, _ in signatures) or 'none'})"
+        raise _Problem(f"it seals a {kind!r}")
+    signed = b"DSSEv1 %d %s %d %s" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode(), len(payload), payload)
+    key = next((key for key in keys.values() for one in signatures.values() if _is_signed_by(key, one, signed)), None)
+    if key is None:
+        named = ", ".join(sorted(keyid[:12] for keyid in signatures)) or "none"
+        raise _Problem(f"no pinned key signed it (it names {named})")
+    manifest = _json_object(payload)
+    if manifest is None or any(not isinstance(manifest.get(name), kind) for name, kind in _SHAPE.items()):
+        raise _Problem("what it seals is no manifest")
+    if manifest["cloud"] != key.cloud:
+        raise _Problem(f"sealed as {manifest['cloud']} by a key that is pinned for {key.cloud}")
+    return _Sealed(payload, manifest, key)
 
 
-def _is_signed_by(key: Ed25519PublicKey, signature: bytes, signed: bytes) -> bool:
+def _unpacked(envelope: Mapping[str, Any]) -> tuple[bytes, dict[str, bytes]]:
+    """Payload, and signatures by the key id that they claim."""
     try:
-        key.verify(signature, signed)
+        payload = base64.b64decode(envelope["payload"], validate=True)
+        signatures = {
+            str(entry["keyid"]): base64.b64decode(entry["sig"], validate=True) for entry in envelope["signatures"]
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _Problem("not a DSSE envelope") from error
+    return payload, signatures
+
+
+def _is_signed_by(key: _Key, signature: bytes, signed: bytes) -> bool:
+    try:
+        key.public.verify(signature, signed)
     except InvalidSignature:
         return False
     return True
@@ -144,66 +202,114 @@ def _broken_journal_line(path: Path) -> int | None:
     """Number, from zero, of the first line that does not carry the hash of the one before it."""
     previous = NO_PREVIOUS
     for number, line in enumerate((_bytes_of(path) or b"").splitlines()):
-        if not _carries(line, previous, number):
+        if not _carries(_json_object(line), previous, number):
             return number
         previous = hashlib.sha256(line).hexdigest()
     return None
 
 
-def _carries(line: bytes, previous: str, number: int) -> bool:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return False
-    return isinstance(event, dict) and event.get("previous") == previous and event.get("seq") == number
+def _carries(entry: Mapping[str, Any] | None, previous: str, number: int) -> bool:
+    return entry is not None and entry.get("previous") == previous and entry.get("seq") == number
 
 
-def _ledger_findings(evidence: Path, bundles: Mapping[str, Path]) -> Iterator[Finding]:
-    """A chain over all bundles: one that was taken away or slipped in is named."""
+def entry_of(raw_manifest: bytes) -> dict[str, Any]:
+    """The ledger's line for a bundle: everything in it follows from the signed manifest."""
+    manifest = json.loads(raw_manifest)
+    return {
+        "seq": manifest["ledger"].get("seq"),
+        "previous": manifest["ledger"].get("previous"),
+        "at": manifest["sealed_at"],
+        "bundle": manifest["bundle"],
+        "cloud": manifest["cloud"],
+        "runbook": manifest["runbook"],
+        "verdict": manifest["verdict"],
+        "manifest_sha256": hashlib.sha256(raw_manifest).hexdigest(),
+    }
+
+
+def _ledger_findings(evidence: Path, bundles: set[str], sealed: Mapping[str, _Sealed]) -> Iterator[Finding]:
+    """A chain over all bundles: one that was taken away, slipped in or told otherwise is named."""
     previous = NO_PREVIOUS
     listed: set[str] = set()
-    raw = _bytes_of(evidence / "ledger.jsonl")
-    if raw is None and bundles:
-        yield Finding("", "ledger.jsonl", "missing")
+    raw = _bytes_of(evidence / LEDGER)
+    if raw is None:
+        yield Finding("", LEDGER, "missing" if bundles else "missing: there is nothing to check")
     for number, line in enumerate((raw or b"").splitlines()):
-        if not _carries(line, previous, number):
-            yield Finding("", "ledger.jsonl", f"line {number + 1} does not follow the one before it")
-            return
+        entry = _json_object(line)
+        if not _carries(entry, previous, number):
+            yield Finding("", LEDGER, f"line {number + 1} does not follow the one before it")
         previous = hashlib.sha256(line).hexdigest()
-        entry = json.loads(line)
-        listed.add(entry["bundle"])
-        manifest = _bytes_of(evidence / entry["bundle"] / "manifest.json")
-        if manifest is None:
-            yield Finding(entry["bundle"], "manifest.json", "in the ledger, but the bundle is gone")
-        elif hashlib.sha256(manifest).hexdigest() != entry["manifest_sha256"]:
-            yield Finding(entry["bundle"], "manifest.json", "not the one the ledger names")
-    for name in sorted(set(bundles) - listed):
-        yield Finding(name, "ledger.jsonl", "the bundle is not in the ledger")
+        yield from _entry_findings(evidence, entry or {}, f"line {number + 1}", bundles - listed, sealed)
+        listed.add(str((entry or {}).get("bundle")))
+    for name in sorted(bundles - listed):
+        yield Finding(name, LEDGER, "the bundle is not in the ledger")
+
+
+def _entry_findings(
+    evidence: Path, entry: Mapping[str, Any], line: str, bundles: set[str], sealed: Mapping[str, _Sealed]
+) -> Iterator[Finding]:
+    """One line against the manifest that was signed; a bundle whose seal does not hold is named elsewhere."""
+    name = str(entry.get("bundle"))
+    if name not in bundles:
+        waits = any(path.name == name for path in _children(evidence / RUNNING))
+        gone = "in the ledger, but not in its place: the next run moves it" if waits else "in the ledger, but gone"
+        yield Finding(name, "", f"{gone} ({line})")
+        return
+    if name not in sealed:
+        return
+    truth = entry_of(sealed[name].raw)
+    wrong = sorted(key for key in {*truth, *entry} if truth.get(key) != entry.get(key))
+    if wrong:
+        yield Finding("", LEDGER, f"{line} is not what was sealed for {name}: {', '.join(wrong)}")
+
+
+def _json_object(raw: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _bytes_of(path: Path) -> bytes | None:
+    """None for what is not there, not readable, or not a plain file: a link may lead anywhere, a pipe never ends."""
     try:
-        return path.read_bytes()
-    except OSError:
+        return path.read_bytes() if stat.S_ISREG(path.lstat().st_mode) else None
+    except (OSError, ValueError):
         return None
 
 
 def lines_of(report: Report) -> Iterator[str]:
-    """The report as text, one line per bundle, then one per finding."""
+    """The report as text, one line per bundle, then one per finding; names are shown harmless."""
     wrong = {finding.bundle for finding in report.findings}
     for name in report.bundles:
         state = "WRONG " if name in wrong else "intact"
-        yield f"{state}  {name}  {report.verdicts.get(name, '?')}  ({report.clouds.get(name, '?')})"
+        sealed_by = report.sealed_by.get(name, "nobody we know")
+        yield _shown(
+            f"{state}  {name}  {report.verdicts.get(name, '?')}  "
+            f"({report.clouds.get(name, '?')}; sealed by {sealed_by})"
+        )
     for finding in report.findings:
-        yield f"WRONG   {finding.bundle or 'ledger'}/{finding.file}: {finding.problem}"
+        where = "/".join(part for part in (finding.bundle, finding.file) if part)
+        yield _shown(f"WRONG   {where}: {finding.problem}")
+    for name in report.unsealed:
+        yield _shown(f"open    {name}  (it runs, or was killed: then the next run seals it)")
     yield f"{len(report.bundles)} bundles, {len(report.findings)} findings"
 
 
-def _main() -> int:
-    report = verify(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)  # noqa: PLR2004  two arguments
+def _shown(text: str) -> str:
+    """A file's name may hold anything: what could move a terminal's cursor is spelled out."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def _main(arguments: list[str]) -> int:
+    if len(arguments) not in {1, 2} or not Path(arguments[0]).is_dir():
+        sys.stderr.write("usage: python verify.py EVIDENCE_FOLDER [TRUST_FILE]\n")
+        return 2
+    report = verify(Path(arguments[0]), Path(arguments[1]) if arguments[1:] else None)
     sys.stdout.write("\n".join(lines_of(report)) + "\n")
     return 0 if report.is_intact else 4
 
 
 if __name__ == "__main__":
-    sys.exit(_main())
+    sys.exit(_main(sys.argv[1:]))

@@ -144,9 +144,9 @@ class Client:
                     self._unavailable(operation, error)
                 clock.sleep(_pause(attempt))
                 continue
-            if response.is_success or response.status_code in accept:
+            if response.status_code in accept or (response.is_success and _is_whole(response)):
                 return response
-            if response.status_code not in _TRANSIENT or last:
+            if last or not (response.is_success or response.status_code in _TRANSIENT):
                 self._refused(operation, response)
             clock.sleep(_retry_after(response) or _pause(attempt))
         raise AssertionError("the last attempt returns or raises")
@@ -190,13 +190,15 @@ class Client:
             self._unavailable(operation, error)
         except httpx.TransportError as error:
             raise self._unknown(operation, type(error).__name__) from error
+        if response.is_success and not _is_whole(response):
+            raise self._unknown(operation, "the answer is not JSON")
         if response.is_success or response.status_code in accept:
             return response
         if response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR or response.status_code == 408:  # noqa: PLR2004
             raise self._unknown(operation, f"status {response.status_code}")
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
             clock.sleep(_retry_after(response) or _pause(1))
-        self._refused(operation, response)
+        return self._refused(operation, response)
 
     def _request(
         self, method: str, path: str, params: Any, body: Any, headers: Mapping[str, Secret] | None
@@ -236,7 +238,7 @@ class Client:
         next_step = "read the vendor's message, then run the plan again"
         if status in {401, 403}:
             next_step = f"check the {self.vendor} token and what it may reach: pantheon-runbook doctor"
-        if status in _TRANSIENT:
+        if status in _TRANSIENT or response.is_success:
             raise VendorUnavailableError(
                 f"{self.vendor} keeps answering {status} to {operation}",
                 vendor=self.vendor,
@@ -258,13 +260,17 @@ class Client:
 
 
 def json_of(response: httpx.Response) -> Any:
-    """The body as JSON; an empty one is None. A body that is not JSON counts as a cut answer."""
-    if not response.content:
-        return None
+    """The body as JSON; an empty one is None. `Client` has seen to it that it is whole."""
+    return response.json() if response.content else None
+
+
+def _is_whole(response: httpx.Response) -> bool:
+    """Every vendor speaks JSON: anything else comes from something in between, or was cut."""
     try:
-        return response.json()
-    except json.JSONDecodeError as error:
-        raise httpx.RemoteProtocolError("the answer is not JSON") from error
+        json_of(response)
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        return False
+    return True
 
 
 def wait_until(

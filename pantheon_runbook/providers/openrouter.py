@@ -60,7 +60,12 @@ class StagingKey(Kind):
         held = [key for key in self._named() if self._is_held(key)]
         for key in self._named():
             if key not in held[:1]:
-                self._client.write("DELETE", f"{_KEYS}/{key['hash']}", operation="delete a key whose value is lost")
+                self._client.write(
+                    "DELETE",
+                    f"{_KEYS}/{key['hash']}",
+                    operation="delete a key whose value is lost",
+                    accept=frozenset({404}),  # the list may be older than our last try
+                )
         body: dict[str, Any] = {
             "name": self._settings.key_name,
             "limit": self._settings.limit_usd,

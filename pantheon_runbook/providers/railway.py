@@ -9,10 +9,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from pantheon_runbook.config import Railway, Service
-from pantheon_runbook.errors import AmbiguousTargetError, OutcomeUnknownError, RefusedError, VendorRefusedError
+from pantheon_runbook.errors import (
+    AmbiguousTargetError,
+    OutcomeUnknownError,
+    RefusedError,
+    VendorRefusedError,
+    VendorUnavailableError,
+    WrongEnvironmentError,
+)
 from pantheon_runbook.model import Change, Finding, Resource
 from pantheon_runbook.providers.http import Client, json_of, wait_until
-from pantheon_runbook.providers.kind import Kind, Look, Surroundings, pinned_finding
+from pantheon_runbook.providers.kind import Kind, Look, Surroundings, pinned_finding, values_have_landed
 from pantheon_runbook.secrets import Vault
 
 VENDOR = "railway"
@@ -202,10 +209,10 @@ class EnvironmentKind(Kind):
     def _project(self) -> dict[str, Any] | None:
         """The shared project by its id; an own one by id, else by name, of which there may be only one."""
         projects = all_projects(self._api, self._settings.workspace)
-        if self._settings.layout == "shared-project":
-            return next((entry for entry in projects if entry["id"] == self._production_project), None)
-        if self._settings.project is not None:
-            return next((entry for entry in projects if entry["id"] == self._settings.project), None)
+        is_shared = self._settings.layout == "shared-project"
+        named_id = self._production_project if is_shared else self._settings.project
+        if named_id is not None:
+            return _with_id(projects, named_id)
         named = [entry for entry in projects if entry["name"] == self._settings.project_name]
         if len(named) > 1:
             raise AmbiguousTargetError(
@@ -220,6 +227,18 @@ class EnvironmentKind(Kind):
         return next(
             (node for node in _nodes(project["environments"]) if node["name"] == self._settings.environment_name), None
         )
+
+
+def _with_id(projects: list[dict[str, Any]], identifier: str) -> dict[str, Any]:
+    """The project that pantheon.toml names: a typing error must not make another one."""
+    for entry in projects:
+        if entry["id"] == identifier:
+            return entry
+    raise WrongEnvironmentError(
+        f"there is no Railway project {identifier} in this workspace",
+        why=f"the token reaches {', '.join(sorted(entry['id'] for entry in projects)) or 'none'}",
+        next_step="correct environments.<name>.railway in pantheon.toml, or leave the id out to go by name",
+    )
 
 
 def all_projects(api: RailwayApi, workspace: str | None) -> list[dict[str, Any]]:
@@ -306,6 +325,10 @@ class ServiceKind(Kind):
             progress=self._surroundings.progress,
         )
 
+    def seconds_until_seen(self, change: Change) -> float:
+        """A template is deployed in the background, and without its answer nothing tells that it is on its way."""
+        return self._surroundings.wait_seconds / 30 if change.after["name"] == REDIS else 0.0
+
     def _workflow_runs(self, workflow: str) -> bool:
         status = self._api.query(_WORKFLOW, {"id": workflow})["workflowStatus"]
         if status["status"] == "Error":
@@ -320,12 +343,23 @@ class ServiceKind(Kind):
             )
         return bool(status["status"] == "Running")
 
+    def _project(self) -> dict[str, Any]:
+        project_id = self._vault.text("railway.project_id")
+        for entry in all_projects(self._api, self._settings.workspace):
+            if entry["id"] == project_id:
+                return entry
+        raise VendorUnavailableError(
+            "railway does not list the project that it showed before",
+            vendor=VENDOR,
+            operation="Projects (query)",
+            why=f"{project_id} is not among the workspace's projects",
+            state="nothing was changed by this call",
+            next_step="look at the project in Railway, then run the plan again",
+        )
+
     def _refuse_other_environments(self, name: str) -> None:
         """`serviceCreate` makes a service in every environment that is not a fork, production included (FACTS 2)."""
-        project_id = self._vault.text("railway.project_id")
-        project = next(
-            entry for entry in all_projects(self._api, self._settings.workspace) if entry["id"] == project_id
-        )
+        project = self._project()
         others = [
             node["name"]
             for node in _nodes(project["environments"])
@@ -352,6 +386,7 @@ class DomainKind(Kind):
     def __init__(self, api: RailwayApi, service: str, surroundings: Surroundings) -> None:
         self._api = api
         self._service = service
+        self._surroundings = surroundings
         self._vault = surroundings.vault
 
     def look(self) -> Look:
@@ -372,7 +407,13 @@ class DomainKind(Kind):
         self._api.mutate(_DOMAIN_CREATE, {"input": place})
 
     def settle(self, change: Change) -> None:
-        self.look()
+        wait_until(
+            lambda: bool(self.look().resources),
+            seconds=self._surroundings.wait_seconds,
+            what=f"the public domain of {self._service}",
+            vendor=VENDOR,
+            progress=self._surroundings.progress,
+        )
 
 
 class VariablesKind(Kind):
@@ -419,12 +460,7 @@ class VariablesKind(Kind):
         )
 
     def has_landed(self, change: Change, seen: Resource) -> bool:
-        """The plan may not have known the fingerprints; by now the vault holds every value that was sent."""
-        return all(
-            (seen.attributes.get(name) or {}).get("fingerprint")
-            == self._vault.fingerprint_of(self._vault.text(want["from"]))
-            for name, want in change.after.items()
-        )
+        return values_have_landed(self._vault, change, seen)
 
     def _read(self, service_id: str) -> dict[str, str]:
         answer = self._api.query(_VARIABLES, {**_where(self._vault), "serviceId": service_id})

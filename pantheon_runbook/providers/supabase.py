@@ -9,10 +9,10 @@ from typing import Any
 
 from pantheon_runbook import clock
 from pantheon_runbook.config import Supabase
-from pantheon_runbook.errors import AmbiguousTargetError, VendorUnavailableError
+from pantheon_runbook.errors import AmbiguousTargetError, VendorUnavailableError, WrongEnvironmentError
 from pantheon_runbook.model import Change, Finding, Resource
 from pantheon_runbook.providers.http import Client, json_of, wait_until
-from pantheon_runbook.providers.kind import Kind, Look, Surroundings
+from pantheon_runbook.providers.kind import Kind, Look, Surroundings, values_have_landed
 from pantheon_runbook.secrets import Vault
 
 VENDOR = "supabase"
@@ -104,6 +104,12 @@ class Project(Kind):
             progress=self._surroundings.progress,
         )
 
+    def has_landed(self, change: Change, seen: Resource) -> bool:
+        """A restore shows at once, and takes minutes to end."""
+        if change.action == "restore":
+            return seen.attributes.get("status") != _PAUSED
+        return super().has_landed(change, seen)
+
     def _no_room(self, projects: list[dict[str, Any]]) -> Iterator[Finding]:
         active = sum(project["status"] not in {_PAUSED, "REMOVED"} for project in projects)
         if self._plan == "free" and active >= _ACTIVE_ON_FREE:
@@ -124,6 +130,12 @@ class Project(Kind):
             and not project.get("is_branch")
             and project["status"] != "REMOVED"
         ]
+        if not named and self._settings.ref is not None:
+            raise WrongEnvironmentError(
+                f"there is no Supabase project {self._settings.ref} in this organization",
+                why=f"it has {', '.join(sorted(project['ref'] for project in projects)) or 'none'}",
+                next_step="correct the ref in pantheon.toml, or leave it out to go by name",
+            )
         if len(named) > 1:
             refs = ", ".join(sorted(project["ref"] for project in named))
             raise AmbiguousTargetError(
@@ -314,6 +326,13 @@ class AuthSettings(Kind):
         ref = self._vault.text("supabase.ref")
         self._client.write("PATCH", f"/v1/projects/{ref}/config/auth", operation="set the auth URLs", body=body)
 
+    def has_landed(self, change: Change, seen: Resource) -> bool:
+        """What is wanted is there; what else is in the list was there before."""
+        wanted = change.after.get("redirect_urls", [])
+        return seen.attributes.get("site_url") == change.after.get("site_url", seen.attributes.get("site_url")) and set(
+            wanted
+        ) <= set(seen.attributes.get("redirect_urls", []))
+
     def _read(self) -> dict[str, Any]:
         ref = self._vault.text("supabase.ref")
         answer = self._client.read("GET", f"/v1/projects/{ref}/config/auth", operation="read the auth settings")
@@ -370,6 +389,9 @@ class EdgeSecrets(Kind):
         body = [{"name": name, "value": self._vault.text(want["from"])} for name, want in sorted(change.after.items())]
         ref = self._vault.text("supabase.ref")
         self._client.write("POST", f"/v1/projects/{ref}/secrets", operation="set edge-function secrets", body=body)
+
+    def has_landed(self, change: Change, seen: Resource) -> bool:
+        return values_have_landed(self._vault, change, seen)
 
     def _digests(self, ref: str) -> dict[str, str]:
         answer = self._client.read("GET", f"/v1/projects/{ref}/secrets", operation="read secret digests")

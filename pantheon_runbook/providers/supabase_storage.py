@@ -56,9 +56,13 @@ class Buckets(Kind):
         return Look(tuple(_resource(self.prefix, row) for row in json_of(answer)))
 
     def write(self, change: Change) -> None:
+        """A paused project shows no buckets, so one that is to be created may be there by now: it is set instead."""
         name = change.address.removeprefix(f"{self.prefix}/")
         settings = {key: change.after[key] for key in SETTINGS if key in change.after}
-        if change.action == "create":
+        seen = {resource.address: resource for resource in self.look().resources}.get(change.address)
+        if seen is not None and self.has_landed(change, seen):
+            return
+        if seen is None:
             self._client().write(
                 "POST",
                 "/storage/v1/bucket",
@@ -70,6 +74,10 @@ class Buckets(Kind):
         self._client().write(
             "PUT", f"/storage/v1/bucket/{name}", operation="update a bucket", headers=self._headers(), body=settings
         )
+
+    def has_landed(self, change: Change, seen: Resource) -> bool:
+        """Its settings count as well: a bucket of that name may have been there before."""
+        return seen.state == "present" and all(seen.attributes.get(name) == want for name, want in change.after.items())
 
     def _client(self) -> Client:
         """Each project has a host of its own, known once the project is."""

@@ -13,7 +13,7 @@ from pantheon_runbook.config import Frontend
 from pantheon_runbook.errors import VendorRefusedError
 from pantheon_runbook.model import Change, Finding, Resource
 from pantheon_runbook.providers.http import Client, json_of
-from pantheon_runbook.providers.kind import Kind, Look, Surroundings, pinned_finding
+from pantheon_runbook.providers.kind import Kind, Look, Surroundings, pinned_finding, values_have_landed
 
 VENDOR = "vercel"
 BASE_URL = "https://api.vercel.com"
@@ -85,11 +85,7 @@ class PreviewVariables(Kind):
 
     def has_landed(self, change: Change, seen: Resource) -> bool:
         """By the comments, which were written together with the values."""
-        return all(
-            (seen.attributes.get(name) or {}).get("fingerprint")
-            == self._vault.fingerprint_of(self._vault.text(want["from"]))
-            for name, want in change.after.items()
-        )
+        return values_have_landed(self._vault, change, seen)
 
     def _listed(self) -> list[dict[str, Any]]:
         answer = self._client.read(

@@ -130,7 +130,7 @@ def _plan_lines(plan: Plan) -> Iterable[str]:
             yield f"sets {change.address}: {', '.join(sorted(names))}"
     if any(_is_unknown(change) for change in plan.changes):
         yield "     (? is known once what it comes from exists; one approval covers it)"
-    yield from (f"risk: {one.address}: {one.risk}" for one in plan.changes if not one.risk.startswith("none"))
+    yield from (f"risk: {one.address}: {one.risk}" for one in plan.changes if not one.risk.startswith(("none", "low")))
     yield from (f"by hand: {step}" for step in plan.manual_steps)
     for vendor, cost in plan.calls.items():
         yield f"calls to {vendor}: about {cost['reads']} reads, {cost['writes']} writes; limit {cost['limit']}"

@@ -1,9 +1,10 @@
-"""Serve one run: requests {act, ...} come in as JSON lines over a Unix socket, cards go out; end of file ends the run."""
+"""Serve one run: requests {id, act, ...} come as JSON lines over a Unix socket, cards go; end of file ends the run."""
 
 from __future__ import annotations
 
 import json
 import socket
+import sys
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -40,19 +41,36 @@ class Host:
     def __init__(self, opener: Opener) -> None:
         self._opener = opener
         self._shown: dict[str, Card] = {}
+        self._connection: socket.socket | None = None
         self.run: OpenRun | None = None
         self.usage_error: RunbookError | None = None
 
     def serve(self, listener: socket.socket) -> None:
         """Take one connection and answer it until its end; the act in hand is always finished."""
-        connection, _ = listener.accept()
+        with listener:
+            connection, _ = listener.accept()
+        self._connection = connection
         with connection, connection.makefile("r", encoding="utf-8") as lines:
             for line in lines:
-                answer = json.dumps(self.answer(json.loads(line))).encode() + b"\n"
+                request = json.loads(line)
+                answer = json.dumps({"id": request["id"], **self.answer(request)}).encode() + b"\n"
                 try:
                     connection.sendall(answer)
                 except (BrokenPipeError, ConnectionResetError):
                     return
+
+    def stop(self) -> None:
+        """No further change begins; what is in hand is finished."""
+        if self.run is not None:
+            self.run.session.stop.set()
+
+    def hang_up(self) -> None:
+        """Take no further act; what is in hand is finished and answered. From a signal handler too."""
+        if self._connection is not None:
+            try:
+                self._connection.shutdown(socket.SHUT_RD)
+            except OSError:
+                return  # the other side was first
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """{"card": {text, html}} or {"error": {..., "lines": the four lines}}; a bug of ours is loud and journalled."""
@@ -132,7 +150,7 @@ class Host:
             self.run.session.journal.write("act-failed", act=act, traceback=trace, **stopped.as_json())
         else:
             self.usage_error = stopped
-            print(trace)  # noqa: T201  no journal yet: the runner's own log
+            sys.stderr.write(self.redact(trace))  # there is no journal yet
         return self._noted(act, stopped)
 
     def _journal_card(self, act: str, card: Card) -> None:

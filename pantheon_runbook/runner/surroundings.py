@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pantheon_runbook import clock
 from pantheon_runbook.config import Config, Identities, load_config, load_identities
@@ -13,6 +14,10 @@ from pantheon_runbook.credentials import FILE_VARIABLE, Credentials, from_enviro
 from pantheon_runbook.errors import ConfigError
 from pantheon_runbook.providers.http import Reach
 
+if TYPE_CHECKING:
+    from pantheon_runbook.sandbox.control import Running
+
+SANDBOX_VARIABLE = "PANTHEON_SANDBOX"
 CONFIG_VARIABLE = "PANTHEON_CONFIG"
 PIN_VARIABLE = "PANTHEON_PIN"
 DEFAULT_CONFIG = "pantheon.toml"
@@ -78,10 +83,10 @@ def _live_world(path: Path, config: Config) -> World:
 
 def _sandbox_world(path: Path | None) -> World:
     """The running sandbox, started when there is none; its own customer's files unless a config names others."""
-    from pantheon_runbook.sandbox import control, customer, network  # noqa: PLC0415  the place that starts it
+    from pantheon_runbook.sandbox import customer, network  # noqa: PLC0415  an extra; a live install has none
 
     clock.pin(os.environ.get(PIN_VARIABLE) or None)
-    running = control.find() or control.start(Path.cwd() / ".pantheon" / "sandbox")
+    running = _running_sandbox()
     files = customer.files(running)
     config_path = path or files / DEFAULT_CONFIG
     beside = config_path.with_name(IDENTITIES)
@@ -95,3 +100,24 @@ def _sandbox_world(path: Path | None) -> World:
         folder=path.parent if path else Path.cwd(),
         scope=f"sandbox {running.folder}",
     )
+
+
+def _running_sandbox() -> Running:
+    """The one that is named or stands in this folder, started when none runs here. Errors: ConfigError."""
+    from pantheon_runbook.sandbox import SandboxError, control  # noqa: PLC0415
+    from pantheon_runbook.sandbox.default import start_default  # noqa: PLC0415  the place that starts it
+
+    named = os.environ.get(SANDBOX_VARIABLE)
+    found = control.find()
+    if found is None and named:
+        raise ConfigError(
+            f"no sandbox runs in {named}",
+            why=f"{SANDBOX_VARIABLE} names it",
+            next_step=f"pantheon-runbook sandbox start --folder {named}, or unset {SANDBOX_VARIABLE}",
+        )
+    try:
+        return found or start_default()
+    except (SandboxError, OSError) as error:
+        raise ConfigError(
+            "the sandbox did not start", why=str(error), next_step="pantheon-runbook doctor"
+        ) from error

@@ -5,18 +5,20 @@ from __future__ import annotations
 import getpass
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from pantheon_runbook import clock, provisioning
 from pantheon_runbook.config import Config, Environment
-from pantheon_runbook.credentials import TOKENS, tokens_in
+from pantheon_runbook.credentials import TOKENS
 from pantheon_runbook.database.connection import Database
 from pantheon_runbook.database.kinds import Marker, Password
 from pantheon_runbook.database.locks import MachineLock, database_lock
 from pantheon_runbook.errors import CredentialError, ParameterError, VendorRefusedError
-from pantheon_runbook.evidence.bundle import Bundle, Place, seal_abandoned
+from pantheon_runbook.evidence.bundle import Bundle, seal_abandoned
 from pantheon_runbook.evidence.journal import Journal
+from pantheon_runbook.evidence.place import Place
 from pantheon_runbook.evidence.seal import sealing_key
 from pantheon_runbook.model import Check, Desired, Finding, Snapshot
 from pantheon_runbook.planning import plan_changes
@@ -124,61 +126,73 @@ class Provisioning:
         return tuple(checks)
 
 
-def open_run(runbook_id: str, given: Mapping[str, Any], *, progress: Progress = lambda _words: None) -> OpenRun:
-    """An open run, or a UsageError or RefusedError with nothing written anywhere."""
+def open_run(
+    runbook_id: str,
+    given: Mapping[str, Any],
+    *,
+    progress: Progress = lambda _words: None,
+    warnings: tuple[str, ...] = (),
+) -> OpenRun:
+    """An open run, or a UsageError or RefusedError with nothing written anywhere; `warnings` go on the first card."""
     runbook = find(runbook_id)
     parameters = checked_parameters(runbook, given)
     outside = world()
     name = str(parameters["environment"])
     environment = outside.config.environment(name)
     _refuse_production(name, runbook_id)
+    read_plan = _read_plan(str(parameters["plan_file"]))
+    key = sealing_key(outside.config.cloud)
     registry = _registry(outside)
     gate = WriteGate(forbidden=_forbidden(outside, environment))
-    clients = Clients(outside, gate)
-    plan = clients.check(environment)
-    key = sealing_key(outside.config.cloud)
-    place = Place(outside.evidence, outside.config.cloud, name, runbook.id, clock.token("run"), clock.stamp())
-    lock = (
-        MachineLock(f"{outside.scope} {name}", holder=f"run {place.run_id[:8]}")
-        if parameters["mode"] == "apply"
-        else None
-    )
-    seal_abandoned(outside.evidence, key)
-    bundle = Bundle(place, registry)
-    vault = _vault(outside, registry)
-    database = Database(
-        vault, resolve=outside.resolve, options="?sslmode=require" if outside.config.cloud == "live" else ""
-    )
-    surroundings = Surroundings(vault, outside.config.policy.wait_seconds, progress, outside.identities.production.pins)
-    operator, operator_source = _operator()
-    session = Session(
-        opening=Opening(
-            runbook=runbook.id,
-            title=runbook.title,
-            cloud=place.cloud,
-            environment=name,
-            mode=str(parameters["mode"]),
-            run_id=place.run_id,
-            started_at=place.started_at,
-            operator=operator,
-            operator_source=operator_source,
-            warnings=_warnings(),
-        ),
-        definition=Provisioning(
-            outside.config, name, vault, database, restore_paused=bool(parameters["restore_paused"])
-        ),
-        kinds=_kinds(outside, environment, name, clients, gate, database, surroundings, plan=plan),
-        journal=Journal(bundle.folder / "journal.jsonl", run_id=place.run_id, registry=registry),
-        gate=gate,
-        runbook_digest=runbook.digest,
-        parameters=parameters,
-        production_identities=_production_identities(outside, environment),
-        read_plan=_read_plan(str(parameters["plan_file"])),
-        progress=progress,
-        hold_writer_lock=lambda: database_lock(
-            database, vault, scope=f"pantheon-runbook {name}", holder=place.run_id[:8]
-        ),
-    )
+    with ExitStack() as undo:  # what was begun is taken back when opening does not come to its end
+        clients = Clients(outside, gate)
+        undo.callback(clients.close)
+        plan = clients.check(environment)
+        place = Place(outside.evidence, outside.config.cloud, name, runbook.id, clock.token("run"), clock.stamp())
+        lock = None
+        if parameters["mode"] == "apply":
+            lock = MachineLock(f"{outside.scope} {name}", holder=f"run {place.run_id[:8]}")
+            undo.callback(lock.release)
+        seal_abandoned(outside.evidence, key, registry)
+        bundle = Bundle(place, registry)
+        undo.callback(bundle.close)
+        vault = _vault(outside, registry)
+        database = Database(
+            vault, resolve=outside.resolve, options="?sslmode=require" if outside.config.cloud == "live" else ""
+        )
+        surroundings = Surroundings(
+            vault, outside.config.policy.wait_seconds, progress, outside.identities.production.pins
+        )
+        operator, operator_source = _operator()
+        session = Session(
+            opening=Opening(
+                runbook=runbook.id,
+                title=runbook.title,
+                cloud=place.cloud,
+                environment=name,
+                mode=str(parameters["mode"]),
+                run_id=place.run_id,
+                started_at=place.started_at,
+                operator=operator,
+                operator_source=operator_source,
+                warnings=warnings,
+            ),
+            definition=Provisioning(
+                outside.config, name, vault, database, restore_paused=bool(parameters["restore_paused"])
+            ),
+            kinds=_kinds(outside, environment, name, clients, gate, database, surroundings, plan=plan),
+            journal=Journal(bundle.folder / "journal.jsonl", run_id=place.run_id, registry=registry),
+            gate=gate,
+            runbook_digest=runbook.digest,
+            parameters=parameters,
+            production_identities=_production_identities(outside, environment),
+            read_plan=read_plan,
+            progress=progress,
+            hold_writer_lock=lambda: database_lock(
+                database, vault, scope=f"pantheon-runbook {name}", holder=place.run_id[:8]
+            ),
+        )
+        undo.pop_all()
 
     def close() -> None:
         for kind in session.kinds.values():
@@ -293,14 +307,6 @@ def _operator() -> tuple[str, str]:
     if os.environ.get(OPERATOR_VARIABLE):
         return os.environ[OPERATOR_VARIABLE], f"self-asserted ({OPERATOR_VARIABLE})"
     return getpass.getuser(), "self-asserted (login name)"
-
-
-def _warnings() -> tuple[str, ...]:
-    """A kernel that somebody started with tokens in its environment hands them to this process, and is told so."""
-    tokens = tokens_in(os.environ)
-    if tokens and os.environ.get("JPY_PARENT_PID"):
-        return (f"! this kernel was started with {', '.join(tokens)} in its environment: any cell can read them",)
-    return ()
 
 
 def _read_plan(path: str) -> str:

@@ -51,8 +51,8 @@ class Running:
             state = json.loads((folder / STATE).read_text())
         except FileNotFoundError:
             return None
-        if began(state["pid"]) is None:
-            return None
+        if began(state["pid"]) != state["began"]:
+            return None  # killed, and perhaps the number belongs to another process by now
         return cls(folder, state["pid"], Path(state["socket"]), state["tcp_port"], Path(state["networks_file"]))
 
     def status(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The customer's side of the sandbox: config, production's pins and a supervisor's credentials, as a team would keep them.
+"""The customer's side of the sandbox: config, production's pins, a supervisor's credentials, as a team keeps them.
 
 Written by whoever holds production (here: the sandbox itself); the product reads the three files and nothing else.
 """
@@ -6,7 +6,6 @@ Written by whoever holds production (here: the sandbox itself); the product read
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -87,7 +86,7 @@ def _write(path: Path, text: str) -> None:
     beside = path.with_suffix(".new")
     beside.touch(mode=0o600)
     beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
+    beside.replace(path)
 
 
 def _config(facts: Mapping[str, Any]) -> str:

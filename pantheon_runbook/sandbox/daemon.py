@@ -24,6 +24,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from pantheon_runbook.sandbox import SandboxError
+from pantheon_runbook.sandbox.children import began
 from pantheon_runbook.sandbox.cloud import Cloud
 from pantheon_runbook.sandbox.control_endpoint import ControlEndpoint
 from pantheon_runbook.sandbox.exchange import TransportProtocol
@@ -118,6 +119,7 @@ class Daemon:
     def _state(self) -> dict[str, Any]:
         return {
             "pid": os.getpid(),
+            "began": began(os.getpid()),
             "folder": str(self._folder),
             "socket": str(self._socket_path),
             "tcp_port": self._tcp_port,

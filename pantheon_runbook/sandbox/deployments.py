@@ -13,7 +13,7 @@ from pantheon_runbook.sandbox.platform import Deployment
 CONTAINER = "pantheon_runbook.sandbox.container"
 HEALTH_SECONDS = 20.0  # the vendor waits 300 s
 POLL_SECONDS = 0.02
-SETTLE_SECONDS = 0.2  # a worker that has spoken and still runs after this has started
+SETTLE_SECONDS = 0.8  # a worker that has spoken and still runs after this has started; last words need a moment
 DRAIN_SECONDS = 8.0
 HEALTHY_STATUS = b"200"
 
@@ -32,7 +32,7 @@ class Process:
     def is_running(self) -> bool:
         return self._child is not None and self._child.is_running
 
-    async def start(self, children: Children, networks_file: Path) -> str:
+    async def start(self, children: Children, networks_file: Path, *, settle_seconds: float = SETTLE_SECONDS) -> str:
         """Gives "SUCCESS" when healthy, "CRASHED" when it ended by itself, "FAILED" when it never became healthy."""
         self.port = free_port()
         self.log.write_bytes(b"")
@@ -42,7 +42,7 @@ class Process:
             output=self.log,
             environment=self._environment(),
         )
-        status = await (self._listening() if self.deployment.listens else self._working())
+        status = await (self._listening() if self.deployment.listens else self._working(settle_seconds))
         if status != "SUCCESS":
             await self.end()
         return status
@@ -72,12 +72,12 @@ class Process:
             await asyncio.sleep(POLL_SECONDS)
         return "FAILED"
 
-    async def _working(self) -> str:
+    async def _working(self, settle_seconds: float) -> str:
         """Without a health check the vendor only knows that the process runs: it does when it spoke and stayed."""
         deadline = asyncio.get_running_loop().time() + HEALTH_SECONDS
         while self.is_running and not self._has_spoken() and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110  a file
             await asyncio.sleep(POLL_SECONDS)
-        await asyncio.sleep(SETTLE_SECONDS)
+        await asyncio.sleep(settle_seconds)
         return "SUCCESS" if self.is_running else "CRASHED"
 
     def _has_spoken(self) -> bool:
@@ -117,9 +117,7 @@ class Deployments:
 
     async def deploy(self, deployment: Deployment) -> str:
         """Start one process; what runs already goes on serving its hosts."""
-        process = Process(deployment, self._folder / deployment.deployment_id)
-        self._processes[deployment.deployment_id] = process
-        return await process.start(self._children, self._networks_file)
+        return await self._register(deployment).start(self._children, self._networks_file)
 
     def know(self, deployment: Deployment) -> None:
         """Remember a live deployment of a loaded world; it starts when it is first needed."""
@@ -153,9 +151,19 @@ class Deployments:
         """Start the sleeping deployments of one network, or of all."""
         async with self._waking:
             sleeping = [found for found in self._dormant.values() if network in {None, found.network}]
-            await asyncio.gather(*(self.deploy(deployment) for deployment in sleeping))
+            # They were live when the world was saved: no need to see whether the workers stay.
+            starts = (
+                self._register(deployment).start(self._children, self._networks_file, settle_seconds=0)
+                for deployment in sleeping
+            )
+            await asyncio.gather(*starts)
             for deployment in sleeping:
                 self._dormant.pop(deployment.deployment_id, None)
+
+    def _register(self, deployment: Deployment) -> Process:
+        process = Process(deployment, self._folder / deployment.deployment_id)
+        self._processes[deployment.deployment_id] = process
+        return process
 
     async def stop(self) -> None:
         """End every process and forget all."""

@@ -52,7 +52,7 @@ def row(seconds: list[float], beside: float) -> str:
 def timed_apply() -> tuple[float, float]:
     """Seconds of the apply act in a fresh world, and of the changes alone, by the journal's progress."""
     folder = Path(tempfile.mkdtemp(prefix="pr-b-"))
-    running = control.start(folder / "sandbox", pace=1.0)
+    running = control.start(folder / "sandbox", pace=1.0, in_memory=True)
     began: list[float] = []
     try:
         os.environ.update(PANTHEON_SANDBOX=str(running.folder), XDG_CONFIG_HOME=str(folder), XDG_STATE_HOME=str(folder))

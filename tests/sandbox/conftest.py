@@ -8,14 +8,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from known import PINNED, POOLER
 
 from pantheon_runbook.sandbox import control, places
 from pantheon_runbook.sandbox.machines import Machines
-
-REF = "abcdefghijklmnopqrst"
-PASSWORD = "p@ss/word+100%"
-POOLER = "aws-0-eu-west-1.pooler.supabase.com"
-PINNED = "2026-11-23T10:00:00+00:00"
 
 Scenario = Callable[[Machines], Awaitable[None]]
 
@@ -42,6 +38,15 @@ def with_machines(tmp_path: Path) -> Iterator[Callable[[Scenario], None]]:
 
     yield run
     places.discard(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def shared_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[control.Running]:
+    """One world for tests that change nothing in it."""
+    folder = tmp_path_factory.mktemp("shared") / "sandbox"
+    running = control.start(folder, pace=0.0, pinned=PINNED, idle_seconds=600, in_memory=True)
+    yield running
+    running.discard()
 
 
 @pytest.fixture

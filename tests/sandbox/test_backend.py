@@ -57,17 +57,17 @@ def column_names(url, table):
         return {row[0] for row in connection.execute(query, [table]).fetchall()}
 
 
-def test_health_shows_revision_and_no_secret(sandbox):
-    reply = api(sandbox, "/health")
-    supabase = sandbox.facts()["supabase"]
+def test_health_shows_revision_and_no_secret(shared_sandbox):
+    reply = api(shared_sandbox, "/health")
+    supabase = shared_sandbox.facts()["supabase"]
     assert (200, PRODUCTION_REVISION) == (reply.status, reply.json()["revision"])
     assert f"{supabase['ref']}.supabase.co" == reply.json()["supabase"]
     assert not any(secret in reply.body.decode() for secret in (supabase["password"], supabase["service_role_key"]))
 
 
-def test_production_has_rows_and_buckets(sandbox):
-    assert 40 == len(api(sandbox, "/sessions?limit=100").json())
-    assert ["avatars", "session-exports", "uploads"] == [b["id"] for b in sandbox.facts()["supabase"]["buckets"]]
+def test_production_has_rows_and_buckets(shared_sandbox):
+    assert 40 == len(api(shared_sandbox, "/sessions?limit=100").json())
+    assert ["avatars", "session-exports", "uploads"] == [b["id"] for b in shared_sandbox.facts()["supabase"]["buckets"]]
 
 
 @pytest.mark.parametrize("revision", [PRODUCTION_REVISION, "0009", "0010", HEAD])
@@ -121,8 +121,8 @@ def test_browser_user_sees_own_sessions_only(migrate):
         ("/nothing", {}, 404),
     ],
 )
-def test_backend_refuses_what_makes_no_sense(sandbox, path, body, status):
-    assert status == api(sandbox, path, method="POST", body=body).status
+def test_backend_refuses_what_makes_no_sense(shared_sandbox, path, body, status):
+    assert status == api(shared_sandbox, path, method="POST", body=body).status
 
 
 def graphql(running, query, **variables):

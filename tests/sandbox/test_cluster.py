@@ -4,8 +4,8 @@ import pwd
 
 import psycopg
 import pytest
+from known import PASSWORD, REF
 
-from conftest import PASSWORD, REF
 from pantheon_runbook.sandbox.network import resolve
 from pantheon_runbook.sandbox.platform import QueryFailedError
 

@@ -1,12 +1,13 @@
 """The platform's side of a deployed process: whom it can reach, what it is told."""
 
 import json
+import socket
 import subprocess
 import sys
 
 import pytest
+from known import PASSWORD, REF
 
-from conftest import PASSWORD, REF
 from pantheon_runbook.sandbox.network import Names, resolve
 from pantheon_runbook.sandbox.platform import Deployment
 
@@ -58,7 +59,7 @@ def test_deployed_process_sees_its_network_and_nothing_else(names, tmp_path):
     assert {
         "redis.railway.internal:6379": ["127.0.0.1", 20004],
         "db.abc.supabase.co:5432": ["127.0.0.1", 20002],
-        "api.supabase.com:443": -2,
+        "api.supabase.com:443": socket.EAI_NONAME,
         "127.0.0.1:80": ["127.0.0.1", 80],
     } == seen["answers"]
 

@@ -10,12 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
+from known import PINNED
 from talk import supabase, talk
 
 from pantheon_runbook.sandbox import SandboxError, control, places
 from pantheon_runbook.sandbox.children import Children, began
-
-PINNED = "2026-11-23T10:00:00+00:00"
 
 
 def pids_of(running):
@@ -133,6 +132,7 @@ def test_idle_daemon_stops_by_itself(tmp_path):
 def test_daemon_that_cannot_start_says_why(tmp_path):
     with pytest.raises(SandboxError, match="no saved world"):
         control.start(tmp_path / "sandbox", load=str(tmp_path / "nothing"))
+    places.discard(tmp_path / "sandbox")
 
 
 def test_same_seed_gives_the_same_ids(sandbox, tmp_path):

@@ -2,8 +2,8 @@ import asyncio
 
 import psycopg
 import pytest
+from known import PASSWORD, POOLER, REF
 
-from conftest import PASSWORD, POOLER, REF
 from pantheon_runbook.sandbox.network import resolve
 
 SESSION, TRANSACTION = 5432, 6543

@@ -16,17 +16,22 @@ from talk import supabase, talk
         ("127.0.0.1", 421),
     ],
 )
-def test_host_decides_who_answers(sandbox, host, status):
-    assert status == talk(sandbox, host, "/v1/projects").status
+def test_host_decides_who_answers(shared_sandbox, host, status):
+    assert status == talk(shared_sandbox, host, "/v1/projects").status
 
 
-def test_localhost_suffix_reaches_a_vendor(sandbox):
-    assert 401 == talk(sandbox, f"api.supabase.com.localhost:{sandbox.tcp_port}", "/v1/projects", tcp=True).status
+def test_localhost_suffix_reaches_a_vendor(shared_sandbox):
+    assert (
+        401
+        == talk(
+            shared_sandbox, f"api.supabase.com.localhost:{shared_sandbox.tcp_port}", "/v1/projects", tcp=True
+        ).status
+    )
 
 
-def test_proxy_form_reaches_a_vendor(sandbox):
+def test_proxy_form_reaches_a_vendor(shared_sandbox):
     """As curl -x sends it."""
-    reply = talk(sandbox, "api.supabase.com", "http://api.supabase.com/v1/projects", tcp=True)
+    reply = talk(shared_sandbox, "api.supabase.com", "http://api.supabase.com/v1/projects", tcp=True)
     assert 401 == reply.status
 
 
@@ -48,12 +53,12 @@ def test_log_tells_production_from_the_rest(sandbox):
     assert ("PATCH /v1/projects/{ref}", "production") == (record["operation"], record["environment"])
 
 
-def test_built_page_shows_its_variables(sandbox):
-    facts = sandbox.facts()
-    reply = talk(sandbox, facts["vercel"]["domain"], "/")
+def test_built_page_shows_its_variables(shared_sandbox):
+    facts = shared_sandbox.facts()
+    reply = talk(shared_sandbox, facts["vercel"]["domain"], "/")
     assert 200 == reply.status
     assert facts["railway"]["api_domain"] in reply.body.decode()
-    assert 404 == talk(sandbox, facts["vercel"]["domain"], "/../../facts.json").status
+    assert 404 == talk(shared_sandbox, facts["vercel"]["domain"], "/../../facts.json").status
 
 
 def test_protected_page_wants_its_secret(with_machines):

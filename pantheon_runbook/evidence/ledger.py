@@ -1,0 +1,74 @@
+"""The ledger: one line per sealed bundle, each carrying the hash of the line before it.
+
+Each line repeats what the bundle's signed manifest says, its own place in the chain included: a ledger that somebody
+has shortened or written anew does not fit the manifests.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pantheon_runbook.evidence.verify import LEDGER, NO_PREVIOUS
+
+
+class LedgerEnd:
+    """The end of the ledger while it is ours alone; `seq` and `previous` are what the next line will carry."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        lines = _whole_lines(file)
+        self.seq = len(lines)
+        self.previous = hashlib.sha256(lines[-1]).hexdigest() if lines else NO_PREVIOUS
+        self._listed = {json.loads(line).get("manifest_sha256") for line in lines if _is_entry(line)}
+
+    def has(self, manifest_sha256: str) -> bool:
+        """Whether a bundle with this manifest is in the ledger."""
+        return manifest_sha256 in self._listed
+
+    def append(self, entry: dict[str, Any]) -> None:
+        """Put one line on the disk; called once."""
+        self._file.write(json.dumps(entry, sort_keys=True, separators=(",", ":")).encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+
+@contextmanager
+def held(evidence: Path) -> Iterator[LedgerEnd]:
+    """Keep every other sealer of this folder waiting until the end of the block."""
+    with (evidence / LEDGER).open("a+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield LedgerEnd(file)
+
+
+def _whole_lines(file: BinaryIO) -> list[bytes]:
+    """The lines to go on from; what a crash left of a last one is cut off, its bundle will be entered again."""
+    file.seek(0)
+    content = file.read()
+    head, _, tail = content.rpartition(b"\n")
+    if tail and _is_entry(tail):
+        file.write(b"\n")  # whole, only its line break is gone: an editor's doing
+        return content.splitlines()
+    if tail:
+        file.truncate(len(content) - len(tail))
+    return head.splitlines()
+
+
+def _is_entry(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+
+
+def entries(evidence: Path) -> Iterator[dict[str, Any]]:
+    """The entries, oldest first; none when there is no ledger yet. Lines that are no entries are left to `verify`."""
+    path = evidence / LEDGER
+    if path.exists():
+        yield from (json.loads(line) for line in path.read_bytes().splitlines() if _is_entry(line))

@@ -1,0 +1,151 @@
+"""Sealing a run: judge, mask, report, sign, enter in the ledger, move. Killed anywhere, doing it again ends the same.
+
+The order matters. The verdict is in the journal before anything is signed, so whoever goes on after a crash keeps it;
+the ledger has the bundle before it is moved, so a bundle in its place is always listed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pantheon_runbook import clock
+from pantheon_runbook.evidence import journal, ledger
+from pantheon_runbook.evidence.files import encoded, settle, write_file
+from pantheon_runbook.evidence.place import Place
+from pantheon_runbook.evidence.report import report_html, report_markdown
+from pantheon_runbook.evidence.seal import TRUST, SealingKey, pin
+from pantheon_runbook.evidence.verify import SEALED_BESIDE, entry_of
+from pantheon_runbook.secrets import Registry
+from pantheon_runbook.verdict import EXIT_CODES, NotebookStatus, Verdict, judge
+
+_SCHEMA = "pantheon-runbook/manifest/1"
+
+
+def complete(
+    place: Place, registry: Registry, key: SealingKey, notebook: NotebookStatus, *, abandoned: bool
+) -> Verdict:
+    """All of it. `registry` knows what must not be in the bundle. Errors: OSError."""
+    verdict = _judged(place, registry, notebook, abandoned=abandoned)
+    _write_reports(place, registry, verdict)
+    with ledger.held(place.evidence) as end:
+        manifest = _manifest(place, verdict, end)
+        raw = encoded(manifest)
+        write_file(place.running / "manifest.json", raw)
+        write_file(place.running / "seal.json", key.seal(raw))
+        if place.cloud == "sandbox":
+            # Pinning at first use exists for the sandbox only; a live trust file is written by people and committed.
+            pin(key, place.evidence / TRUST, owner="sandbox, pinned at first use", cloud="sandbox")
+        end.append(entry_of(raw))
+    move_to_its_place(place)
+    return verdict
+
+
+def is_entered(place: Place) -> bool:
+    """Whether it was killed between the ledger and the move."""
+    manifest = place.running / "manifest.json"
+    with ledger.held(place.evidence) as end:
+        return manifest.exists() and end.has(hashlib.sha256(manifest.read_bytes()).hexdigest())
+
+
+def move_to_its_place(place: Place) -> None:
+    """The last step: from now on it is one of the sealed bundles."""
+    place.running.rename(place.sealed)
+    settle(place.evidence)
+
+
+def _judged(place: Place, registry: Registry, notebook: NotebookStatus, *, abandoned: bool) -> Verdict:
+    path = place.running / "journal.jsonl"
+    masked = _mask_leaks(place.running, registry)
+    events = journal.read(path)
+    former = next((event for event in reversed(events) if event["event"] == "run-sealed"), None)
+    if masked:
+        why = f"a secret had to be masked after the fact, which is our bug: {'; '.join(masked)}"
+        verdict = Verdict("failed", EXIT_CODES["failed"], why, notebook.cells)
+    elif former is not None:
+        return Verdict(former["word"], EXIT_CODES[former["word"]], former["why"], former["cells"])
+    else:
+        verdict = judge(events, notebook, abandoned=abandoned)
+    lines = journal.Journal(path, run_id=place.run_id, registry=registry)
+    lines.write("run-sealed", word=verdict.word, why=verdict.why, cells=verdict.cells)
+    return verdict
+
+
+def _mask_leaks(folder: Path, registry: Registry) -> list[str]:
+    """The last net: every file that still shows a known secret is masked; "<file>: <names>" of each."""
+    found = []
+    for path in sorted(folder.iterdir()):
+        text = path.read_bytes().decode(errors="replace")
+        if names := registry.names_in(text):
+            found.append(f"{path.name}: {', '.join(names)}")
+            if path.name == "journal.jsonl":
+                journal.mask(path, registry)
+            else:
+                write_file(path, masked(registry, path.name, text).encode())
+    return found
+
+
+def masked(registry: Registry, name: str, text: str) -> str:
+    """The content of one file with every known secret masked; JSON stays JSON."""
+    if not registry.names_in(text):
+        return text
+    if Path(name).suffix in {".json", ".ipynb"}:
+        return encoded(registry.redact_in(json.loads(text))).decode()
+    return registry.redact(text)
+
+
+def _write_reports(place: Place, registry: Registry, verdict: Verdict) -> None:
+    folder = place.running
+    events = journal.read(folder / "journal.jsonl")
+    shown = {**asdict(verdict), "cloud": place.cloud, "environment": place.environment, "runbook": place.runbook}
+    executed = folder / "runbook.ipynb"
+    plan = _plan_of(folder)
+    written = {
+        "verdict.json": encoded(shown).decode(),
+        "report.md": report_markdown(events, shown, plan),
+        "report.html": report_html(events, shown, plan, executed.read_text() if executed.exists() else None),
+    }
+    for name, content in written.items():
+        write_file(folder / name, registry.redact(content).encode())
+
+
+def _plan_of(folder: Path) -> Mapping[str, Any]:
+    try:
+        return dict(json.loads((folder / "plan.json").read_bytes()))
+    except (FileNotFoundError, ValueError):
+        return {}  # there is none, or somebody damaged it: the manifest will hold what is there
+
+
+def _manifest(place: Place, verdict: Verdict, end: ledger.LedgerEnd) -> dict[str, Any]:
+    folder = place.running
+    plan = folder / "plan.json"
+    return {
+        "schema": _SCHEMA,
+        "bundle": place.name,
+        "cloud": place.cloud,
+        "environment": place.environment,
+        "runbook": place.runbook,
+        "run_id": place.run_id,
+        "started_at": place.started_at,
+        "sealed_at": clock.stamp(),
+        "verdict": verdict.word,
+        "plan_digest": hashlib.sha256(plan.read_bytes()).hexdigest() if plan.exists() else None,
+        "ledger": {"seq": end.seq, "previous": end.previous},
+        "files": _files(sorted(folder.iterdir())),
+    }
+
+
+def _files(paths: Sequence[Path]) -> dict[str, dict[str, Any]]:
+    """Digest and size of each; half-written files of a crash are removed, what is sealed beside is left out."""
+    found = {}
+    for path in paths:
+        if path.name.startswith(".") and path.name.endswith(".new"):
+            path.unlink()
+        elif path.name not in SEALED_BESIDE:
+            content = path.read_bytes()
+            found[path.name] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    return found

@@ -1,0 +1,17 @@
+"""The sandbox of a working folder: ./.pantheon/sandbox, going on from the demo's world when it has none of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pantheon_runbook.sandbox import control
+
+FOLDER = Path(".pantheon") / "sandbox"
+LEFT_BY_THE_DEMO = Path(".pantheon") / "demo"
+
+
+def start_default(folder: Path = FOLDER, *, pace: float = 1.0) -> control.Running:
+    """Start it: on its own world, else the one the demo left beside it, else a fresh one. Raises SandboxError."""
+    left = (folder.parent / LEFT_BY_THE_DEMO.name).absolute()
+    goes_on = left.exists() and not (folder / "world.json").exists()
+    return control.start(folder, pace=pace, load=str(left) if goes_on else None)

@@ -1,0 +1,131 @@
+"""The one door to the vendors: what is sent, how often, and what an answer means."""
+
+from __future__ import annotations
+
+import pytest
+
+from pantheon_runbook import clock
+from pantheon_runbook.errors import OutcomeUnknownError, VendorRefusedError, VendorUnavailableError
+from pantheon_runbook.providers.http import Client, Reach, json_of, wait_until
+
+
+def test_read_is_repeated_until_it_answers(client, stub, pauses):
+    stub.will_answer(500)
+    stub.will_answer(429, Retry_After="7")
+    stub.will_answer(200, {"ok": True})
+
+    assert {"ok": True} == json_of(client.read("GET", "/v9/x", operation="look"))
+    assert 3 == len(stub.requests)
+    assert 0.1 <= pauses[0] <= 0.2
+    assert 7.0 == pauses[1]
+
+
+def test_read_is_given_up_after_four_tries(client, stub, pauses):
+    stub.will_answer(503)
+
+    with pytest.raises(VendorUnavailableError):
+        client.read("GET", "/v9/x", operation="look")
+    assert 4 == len(stub.requests)
+    assert sorted(pauses) == pauses
+
+
+def test_retry_after_is_bounded(client, stub, pauses):
+    stub.will_answer(429, Retry_After="86400")
+    stub.will_answer(200, {})
+
+    client.read("GET", "/v9/x", operation="look")
+    assert [60.0] == pauses
+
+
+def test_page_instead_of_json_is_read_again(client, stub, pauses):
+    """A proxy's page with status 200 is no answer of the vendor."""
+    stub.will_answer(200, b"<html>sign in to the guest network</html>")
+    stub.will_answer(200, {"ok": True})
+
+    assert {"ok": True} == json_of(client.read("GET", "/v9/x", operation="look"))
+
+
+def test_page_instead_of_json_is_given_up(client, stub, pauses):
+    stub.will_answer(200, b"\xff\xfe not JSON")
+
+    with pytest.raises(VendorUnavailableError):
+        client.read("GET", "/v9/x", operation="look")
+    assert 4 == len(stub.requests)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (500, {}, OutcomeUnknownError),
+        (502, b"bad gateway", OutcomeUnknownError),
+        (408, {}, OutcomeUnknownError),
+        (200, b"<html>", OutcomeUnknownError),
+        (429, {}, VendorUnavailableError),
+        (400, {"message": "no"}, VendorRefusedError),
+        (401, {"message": "no"}, VendorRefusedError),
+        (409, {"message": "no"}, VendorRefusedError),
+    ],
+)
+def test_write_is_sent_once_whatever_comes(client, stub, pauses, journal, status, body, error):
+    stub.will_answer(status, body)
+
+    with pytest.raises(error):
+        client.write("POST", "/v9/x", operation="change", body={"a": 1})
+    assert 1 == len(stub.requests)
+    assert ["intent", "result"] == [kind for kind, _ in journal]
+    assert error.__name__ == journal[-1][1]["result"]
+
+
+def test_write_to_nobody_is_not_applied(gate, journal, tmp_path):
+    client = Client("vercel", "https://api.vercel.com", reach=Reach(str(tmp_path / "nobody")), gate=gate)
+
+    with pytest.raises(VendorUnavailableError) as stopped:
+        client.write("POST", "/v9/x", operation="change", body={})
+    client.close()
+    assert "nothing was changed by this call." == stopped.value.state
+
+
+def test_true_status_inside_a_400_is_used(client, stub):
+    """Storage says 400 and means 409 (FACTS 1.2)."""
+    stub.will_answer(400, {"statusCode": "409", "error": "Duplicate", "message": "The resource already exists"})
+
+    with pytest.raises(VendorRefusedError) as stopped:
+        client.write("POST", "/v9/x", operation="change", body={})
+    assert 409 == stopped.value.status
+
+
+def test_error_holds_no_header_or_body(client, stub):
+    stub.will_answer(400, {"message": "no"})
+
+    with pytest.raises(VendorRefusedError) as stopped:
+        client.write("POST", "/v9/x", operation="change", body={"value": "what-was-sent"})
+    assert "a-token-of-ours" not in str(stopped.value.as_json())
+    assert "what-was-sent" not in str(stopped.value.as_json())
+
+
+@pytest.mark.parametrize(("minutes", "most"), [(1, 50), (5, 70), (15, 130)])
+def test_waiting_asks_seldom_and_ends_soon(monkeypatch, minutes, most):
+    """Few calls for a wait of any length, and never more than ten seconds too late."""
+    now = [0.0]
+    monkeypatch.setattr(clock, "monotonic", lambda: now[0])
+    monkeypatch.setattr(clock, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    asked: list[float] = []
+
+    def is_done() -> bool:
+        asked.append(now[0])
+        return now[0] >= minutes * 60
+
+    wait_until(is_done, seconds=3600, what="it", vendor="v", progress=lambda _: None)
+    assert len(asked) <= most
+    assert now[0] <= minutes * 60 + 10
+
+
+def test_waiting_ends_at_its_limit(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(clock, "monotonic", lambda: now[0])
+    monkeypatch.setattr(clock, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+
+    with pytest.raises(VendorUnavailableError) as stopped:
+        wait_until(lambda: False, seconds=30, what="it", vendor="v", progress=lambda _: None)
+    assert 30 < now[0] < 40
+    assert "running again goes on" in stopped.value.next_step

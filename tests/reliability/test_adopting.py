@@ -1,0 +1,220 @@
+"""Staging that is half there already, made by hand or left by others: taken over, never made twice."""
+
+from __future__ import annotations
+
+import pytest
+from attempts import attempt, config_with
+from runners import until
+
+from pantheon_runbook.errors import AmbiguousTargetError, WrongEnvironmentError
+
+
+def actions(world) -> dict[str, str]:
+    """Address and action of what a plan run would change."""
+    run = world.open("plan")
+    planned = {change.address: change.action for change in world.plan(run).changes}
+    world.seal(run)
+    return planned
+
+
+def healthy(hands, ref: str) -> None:
+    until(lambda: ref in hands.running.status()["clusters"])
+    until(lambda: "ACTIVE_HEALTHY" == hands.projects()[0]["status"])
+
+
+def paused(hands, ref: str) -> None:
+    hands.call("supabase", "POST", f"/v1/projects/{ref}/pause")
+    until(lambda: "INACTIVE" == hands.projects()[0]["status"])
+
+
+def test_project_made_by_hand_is_adopted(world, hands):
+    """Its password is nobody's to read: it is reset, and the marker comes after that."""
+    ref = hands.new_project()
+    healthy(hands, ref)
+    mark = hands.mark()
+
+    planned = actions(world)
+    assert ("reset", "create") == (planned["database/password"], planned["database/marker"])
+    assert "supabase/project" not in planned
+    assert "done" == attempt(world).word
+    assert [ref] == [one["ref"] for one in hands.projects()]
+    assert "supabase PATCH /v1/projects/{ref}/database/password" in hands.sent_since(mark)
+    assert [1] == hands.census()["marker"]
+
+
+def test_project_that_comes_up_is_waited_for(world, hands):
+    world.running.pace(0.5)
+    ref = hands.new_project()
+
+    assert "wait" == actions(world)["supabase/project"]
+    assert "done" == attempt(world).word
+    assert [ref] == [one["ref"] for one in hands.projects()]
+
+
+def test_paused_project_is_a_finding(world, hands):
+    ref = hands.new_project()
+    healthy(hands, ref)
+    paused(hands, ref)
+    mark = hands.mark()
+
+    stopped = attempt(world)
+    assert "refused" == stopped.word
+    assert "restore_paused=true" in stopped.error.next_step
+    assert [] == hands.sent_since(mark)
+
+
+def test_paused_project_is_restored_as_it_was(world, hands):
+    """While it is paused nothing in it can be seen; what is there must not be made again."""
+    assert "done" == attempt(world).word
+    before = hands.census()
+    paused(hands, hands.projects()[0]["ref"])
+    mark = hands.mark()
+
+    assert "done" == attempt(world, restore_paused=True).word
+    assert before == hands.census()
+    sent = hands.sent_since(mark)
+    assert 1 == sent.count("supabase POST /v1/projects/{ref}/restore")
+    assert "supabase POST /v1/projects" not in sent
+    assert "supabase-project POST /storage/v1/bucket" not in sent
+
+
+@pytest.mark.parametrize("kind", ["500-after", "timeout-after", "500-before"])
+def test_restore_whose_answer_is_lost_is_not_repeated(world, hands, impatient, kind):
+    ref = hands.new_project()
+    healthy(hands, ref)
+    paused(hands, ref)
+    world.running.pace(0.5)
+    world.running.faults([{"operation": "POST /v1/projects/{ref}/restore", "kind": kind}])
+
+    assert "done" == attempt(world, restore_paused=True).word
+
+
+def test_template_whose_answer_is_lost_is_not_deployed_twice(world, hands, impatient):
+    """Railway deploys a template in the background: for a while there is nothing to see of it."""
+    world.running.pace(1.0)
+    world.running.faults([{"operation": "templateDeployV2", "kind": "500-after"}])
+
+    assert "done" == attempt(world).word
+    assert ["Redis", "api", "worker"] == hands.census()["services"]
+
+
+def test_railway_project_without_services_is_filled(world, hands):
+    hands.new_railway_project()
+
+    assert "done" == attempt(world).word
+    assert [["staging"]] == hands.census()["railway projects"]
+    assert ["Redis", "api", "worker"] == hands.census()["services"]
+
+
+def test_missing_service_is_put_back(world, hands):
+    assert "done" == attempt(world).word
+    before = hands.census()
+    worker = hands.service("worker")["serviceId"]
+    hands.railway("mutation M($i: String!) { serviceDelete(id: $i) }", i=worker)
+
+    assert {"railway/service/worker": "create", "railway/variables/worker": "create"} == actions(world)
+    assert "done" == attempt(world).word
+    assert before == hands.census()
+
+
+def test_what_others_added_is_left_alone(world, hands):
+    """A variable, a redirect, a bucket, a Preview variable of somebody else: all still there."""
+    assert "done" == attempt(world).word
+    ref = hands.projects()[0]["ref"]
+    listed = hands.call("supabase", "GET", f"/v1/projects/{ref}/config/auth")["uri_allow_list"]
+    hands.call("supabase", "PATCH", f"/v1/projects/{ref}/config/auth", {"uri_allow_list": f"https://theirs.example/**,{listed}"})
+    hands.set_variable("api", "THEIR_FLAG", "on")
+    hands.storage(ref, "POST", "/bucket", {"id": "theirs", "name": "theirs", "public": True})
+    hands.new_vercel_variable(key="THEIRS", value="x", target=["preview"])
+    before = hands.census()
+
+    assert {} == actions(world)
+    hands.set_variable("api", "LOG_LEVEL", "error")
+    hands.call("supabase", "PATCH", f"/v1/projects/{ref}/config/auth", {"uri_allow_list": "https://theirs.example/**"})
+    assert {"railway/variables/api": "update", "supabase/auth": "update"} == actions(world)
+    assert "done" == attempt(world).word
+    after = hands.census()
+    assert set(before["auth"][0][1].split(",")) == set(after["auth"][0][1].split(","))
+    assert "debug" == hands.variables("api")["LOG_LEVEL"]
+    assert {**before, "auth": 0} == {**after, "auth": 0}
+
+
+def test_bucket_with_other_settings_is_set(world, hands):
+    assert "done" == attempt(world).word
+    before = hands.census()
+    hands.storage(hands.projects()[0]["ref"], "PUT", "/bucket/uploads", {"public": True})
+    mark = hands.mark()
+
+    assert {"supabase/bucket/uploads": "update"} == actions(world)
+    assert "done" == attempt(world).word
+    assert before == hands.census()
+    assert ["supabase-project PUT /storage/v1/bucket/{bucketId}"] == hands.sent_since(mark)
+
+
+def test_two_projects_of_one_name_stop_and_are_listed(world, hands):
+    refs = sorted((hands.new_project(), hands.new_project()))
+    mark = hands.mark()
+
+    stopped = attempt(world)
+    assert "refused" == stopped.word
+    assert isinstance(stopped.error, AmbiguousTargetError)
+    assert ", ".join(refs) in stopped.error.what
+    assert [] == hands.sent_since(mark)
+
+
+def test_two_railway_projects_of_one_name_stop_and_are_listed(world, hands):
+    made = sorted((hands.new_railway_project(), hands.new_railway_project()))
+    mark = hands.mark()
+
+    stopped = attempt(world)
+    assert isinstance(stopped.error, AmbiguousTargetError)
+    assert ", ".join(made) in stopped.error.why
+    assert [] == hands.sent_since(mark)
+
+
+def test_one_of_two_projects_is_taken_by_its_ref(world, hands, monkeypatch):
+    refs = [hands.new_project(), hands.new_project()]
+    old = 'supabase = { name = "pantheon-staging"'
+    monkeypatch.setenv("PANTHEON_CONFIG", str(config_with(world, (old, f'supabase = {{ ref = "{refs[0]}"'))))
+
+    assert "done" == attempt(world).word
+    assert sorted(refs) == sorted(one["ref"] for one in hands.projects())
+    assert 0 == sum("insert" in one["statement"] for one in world.running.statements(refs[1]))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('supabase = { name = "pantheon-staging"', 'supabase = { ref = "abcdefghijklmnopqrst", name = "pantheon-staging"'),
+        ('project_name = "pantheon-staging"', 'project_name = "pantheon-staging", project = "no-such-id"'),
+    ],
+)
+def test_wrong_id_does_not_make_another_project(world, hands, monkeypatch, old, new):
+    monkeypatch.setenv("PANTHEON_CONFIG", str(config_with(world, (old, new))))
+
+    stopped = attempt(world)
+    assert isinstance(stopped.error, WrongEnvironmentError)
+    assert [] == world.mutating()
+
+
+def test_lost_openrouter_key_is_replaced(world, hands):
+    body = {"name": "pantheon-staging", "limit": 5.0}
+    for _ in range(2):
+        hands.call("openrouter", "POST", "/api/v1/keys", body)
+
+    assert "done" == attempt(world).word
+    assert [(20.0, "monthly")] == hands.census()["keys"]
+    value = hands.variables("api")["OPENROUTER_API_KEY"]
+    start, _, end = hands.keys()[0]["label"].partition("...")
+    assert (True, True) == (value.startswith(start), value.endswith(end))
+
+
+def test_key_with_another_limit_is_set_and_kept(world, hands):
+    assert "done" == attempt(world).word
+    before = hands.keys()[0]
+    hands.call("openrouter", "PATCH", f"/api/v1/keys/{before['hash']}", {"name": before["name"], "limit": 900.0})
+    mark = hands.mark()
+
+    assert "done" == attempt(world).word
+    assert ["openrouter PATCH /api/v1/keys/{hash}"] == hands.sent_since(mark)
+    assert (before["hash"], 20.0) == (hands.keys()[0]["hash"], hands.keys()[0]["limit"])
