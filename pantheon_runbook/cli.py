@@ -1,4 +1,4 @@
-"""The command line: one command is one library call and its rendering. Everything heavy is imported when it is needed."""
+"""The command line: one command is one library call and its rendering. What is heavy is imported when it is needed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,15 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document 
 
 
 class _Group(click.Group):
-    """Every RunbookError, wherever it comes from, becomes its four lines and its exit code."""
+    """Every RunbookError, wherever it comes from, becomes its four lines and its exit code; so does a mistyped line."""
+
+    def make_context(self, *arguments: Any, **more: Any) -> click.Context:
+        try:
+            return super().make_context(*arguments, **more)
+        except click.exceptions.NoArgsIsHelpError:
+            raise
+        except click.UsageError as error:
+            stop(_mistyped(error))
 
     def invoke(self, context: click.Context) -> Any:
         from pantheon_runbook.errors import RunbookError  # noqa: PLC0415
@@ -27,6 +35,17 @@ class _Group(click.Group):
             return super().invoke(context)
         except RunbookError as error:
             stop(error)
+        except click.exceptions.NoArgsIsHelpError:
+            raise
+        except click.UsageError as error:
+            stop(_mistyped(error))
+
+
+def _mistyped(error: click.UsageError) -> RunbookError:
+    from pantheon_runbook.errors import UsageError  # noqa: PLC0415
+
+    command = error.ctx.command_path if error.ctx else "pantheon-runbook"
+    return UsageError(error.format_message(), why="the command line is wrong", next_step=f"{command} --help")
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -48,9 +67,9 @@ def stop(error: RunbookError) -> NoReturn:
 @_JSON
 def list_command(*, as_json: bool) -> None:
     """Runbooks: id, what each changes, last run and its verdict."""
-    from pantheon_runbook import listing  # noqa: PLC0415
+    from pantheon_runbook import config, listing  # noqa: PLC0415
 
-    rows = listing.rows(Path("evidence"))
+    rows = listing.rows(config.evidence_folder())
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return
@@ -113,16 +132,17 @@ def evidence() -> None:
 
 
 @evidence.command()
-@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path("evidence"))
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False), required=False)
 @click.option("--trust", type=click.Path(path_type=Path), help="trust.toml with the pinned keys.")
 @_JSON
-def verify(folder: Path, *, trust: Path | None, as_json: bool) -> None:
+def verify(folder: Path | None, *, trust: Path | None, as_json: bool) -> None:
     """Check every bundle and the ledger, offline; names each file that is wrong."""
     from dataclasses import asdict  # noqa: PLC0415
 
+    from pantheon_runbook import config  # noqa: PLC0415
     from pantheon_runbook.evidence import verify as verifier  # noqa: PLC0415
 
-    report = verifier.verify(folder, trust)
+    report = verifier.verify(folder or config.evidence_folder(), trust)
     click.echo(json.dumps(asdict(report), indent=1) if as_json else "\n".join(verifier.lines_of(report)))
     sys.exit(0 if report.is_intact else 4)
 
@@ -146,7 +166,9 @@ def sandbox() -> None:
     """The embedded cloud: real PostgreSQL, a real Redis-protocol server, the vendors' control planes."""
 
 
-_FOLDER = click.option("--folder", type=click.Path(path_type=Path), default=Path(".pantheon/sandbox"), show_default=True)
+_FOLDER = click.option(
+    "--folder", type=click.Path(path_type=Path), default=Path(".pantheon/sandbox"), show_default=True
+)
 
 
 @sandbox.command("start")
@@ -188,7 +210,7 @@ def sandbox_log(folder: Path, *, as_json: bool, mutating: bool) -> None:
 
 def _simple(name: str, words: str) -> Callable[..., None]:
     def command(folder: Path) -> None:
-        _of_sandbox(lambda: getattr(_running(folder), name)())
+        _of_sandbox(getattr(_running(folder), name))
         click.echo(f"sandbox in {folder}: {words}")
 
     command.__doc__ = f"{words.capitalize()}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -10,11 +11,21 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from pantheon_runbook.errors import ConfigError, ParameterError
+from pantheon_runbook.secrets import has_token_shape
+
+CONFIG_VARIABLE = "PANTHEON_CONFIG"
+DEFAULT_CONFIG = "pantheon.toml"
 
 Ref = Annotated[str, StringConstraints(pattern=r"^[a-z]{20}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$")]
-Source = Annotated[str, StringConstraints(pattern=r"^(literal:.*|[a-z]+\.[A-Za-z0-9_]+)$")]
+Source = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(literal:.*|credentials\.[A-Za-z0-9_]+|supabase\.(url|anon_key|service_role_key)"
+        r"|database\.(session_url|pool_url|direct_url)|redis\.url|railway\.api_url|openrouter\.key)$"
+    ),
+]
 
 
 class _Table(BaseModel):
@@ -80,6 +91,12 @@ class Backend(_Table):
     release_branch: str = "main"
     services: tuple[Service, ...] = (Service(name="api", public=True),)
 
+    @model_validator(mode="after")
+    def _has_one_public_service(self) -> Backend:
+        if sum(service.public for service in self.services) != 1:
+            raise ValueError("exactly one service must be public: the API that the frontend talks to")
+        return self
+
 
 class Frontend(_Table):
     vercel_project: str
@@ -100,6 +117,8 @@ class Variable(_Table):
             place, _, rest = target.partition(":")
             if place not in {"railway", "vercel", "supabase"} or not rest:
                 raise ValueError(f"target {target!r} is none of railway:<service>, vercel:preview, supabase:secrets")
+        if has_token_shape(self.source):
+            raise ValueError(f"{self.name} holds a token: it belongs under [values] in the credentials file")
         return self
 
 
@@ -132,6 +151,30 @@ class Config(_Table):
             raise ValueError("environments.production is missing: staging is proven against it")
         return self
 
+    @model_validator(mode="after")
+    def _says_what_to_find_or_make(self) -> Config:
+        for name, environment in self.environments.items():
+            supabase, railway = environment.supabase, environment.railway
+            wanted = {
+                "supabase.organization": supabase.organization,
+                "supabase.name": supabase.name or supabase.ref,
+                "railway.project_name": railway.project_name or railway.project,
+            }
+            missing = [field for field, value in wanted.items() if not value]
+            if name != "production" and missing:
+                raise ValueError(f"environments.{name}.{missing[0]} is missing")
+        return self
+
+    @model_validator(mode="after")
+    def _targets_exist(self) -> Config:
+        services = (f"railway:{service.name}" for service in self.backend.services)
+        places = {"vercel:preview", "supabase:secrets", *services}
+        for variable in self.variables:
+            unknown = sorted(set(variable.targets) - places)
+            if unknown:
+                raise ValueError(f"{variable.name}: {unknown[0]} is none of {', '.join(sorted(places))}")
+        return self
+
     @property
     def production(self) -> Environment:
         return self.environments["production"]
@@ -140,10 +183,11 @@ class Config(_Table):
         """The named environment; production is never one that may be provisioned or tested against."""
         if name in self.environments:
             return self.environments[name]
+        other = min(set(self.environments) - {"production"}, default="staging")
         raise ParameterError(
             f'there is no environment "{name}" in pantheon.toml',
             why=f"it names {', '.join(sorted(self.environments))}",
-            next_step=f"add [environments.{name}], or run with -e {sorted(set(self.environments) - {'production'})[0]}",
+            next_step=f"add [environments.{name}], or run with -e {other}",
         )
 
 
@@ -161,6 +205,20 @@ class ProductionIdentity(_Table):
 class Identities(_Table):
     salt: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
     production: ProductionIdentity
+
+
+def config_path() -> Path | None:
+    """The file that --config or PANTHEON_CONFIG names, else ./pantheon.toml if there is one."""
+    named = os.environ.get(CONFIG_VARIABLE)
+    if named:
+        return Path(named)
+    return Path(DEFAULT_CONFIG) if Path(DEFAULT_CONFIG).exists() else None
+
+
+def evidence_folder() -> Path:
+    """Where the bundles are: as the config says, beside it; ./evidence without one. Errors: ConfigError."""
+    path = config_path()
+    return path.parent / load_config(path).evidence.path if path else Path(Evidence().path)
 
 
 def load_config(path: Path) -> Config:

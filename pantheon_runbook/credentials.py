@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Mapping
@@ -50,9 +51,8 @@ def from_environment() -> Credentials:
     path = os.environ.get(FILE_VARIABLE)
     if path:
         return from_file(Path(path))
-    return Credentials(
-        {name: Secret(os.environ[name]) for name in tokens_in(os.environ)}, {}, "the credentials file (none is named)"
-    )
+    tokens = {name: _token(name, os.environ[name], "the environment") for name in tokens_in(os.environ)}
+    return Credentials(tokens, {}, "the environment" if tokens else "a credentials file (none is named)")
 
 
 def from_file(path: Path) -> Credentials:
@@ -72,13 +72,26 @@ def from_file(path: Path) -> Credentials:
             why=f"its mode is {mode:04o}",
             next_step=f"chmod 600 {path}",
         )
-    return Credentials(_secrets(table, "tokens", path), _secrets(table, "values", path), str(path))
+    tokens = {key: _token(key, value, str(path)) for key, value in _texts(table, "tokens", path).items()}
+    values = {key: Secret(value) for key, value in _texts(table, "values", path).items()}
+    return Credentials(tokens, values, str(path))
 
 
-def _secrets(table: Mapping[str, object], name: str, path: Path) -> dict[str, Secret]:
+def _token(name: str, value: str, source: str) -> Secret:
+    """A token goes into a header: what a copy took along around it is cut off, anything else odd is refused."""
+    if re.fullmatch(r"[!-~]+", value.strip()):
+        return Secret(value.strip())
+    raise CredentialError(
+        f"{name} in {source} is no token",
+        why="it holds blanks, line breaks or other characters that no token has",
+        next_step=f"copy it again from {({**TOKENS, **OPTIONAL_TOKENS}).get(name, 'its vendor')}",
+    )
+
+
+def _texts(table: Mapping[str, object], name: str, path: Path) -> dict[str, str]:
     section = table.get(name, {})
     if not isinstance(section, dict) or not all(isinstance(value, str) for value in section.values()):
         raise CredentialError(
             f"[{name}] in {path} is wrong", why="it holds something that is not text", next_step=f"correct {path}"
         )
-    return {key: Secret(value) for key, value in section.items() if value}
+    return {key: value for key, value in section.items() if value}

@@ -41,6 +41,11 @@ def services_of(config: Config) -> tuple[str, ...]:
     )
 
 
+def public_service(config: Config) -> str:
+    """The service that gets a domain: the first public one."""
+    return next(service.name for service in config.backend.services if service.public)
+
+
 def variables_for(config: Config, place: str) -> tuple[Variable, ...]:
     """The variables that go to one place, for example "railway:api", sorted by name."""
     found = (variable for variable in config.variables if place in variable.targets)
@@ -101,7 +106,10 @@ def _project(environment: Environment, snapshot: Snapshot, *, restore_paused: bo
 def _keys() -> Iterable[Desired]:
     for kind in ("publishable", "secret"):
         yield Desired(
-            f"supabase/api-key/{kind}", {"type": kind}, depends_on=("supabase/project",), undo_of_create="delete the key"
+            f"supabase/api-key/{kind}",
+            {"type": kind},
+            depends_on=("supabase/project",),
+            undo_of_create="delete the key",
         )
 
 
@@ -125,7 +133,10 @@ def _buckets(snapshot: Snapshot) -> Iterable[Desired]:
         if prefix == "production/bucket":
             settings = {key: seen.attributes[key] for key in _BUCKET_SETTINGS}
             yield Desired(
-                f"supabase/bucket/{name}", settings, depends_on=("supabase/api-key/secret",), undo_of_create="delete the bucket"
+                f"supabase/bucket/{name}",
+                settings,
+                depends_on=("supabase/api-key/secret",),
+                undo_of_create="delete the bucket",
             )
 
 
@@ -183,11 +194,8 @@ def _services(config: Config) -> Iterable[Desired]:
             depends_on=("railway/environment",),
             risk="none: no source, no deployment" if name != REDIS else "low: runs at once, and costs by use",
         )
-    for service in config.backend.services:
-        if service.public:
-            yield Desired(
-                f"railway/domain/{service.name}", {"public": True}, depends_on=(f"railway/service/{service.name}",)
-            )
+    public = public_service(config)
+    yield Desired(f"railway/domain/{public}", {"public": True}, depends_on=(f"railway/service/{public}",))
 
 
 def _openrouter(environment: Environment) -> Iterable[Desired]:
@@ -236,8 +244,7 @@ def _values(wanted: Iterable[Variable], fingerprints: Mapping[str, str]) -> dict
 
 
 def _dependencies(config: Config, wanted: Iterable[Variable]) -> tuple[str, ...]:
-    api = next((service.name for service in config.backend.services if service.public), None)
-    brought_by = {**_BROUGHT_BY, "railway.api_url": f"railway/domain/{api}"}
+    brought_by = {**_BROUGHT_BY, "railway.api_url": f"railway/domain/{public_service(config)}"}
     return tuple(sorted({brought_by[variable.source] for variable in wanted if variable.source in brought_by}))
 
 

@@ -22,11 +22,24 @@ from pantheon_runbook.errors import (
     WrongEnvironmentError,
 )
 from pantheon_runbook.evidence.journal import Journal
-from pantheon_runbook.model import Approval, Check, Desired, Finding, Held, Plan, Resource, Snapshot, StepResult, Verification
+from pantheon_runbook.model import (
+    Approval,
+    Check,
+    Desired,
+    Finding,
+    Held,
+    Plan,
+    Resource,
+    Snapshot,
+    StepResult,
+    Verification,
+)
 from pantheon_runbook.planning import build_plan, difference
 from pantheon_runbook.providers.http import WriteGate
 from pantheon_runbook.providers.kind import Kind
 
+# A plan that was read in a plan run is the same plan in the apply run that names it.
+_HOW_IT_IS_RUN = frozenset({"mode", "plan_file"})
 ACTS = ("observe", "plan", "approve", "apply", "verify")
 
 
@@ -246,7 +259,7 @@ class Session:
             snapshot,
             runbook=self.opening.runbook,
             runbook_digest=self.runbook_digest,
-            parameters=self.parameters,
+            parameters={name: value for name, value in self.parameters.items() if name not in _HOW_IT_IS_RUN},
             manual_steps=self.definition.manual_steps(snapshot),
             calls=self.definition.calls(desired, snapshot),
         )
@@ -258,7 +271,7 @@ class Session:
         if self._plan_for(now).digest != plan.digest:
             raise StalePlanError(
                 f'the plan for "{self.opening.environment}" is out of date',
-                why=f"{_first_difference(self.snapshot, now)} (planned {self.snapshot.observed_at}, found {now.observed_at})",
+                why=f"{_first_difference(self.snapshot, now)} (planned {self.snapshot.observed_at}, now {now.observed_at})",
                 next_step="run the plan again, read it, and approve the new digest",
             )
 

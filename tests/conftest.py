@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from vendors import Hands
 
 from pantheon_runbook.model import Plan
 from pantheon_runbook.runner import wiring
@@ -88,7 +89,7 @@ class SandboxWorld:
             run.close()
 
     def mutating(self) -> list[str]:
-        """"<service> <operation>" of every mutating request the sandbox received."""
+        """ "<service> <operation>" of every mutating request the sandbox received."""
         return [f"{record['service']} {record['operation']}" for record in self.running.mutating()]
 
     def enter(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,3 +141,11 @@ def quiet_world(_standing_world: SandboxWorld, monkeypatch: pytest.MonkeyPatch) 
     """One world for all tests that change nothing in it: plan runs and refusals. Its evidence grows."""
     _standing_world.enter(monkeypatch)
     return _standing_world
+
+
+@pytest.fixture
+def hands(world: SandboxWorld) -> Iterator[Hands]:
+    """Somebody else's hands on this world's vendors."""
+    hands = Hands(world.running)
+    yield hands
+    hands.close()

@@ -8,11 +8,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from psycopg.errors import OperationalError
 
 from pantheon_runbook.database.connection import Database
-from pantheon_runbook.errors import AnotherWriterError
+from pantheon_runbook.errors import AnotherWriterError, UsageError
 from pantheon_runbook.secrets import Vault
 
 _HOLDER = """
@@ -32,9 +33,7 @@ class MachineLock:
     """Held from opening an apply run until it is sealed; the file says who holds it. `scope` is what is written to."""
 
     def __init__(self, scope: str, *, holder: str) -> None:
-        folder = state_folder() / "locks"
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._file = (folder / hashlib.sha256(scope.encode()).hexdigest()[:32]).open("a+")
+        self._file = _lock_file(hashlib.sha256(scope.encode()).hexdigest()[:32])
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -48,6 +47,19 @@ class MachineLock:
 
     def release(self) -> None:
         self._file.close()
+
+
+def _lock_file(name: str) -> TextIO:
+    folder = state_folder() / "locks"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return (folder / name).open("a+")
+    except OSError as error:
+        raise UsageError(
+            f"the lock folder {folder} cannot be used",
+            why=f"{error.strerror}; without it two runs could write at once",
+            next_step="give write permission, or set XDG_STATE_HOME to another folder",
+        ) from error
 
 
 @contextmanager

@@ -27,6 +27,7 @@ class Surroundings:
     wait_seconds: float
     progress: Callable[[str], None]
     pins: Mapping[str, str] = field(default_factory=dict)  # name -> fingerprint of one of production's secrets
+    restores_paused: bool = False
 
 
 class Kind:

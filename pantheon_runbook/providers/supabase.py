@@ -22,6 +22,8 @@ _PAGE = 100
 _GIVEN_UP = frozenset({"GOING_DOWN", "INIT_FAILED", "REMOVED", "PAUSE_FAILED", "RESTORE_FAILED"})
 _PAUSED = "INACTIVE"
 _ACTIVE_ON_FREE = 2
+_LOOKS_BEFORE_A_NEW_KEY = 3
+_LOOK_PAUSE_SECONDS = 0.3
 _KEYS: Mapping[str, Mapping[str, Any]] = {
     "publishable": {"name": "runbook_publishable", "holds": "supabase.anon_key"},
     "secret": {"name": "runbook_secret", "holds": "supabase.service_role_key"},
@@ -219,6 +221,7 @@ class Project(Kind):
             self.prefix,
             f"the project {self._settings.name} is paused",
             "restore it with this runbook: run again with -p restore_paused=true",
+            blocks=not self._surroundings.restores_paused,
         )
 
 
@@ -243,10 +246,12 @@ class ApiKeys(Kind):
         return Look(tuple(self._seen(kind, keys) for kind in _KEYS))
 
     def write(self, change: Change) -> None:
-        """Adopt the pair that a new project has come with by now; else make one."""
+        """Adopt the pair that a new project has come with by now; make one only when several looks find none."""
         kind = change.address.rpartition("/")[2]
-        if self._seen(kind, self._listed()).state == "present":
-            return
+        for number in range(_LOOKS_BEFORE_A_NEW_KEY):
+            clock.sleep(clock.jittered(_LOOK_PAUSE_SECONDS * number))
+            if self._seen(kind, self._listed()).state == "present":
+                return
         body: dict[str, Any] = {"type": kind, "name": _KEYS[kind]["name"]}
         if kind == "secret":
             body["secret_jwt_template"] = {"role": "service_role"}

@@ -5,6 +5,7 @@ Nothing here depends on the time an act took or on the machine, so that stored o
 
 from __future__ import annotations
 
+import base64
 import html
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -47,9 +48,9 @@ class Card:
 
     def html(self) -> str:
         """The picture, when there is one, above a table of the same rows."""
-        cells = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in self.rows)
-        parts = [f"<p><strong>{html.escape(self.head)}</strong> {html.escape(self.tail)}</p>", self.picture]
-        parts += [f"<table>{cells}</table>"] if self.rows else []
+        rows = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in self.rows)
+        parts = [f"<p><strong>{html.escape(self.head)}</strong> {html.escape(self.tail)}</p>", _image(self.picture)]
+        parts += [f"<table>{rows}</table>"] if self.rows else []
         parts += [f"<p>{html.escape(line)}</p>" for line in self.lines]
         parts += [f"<p><strong>Next:</strong> {html.escape(self.next_step)}</p>"] if self.next_step else []
         return f'<div class="pantheon-card">{"".join(parts)}</div>'
@@ -60,6 +61,19 @@ class Card:
 
     def as_json(self) -> dict[str, Any]:
         return {"text": self.text(), "html": self.html()}
+
+
+def _cell(text: str) -> str:
+    return f'<td style="text-align: left">{html.escape(text)}</td>'
+
+
+def _image(picture: str) -> str:
+    """As an image: JupyterLab strips drawing elements from a notebook that it does not trust yet."""
+    if not picture:
+        return ""
+    title = picture.partition("<title>")[2].partition("</title>")[0]
+    source = base64.b64encode(picture.encode()).decode()
+    return f'<p><img alt="{title}" src="data:image/svg+xml;base64,{source}"></p>'
 
 
 @singledispatch

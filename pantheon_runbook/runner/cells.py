@@ -60,6 +60,7 @@ class Cells:
             timeout=self._policy.cell_seconds,
             shutdown_kernel="immediate",
             coalesce_streams=True,
+            extra_arguments=["--InteractiveShell.colors=NoColor"],  # colours would split a secret in a traceback
             force_raise_errors=True,
             on_cell_executed=self._note_reply,
             resources={"metadata": {"path": str(Path.cwd())}},

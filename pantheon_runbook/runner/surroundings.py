@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pantheon_runbook import clock
-from pantheon_runbook.config import Config, Identities, load_config, load_identities
+from pantheon_runbook.config import DEFAULT_CONFIG, Config, Identities, config_path, load_config, load_identities
 from pantheon_runbook.credentials import FILE_VARIABLE, Credentials, from_environment, from_file, tokens_in
 from pantheon_runbook.errors import ConfigError
 from pantheon_runbook.providers.http import Reach
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from pantheon_runbook.sandbox.control import Running
 
 SANDBOX_VARIABLE = "PANTHEON_SANDBOX"
-CONFIG_VARIABLE = "PANTHEON_CONFIG"
 PIN_VARIABLE = "PANTHEON_PIN"
-DEFAULT_CONFIG = "pantheon.toml"
 IDENTITIES = "identities.toml"
 
 
@@ -44,23 +42,36 @@ class World:
         return self.folder / self.config.evidence.path
 
 
+def chosen() -> tuple[Path | None, Config | None]:
+    """The config file and what it says; neither means: the sandbox with its own customer's. Errors: ConfigError."""
+    path = config_path()
+    if path is not None:
+        return path, load_config(path)
+    tokens = tokens_in(os.environ)
+    if tokens:
+        raise ConfigError(
+            f"there is no {DEFAULT_CONFIG}, but {', '.join(tokens)} is set",
+            why="with tokens at hand it must be said which cloud is meant",
+            next_step=f'write {DEFAULT_CONFIG} with cloud = "live", or unset the tokens to use the sandbox',
+        )
+    return None, None
+
+
 def world() -> World:
     """The world this process was started for. Errors: ConfigError, CredentialError; nothing is written."""
-    named = os.environ.get(CONFIG_VARIABLE)
-    path = Path(named) if named else Path(DEFAULT_CONFIG)
-    if not named and not path.exists():
-        tokens = tokens_in(os.environ)
-        if tokens:
-            raise ConfigError(
-                f"there is no {DEFAULT_CONFIG}, but {', '.join(tokens)} is set",
-                why="with tokens at hand it must be said which cloud is meant",
-                next_step=f'write {DEFAULT_CONFIG} with cloud = "live", or unset the tokens to use the sandbox',
-            )
-        return _sandbox_world(None)
-    config = load_config(path)
-    if config.cloud == "sandbox":
+    from pantheon_runbook.sandbox import SandboxError  # noqa: PLC0415
+
+    path, config = chosen()
+    if path is not None and config is not None and config.cloud == "live":
+        return _live_world(path, config)
+    try:
         return _sandbox_world(path)
-    return _live_world(path, config)
+    except SandboxError as error:
+        raise ConfigError(
+            "the sandbox cannot be used",
+            why=str(error),
+            next_step="pantheon-runbook sandbox stop, then run again; what its world holds is kept",
+        ) from error
 
 
 def _live_world(path: Path, config: Config) -> World:
@@ -108,16 +119,14 @@ def _running_sandbox() -> Running:
     from pantheon_runbook.sandbox.default import start_default  # noqa: PLC0415  the place that starts it
 
     named = os.environ.get(SANDBOX_VARIABLE)
-    found = control.find()
-    if found is None and named:
-        raise ConfigError(
-            f"no sandbox runs in {named}",
-            why=f"{SANDBOX_VARIABLE} names it",
-            next_step=f"pantheon-runbook sandbox start --folder {named}, or unset {SANDBOX_VARIABLE}",
-        )
     try:
-        return found or start_default()
-    except (SandboxError, OSError) as error:
-        raise ConfigError(
-            "the sandbox did not start", why=str(error), next_step="pantheon-runbook doctor"
-        ) from error
+        found = control.find()
+        if found is not None or not named:
+            return found or start_default()
+    except (OSError, ValueError, KeyError) as error:
+        raise SandboxError(f"{type(error).__name__}: {error}") from error
+    raise ConfigError(
+        f"no sandbox runs in {named}",
+        why=f"{SANDBOX_VARIABLE} names it",
+        next_step=f"pantheon-runbook sandbox start --folder {named}, or unset {SANDBOX_VARIABLE}",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
 from pantheon_runbook import clock
@@ -76,8 +77,13 @@ def test_write_is_sent_once_whatever_comes(client, stub, pauses, journal, status
     assert error.__name__ == journal[-1][1]["result"]
 
 
-def test_write_to_nobody_is_not_applied(gate, journal, tmp_path):
-    client = Client("vercel", "https://api.vercel.com", reach=Reach(str(tmp_path / "nobody")), gate=gate)
+@pytest.mark.parametrize("failure", [httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout])
+def test_write_that_never_left_is_not_applied(gate, journal, monkeypatch, failure):
+    def fail(_: httpx.Request) -> httpx.Response:
+        raise failure("nobody there")
+
+    monkeypatch.setattr(Reach, "transport", lambda _: httpx.MockTransport(fail))
+    client = Client("vercel", "https://api.vercel.com", reach=Reach(), gate=gate)
 
     with pytest.raises(VendorUnavailableError) as stopped:
         client.write("POST", "/v9/x", operation="change", body={})

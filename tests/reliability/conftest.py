@@ -1,17 +1,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from attempts import Attempt, attempt, config_with
-from vendors import Hands
+from tables import chosen
 
 from pantheon_runbook.sandbox import control
 
+SINGLE = ("test_adopting.py", "test_blocked.py")
 POLICY = "request_seconds = 1\nwait_seconds = 30"
+
+
+def pytest_collection_modifyitems(config, items) -> None:
+    """Of the single cases marked `sweep` a sample runs; those of a table are chosen by the table."""
+    single = sorted(item.nodeid for item in items if item.path.name in SINGLE and item.get_closest_marker("sweep"))
+    if not single or any("::" in argument for argument in config.args):
+        return
+    left_out = set(single) - set(chosen(single, "single", size=min(3, len(single))))
+    config.hook.pytest_deselected(items=[item for item in items if item.nodeid in left_out])
+    items[:] = [item for item in items if item.nodeid not in left_out]
 
 
 @pytest.fixture(scope="session")
@@ -30,14 +40,6 @@ def roomy(tmp_path_factory) -> Path:
 @pytest.fixture(autouse=True)
 def _begin_roomy(roomy, monkeypatch) -> None:
     monkeypatch.setattr(control, "prepared", lambda **_: roomy)
-
-
-@pytest.fixture
-def hands(world) -> Iterator[Hands]:
-    """Somebody else at the vendors."""
-    hands = Hands(world.running)
-    yield hands
-    hands.close()
 
 
 @pytest.fixture

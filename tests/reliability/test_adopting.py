@@ -18,8 +18,9 @@ def actions(world) -> dict[str, str]:
 
 
 def healthy(hands, ref: str) -> None:
-    until(lambda: ref in hands.running.status()["clusters"])
+    path = f"/v1/projects/{ref}/health?services=storage"
     until(lambda: "ACTIVE_HEALTHY" == hands.projects()[0]["status"])
+    until(lambda: hands.call("supabase", "GET", path)[0]["healthy"])
 
 
 def paused(hands, ref: str) -> None:
@@ -42,6 +43,7 @@ def test_project_made_by_hand_is_adopted(world, hands):
     assert [1] == hands.census()["marker"]
 
 
+@pytest.mark.sweep
 def test_project_that_comes_up_is_waited_for(world, hands):
     world.running.pace(0.5)
     ref = hands.new_project()
@@ -78,6 +80,7 @@ def test_paused_project_is_restored_as_it_was(world, hands):
     assert "supabase-project POST /storage/v1/bucket" not in sent
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("kind", ["500-after", "timeout-after", "500-before"])
 def test_restore_whose_answer_is_lost_is_not_repeated(world, hands, impatient, kind):
     ref = hands.new_project()
@@ -89,6 +92,7 @@ def test_restore_whose_answer_is_lost_is_not_repeated(world, hands, impatient, k
     assert "done" == attempt(world, restore_paused=True).word
 
 
+@pytest.mark.sweep
 def test_template_whose_answer_is_lost_is_not_deployed_twice(world, hands, impatient):
     """Railway deploys a template in the background: for a while there is nothing to see of it."""
     world.running.pace(1.0)
@@ -98,6 +102,7 @@ def test_template_whose_answer_is_lost_is_not_deployed_twice(world, hands, impat
     assert ["Redis", "api", "worker"] == hands.census()["services"]
 
 
+@pytest.mark.sweep
 def test_railway_project_without_services_is_filled(world, hands):
     hands.new_railway_project()
 
@@ -106,6 +111,7 @@ def test_railway_project_without_services_is_filled(world, hands):
     assert ["Redis", "api", "worker"] == hands.census()["services"]
 
 
+@pytest.mark.sweep
 def test_missing_service_is_put_back(world, hands):
     assert "done" == attempt(world).word
     before = hands.census()
@@ -117,12 +123,18 @@ def test_missing_service_is_put_back(world, hands):
     assert before == hands.census()
 
 
+@pytest.mark.sweep
 def test_what_others_added_is_left_alone(world, hands):
     """A variable, a redirect, a bucket, a Preview variable of somebody else: all still there."""
     assert "done" == attempt(world).word
     ref = hands.projects()[0]["ref"]
     listed = hands.call("supabase", "GET", f"/v1/projects/{ref}/config/auth")["uri_allow_list"]
-    hands.call("supabase", "PATCH", f"/v1/projects/{ref}/config/auth", {"uri_allow_list": f"https://theirs.example/**,{listed}"})
+    hands.call(
+        "supabase",
+        "PATCH",
+        f"/v1/projects/{ref}/config/auth",
+        {"uri_allow_list": f"https://theirs.example/**,{listed}"},
+    )
     hands.set_variable("api", "THEIR_FLAG", "on")
     hands.storage(ref, "POST", "/bucket", {"id": "theirs", "name": "theirs", "public": True})
     hands.new_vercel_variable(key="THEIRS", value="x", target=["preview"])
@@ -139,6 +151,7 @@ def test_what_others_added_is_left_alone(world, hands):
     assert {**before, "auth": 0} == {**after, "auth": 0}
 
 
+@pytest.mark.sweep
 def test_bucket_with_other_settings_is_set(world, hands):
     assert "done" == attempt(world).word
     before = hands.census()
@@ -162,6 +175,7 @@ def test_two_projects_of_one_name_stop_and_are_listed(world, hands):
     assert [] == hands.sent_since(mark)
 
 
+@pytest.mark.sweep
 def test_two_railway_projects_of_one_name_stop_and_are_listed(world, hands):
     made = sorted((hands.new_railway_project(), hands.new_railway_project()))
     mark = hands.mark()
@@ -172,6 +186,7 @@ def test_two_railway_projects_of_one_name_stop_and_are_listed(world, hands):
     assert [] == hands.sent_since(mark)
 
 
+@pytest.mark.sweep
 def test_one_of_two_projects_is_taken_by_its_ref(world, hands, monkeypatch):
     refs = [hands.new_project(), hands.new_project()]
     old = 'supabase = { name = "pantheon-staging"'
@@ -185,7 +200,10 @@ def test_one_of_two_projects_is_taken_by_its_ref(world, hands, monkeypatch):
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ('supabase = { name = "pantheon-staging"', 'supabase = { ref = "abcdefghijklmnopqrst", name = "pantheon-staging"'),
+        (
+            'supabase = { name = "pantheon-staging"',
+            'supabase = { ref = "abcdefghijklmnopqrst", name = "pantheon-staging"',
+        ),
         ('project_name = "pantheon-staging"', 'project_name = "pantheon-staging", project = "no-such-id"'),
     ],
 )
@@ -197,6 +215,7 @@ def test_wrong_id_does_not_make_another_project(world, hands, monkeypatch, old, 
     assert [] == world.mutating()
 
 
+@pytest.mark.sweep
 def test_lost_openrouter_key_is_replaced(world, hands):
     body = {"name": "pantheon-staging", "limit": 5.0}
     for _ in range(2):
@@ -209,6 +228,7 @@ def test_lost_openrouter_key_is_replaced(world, hands):
     assert (True, True) == (value.startswith(start), value.endswith(end))
 
 
+@pytest.mark.sweep
 def test_key_with_another_limit_is_set_and_kept(world, hands):
     assert "done" == attempt(world).word
     before = hands.keys()[0]

@@ -8,6 +8,7 @@ import shutil
 import pytest
 from attempts import attempt, config_with
 
+from pantheon_runbook.config import load_identities
 from pantheon_runbook.errors import BlockedPlanError, CredentialError
 
 
@@ -21,40 +22,35 @@ def refused(world, hands, *, because: str) -> None:
     assert [] == hands.sent_since(mark)
 
 
-def test_production_pin_in_railway_variable_blocks(world, hands):
+def test_each_shared_value_blocks(world, hands):
+    """A Railway variable, an edge secret (by digests), a Preview comment, a plain value, one variable for both."""
     assert "done" == attempt(world).word
-    hands.set_variable("worker", "LEGACY_DATABASE", hands.facts["supabase"]["session_url"])
-    refused(world, hands, because="LEGACY_DATABASE holds production's secret")
-
-
-def test_production_value_in_edge_secret_blocks(world, hands):
-    """By the digests: neither value can be read."""
-    assert "done" == attempt(world).word
-    ref, production = hands.projects()[0]["ref"], hands.facts["supabase"]["ref"]
-    document = json.loads((world.running.folder / "world.json").read_text())["supabase"]["projects"]
-    document[ref]["secrets"]["SENTRY_DSN"] = document[production]["secrets"]["SENTRY_DSN"]
-    edit(world, lambda whole: whole["supabase"]["projects"].update(document))
-    refused(world, hands, because="SENTRY_DSN has production's value")
-
-
-def test_production_pin_in_preview_comment_blocks(world, hands):
-    assert "done" == attempt(world).word
-    from pantheon_runbook.config import load_identities  # noqa: PLC0415
-
     pin = load_identities(world.customer / "identities.toml").production.pins["SUPABASE_SERVICE_ROLE_KEY"]
+    production = hands.facts["supabase"]
+    edit(world, lambda whole: share_an_edge_secret(whole, production["ref"]))
+    hands.set_variable("worker", "LEGACY", production["session_url"])
     comment = f"pantheon-runbook fingerprint {pin}"
-    hands.new_vercel_variable(key="SERVICE", value="x", type="sensitive", target=["preview"], comment=comment)
-    refused(world, hands, because="SERVICE holds production's secret")
-
-
-def test_production_value_in_plain_preview_variable_blocks(world, hands):
-    hands.new_vercel_variable(key="SERVICE", value=hands.facts["supabase"]["service_role_key"], target=["preview"])
-    refused(world, hands, because="SERVICE holds production's secret")
-
-
-def test_variable_shared_with_production_blocks(world, hands):
+    hands.new_vercel_variable(key="NOTED", value="x", type="sensitive", target=["preview"], comment=comment)
+    hands.new_vercel_variable(key="PLAIN", value=production["service_role_key"], target=["preview"])
     hands.new_vercel_variable(key="SHARED", value="x", target=["preview", "production"])
-    refused(world, hands, because="SHARED is one variable for preview and production")
+
+    run = world.open("plan")
+    found = {(one.address, one.code, one.blocks) for one in world.plan(run).findings}
+    world.seal(run)
+    assert {
+        ("railway/variables/worker/LEGACY", "production-secret", True),
+        ("supabase/secrets/SENTRY_DSN", "production-secret", True),
+        ("vercel/variables/preview/NOTED", "production-secret", True),
+        ("vercel/variables/preview/PLAIN", "production-secret", True),
+        ("vercel/variables/preview/SHARED", "shared-variable", True),
+    } == found
+    refused(world, hands, because="5 findings must be cleared first")
+
+
+def share_an_edge_secret(whole, production: str) -> None:
+    projects = whole["supabase"]["projects"]
+    (staging,) = set(projects) - {production}
+    projects[staging]["secrets"]["SENTRY_DSN"] = projects[production]["secrets"]["SENTRY_DSN"]
 
 
 def test_free_plan_without_room_blocks(world, hands):
@@ -85,23 +81,25 @@ def test_service_is_not_made_in_a_shared_project(world, hands, monkeypatch):
     assert before == hands.railway_projects("pantheon")[0]["environments"]["production"]
 
 
-@pytest.mark.parametrize("times", [1, 4])
-def test_refusal_inside_a_200_is_not_taken_for_success(world, hands, monkeypatch, times):
-    """GraphQL says no with status 200: here, for a workspace that is somebody else's."""
-    workspace = hands.facts["railway"]["workspace_id"]
-    monkeypatch.setenv("PANTHEON_CONFIG", str(config_with(world, (workspace, f"no-such-{times}"))))
+def test_refusal_inside_a_200_is_not_taken_for_success(world, hands, monkeypatch):
+    """GraphQL says no with status 200, here to a credential of nobody's."""
+    text = (world.customer / "credentials.toml").read_text()
+    file = world.folder / "credentials.toml"
+    file.touch(0o600)
+    file.write_text(text.replace(hands.facts["railway"]["token"], "00000000-0000-4000-8000-000000000000"))
+    monkeypatch.setenv("PANTHEON_CREDENTIALS", str(file))
 
     stopped = attempt(world)
     assert ("no-run", CredentialError) == (stopped.word, type(stopped.error))
+    assert "railway refused Workspaces" in stopped.error.what
 
 
+@pytest.mark.sweep
 def test_part_that_failed_inside_a_201_is_named(world, hands):
     """Preview already has the name on another target's variable: Vercel sets the rest and says so."""
     hands.new_vercel_variable(key="NEXT_PUBLIC_API_URL", value="x", target=["development", "preview"])
-    mark = hands.mark()
 
     stopped = attempt(world)
-    print(stopped, hands.sent_since(mark))
     assert "partial" == stopped.word
     assert "NEXT_PUBLIC_API_URL" in stopped.error.what
 

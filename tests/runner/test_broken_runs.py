@@ -12,7 +12,7 @@ from notebooks import Copy, execute
 from pantheon_runbook.errors import ParameterError, RunbookError
 from pantheon_runbook.runner.engine import RunbookEngine
 
-pytestmark = pytest.mark.xdist_group("runner-quiet")
+pytestmark = [pytest.mark.xdist_group("runner-quiet"), pytest.mark.usefixtures("quiet_world")]
 KILLED = "import os, signal; os.kill(os.getpid(), signal.{})"
 BROKEN = {
     "killed kernel": (KILLED.format("SIGKILL"), "the kernel died in cell 8"),
@@ -25,7 +25,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_broken_cell_makes_a_planned_run_incomplete(quiet_world, tmp_path, name):
+def test_broken_cell_makes_a_planned_run_incomplete(tmp_path, name):
     source, why = BROKEN[name]
 
     verdict = execute(Copy(tmp_path).before("approve", source).path).verdict
@@ -40,13 +40,13 @@ def test_broken_cell_makes_a_planned_run_incomplete(quiet_world, tmp_path, name)
         ("skip-execution", "1 + 1", "nothing was executed in cell 8"),
     ],
 )
-def test_tags_that_excuse_a_cell_do_not_excuse_it_here(quiet_world, tmp_path, tag, source, why):
+def test_tags_that_excuse_a_cell_do_not_excuse_it_here(tmp_path, tag, source, why):
     verdict = execute(Copy(tmp_path).before("approve", source, tags=[tag]).path).verdict
 
     assert ("incomplete", why) == (verdict.word, verdict.why)
 
 
-def test_cell_has_a_time_limit(quiet_world, tmp_path):
+def test_cell_has_a_time_limit(tmp_path):
     path = Copy(tmp_path).before("approve", "import time; time.sleep(60)").path
 
     verdict = execute(path, cell_seconds=2).verdict
@@ -54,7 +54,7 @@ def test_cell_has_a_time_limit(quiet_world, tmp_path):
     assert ("incomplete", "the time limit of 2 s was reached in cell 8") == (verdict.word, verdict.why)
 
 
-def test_run_has_a_time_limit(quiet_world, tmp_path):
+def test_run_has_a_time_limit(tmp_path):
     path = Copy(tmp_path).before("approve", "import time; time.sleep(60)").path
 
     verdict = execute(path, run_seconds=3).verdict
@@ -65,7 +65,7 @@ def test_run_has_a_time_limit(quiet_world, tmp_path):
 @pytest.mark.parametrize(
     ("act", "lost"), [("evidence", "run.evidence()"), ("verify", "run.verify()"), ("approve", "run.approve()")]
 )
-def test_deleted_cell_makes_a_run_incomplete(quiet_world, tmp_path, act, lost):
+def test_deleted_cell_makes_a_run_incomplete(tmp_path, act, lost):
     verdict = execute(Copy(tmp_path).without(act).path).verdict
 
     assert "incomplete" == verdict.word
@@ -75,18 +75,18 @@ def test_deleted_cell_makes_a_run_incomplete(quiet_world, tmp_path, act, lost):
     assert expected in verdict.why
 
 
-def test_acts_out_of_order_make_a_run_incomplete(quiet_world, tmp_path):
+def test_acts_out_of_order_make_a_run_incomplete(tmp_path):
     verdict = execute(Copy(tmp_path).moved("plan", before="observe").path).verdict
 
     assert ("incomplete", "not-all-run") == (verdict.word, verdict.cells)
     assert verdict.why.startswith("the act observe never happened: RunStoppedError was raised in cell")
 
 
-def test_copy_with_more_cells_is_still_the_runbook(quiet_world, tmp_path):
+def test_copy_with_more_cells_is_still_the_runbook(tmp_path):
     assert "planned" == execute(Copy(tmp_path).before("plan", "1 + 1").path).verdict.word
 
 
-def test_cells_after_the_broken_one_are_not_called_completed(quiet_world, tmp_path):
+def test_cells_after_the_broken_one_are_not_called_completed(tmp_path):
     """Papermill marks every cell after a killed kernel as completed when it saves."""
     outcome = execute(Copy(tmp_path).before("approve", KILLED.format("SIGKILL")).path, output=tmp_path / "out.ipynb")
 
@@ -123,7 +123,7 @@ def test_wrong_parameter_is_refused_before_anything_is_written(quiet_world, tmp_
     assert "sbp_" not in str(refused.value)
 
 
-def test_notebook_without_an_id_is_refused(quiet_world, tmp_path):
+def test_notebook_without_an_id_is_refused(tmp_path):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Something else")])
     nbformat.write(notebook, tmp_path / "other.ipynb")
 
@@ -131,7 +131,7 @@ def test_notebook_without_an_id_is_refused(quiet_world, tmp_path):
         execute(tmp_path / "other.ipynb")
 
 
-def test_notebook_that_opens_no_run_is_an_error(quiet_world, tmp_path):
+def test_notebook_that_opens_no_run_is_an_error(tmp_path):
     with pytest.raises(RunbookError, match="the notebook opened no run") as stopped:
         execute(Copy(tmp_path).without("open").path)
 

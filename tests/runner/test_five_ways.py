@@ -36,7 +36,7 @@ def the_verdict(world):
 
 def command(world, *arguments):
     return subprocess.run(
-        [sys.executable, "-m", *arguments], cwd=world.folder, env=world.environment(), capture_output=True, timeout=120
+        [sys.executable, "-m", *arguments], cwd=world.folder, env=world.environment(), capture_output=True, check=False
     )
 
 
@@ -118,7 +118,8 @@ OPEN = 'from pantheon_runbook.runner import Run\nrun = Run.open("RB-010", mode="
 def test_cells_in_wrong_order(world, reference, kernel):
     """Each act too early is refused and none is done twice."""
     kernel(OPEN.format("apply"))
-    order = "apply plan observe approve observe plan verify apply approve approve apply apply verify".split()
+    order = ["apply", "plan", "observe", "approve", "observe", "plan", "verify"]
+    order += ["apply", "approve", "approve", "apply", "apply", "verify"]
     shown = [(act, kernel(f"run.{act}()")) for act in order]
     kernel.manager.shutdown_kernel(now=True)
 
@@ -159,37 +160,3 @@ def test_run_again_from_the_top_without_a_restart(world, kernel):
     while list((world.evidence / ".running").iterdir()):
         time.sleep(0.05)
     assert ["done", "nothing-to-do"] == [verdict["word"] for verdict in verdicts(world.evidence)]
-
-
-def test_kernel_with_tokens_is_told_so(world, monkeypatch):
-    monkeypatch.setenv("PANTHEON_CONFIG", str(world.customer / "pantheon.toml"))
-    monkeypatch.setenv("VERCEL_TOKEN", "x" * 24)
-    ended = command_with(world, "nbconvert", "--execute", "--to", "notebook", "--output", "out.ipynb")
-
-    assert 0 == ended.returncode
-    warning = "this kernel was started with VERCEL_TOKEN in its environment: any cell can read them"
-    assert warning in texts(world.folder / "out.ipynb")
-    assert "x" * 24 not in texts(world.folder / "out.ipynb")
-
-
-def command_with(world, *arguments):
-    environment = world.environment(PANTHEON_CONFIG=str(world.customer / "pantheon.toml"), VERCEL_TOKEN="x" * 24)
-    return subprocess.run(
-        [sys.executable, "-m", *arguments, str(NOTEBOOK), "--output-dir", str(world.folder)],
-        cwd=world.folder,
-        env=environment,
-        capture_output=True,
-        timeout=120,
-    )
-
-
-def test_our_own_kernel_never_has_them(world, monkeypatch):
-    """Also when the command line itself was started from a notebook."""
-    monkeypatch.setenv("PANTHEON_CONFIG", str(world.customer / "pantheon.toml"))
-    monkeypatch.setenv("VERCEL_TOKEN", "x" * 24)
-    monkeypatch.setenv("JPY_PARENT_PID", "1")
-
-    outcome = execute(NOTEBOOK)
-
-    assert "planned" == outcome.verdict.word
-    assert "was started with" not in texts(outcome.folder / "runbook.ipynb")

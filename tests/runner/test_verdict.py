@@ -23,7 +23,8 @@ def ran(*acts, changes=3):
 
 
 def failed(act, word, what="why it failed", **more):
-    return [{"event": "act-begins", "act": act}, {"event": "act-failed", "act": act, "word": word, "what": what, **more}]
+    failure = {"event": "act-failed", "act": act, "word": word, "what": what, **more}
+    return [{"event": "act-begins", "act": act}, failure]
 
 
 WRITE = [{"event": "write-intent"}, {"event": "write-result"}]

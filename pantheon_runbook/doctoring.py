@@ -1,0 +1,199 @@
+"""What `doctor` says: what is there, where it comes from, and how to get what is missing.
+
+Reads only: it starts no sandbox, makes no key and no folder, and asks each vendor one question that changes nothing.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pantheon_runbook.config import evidence_folder
+from pantheon_runbook.credentials import OPTIONAL_TOKENS
+from pantheon_runbook.errors import RunbookError
+from pantheon_runbook.evidence.seal import keys_folder, sealing_key
+from pantheon_runbook.providers import openrouter, railway, supabase, vercel
+from pantheon_runbook.providers.http import Client, WriteGate
+from pantheon_runbook.runbooks import FOLDER, all_runbooks
+from pantheon_runbook.runner.surroundings import World, chosen, world
+from pantheon_runbook.sandbox import control
+from pantheon_runbook.secrets import Secret
+
+_LIBRARIES = ("papermill", "nbclient", "ipykernel", "jupyter-client")
+# None of the four can be narrowed to staging by its vendor; after provisioning, Railway's project token can.
+_REACH = "could write production: yes; only this tool holds it back"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing that a run needs. `next_step` is "" when it is there, or when a run can do without."""
+
+    name: str
+    found: str
+    next_step: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return not self.next_step
+
+    def as_json(self) -> dict[str, Any]:
+        """{"name", "passed", "found", "next_step"}: the keys are a contract."""
+        return {**asdict(self), "passed": self.passed}
+
+    def line(self) -> str:
+        """One line, and a second one with what to do."""
+        shown = f"{'ok     ' if self.passed else 'MISSING'}  {self.name:<28} {self.found}"
+        return f"{shown}\n{'':<9}next: {self.next_step}" if self.next_step else shown
+
+
+def examine() -> tuple[Item, ...]:
+    """Everything, in the order in which a newcomer would put it right; never raises for what is missing."""
+    items = [*_machine(), _runbooks()]
+    try:
+        path, config = chosen()
+    except RunbookError as error:
+        return (*items, _missing("config", error))
+    items.append(Item("config", str(path) if path else "none: the sandbox with its own customer's"))
+    cloud = config.cloud if config else "sandbox"
+    items.append(Item("cloud", cloud))
+    if cloud == "sandbox":
+        items.append(_sandbox())
+    items += [_sealing_key(cloud), _evidence(), *_outside()]
+    return tuple(items)
+
+
+def _missing(name: str, error: RunbookError) -> Item:
+    return Item(name, f"{error.what} {error.why}", error.next_step)
+
+
+def _machine() -> Iterator[Item]:
+    version = sys.version.split()[0]
+    next_step = "" if sys.version_info >= (3, 11) else "install Python 3.11 or newer from python.org"
+    yield Item("Python", version, next_step)
+    for name in _LIBRARIES:
+        try:
+            yield Item(name, importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            yield Item(name, "not installed", "pip install --editable .")
+
+
+def _runbooks() -> Item:
+    found = ", ".join(one.id for one in all_runbooks())
+    return Item("runbooks", found or f"none in {FOLDER}", "" if found else "git checkout -- runbooks")
+
+
+def _sandbox() -> Item:
+    try:
+        running = control.find()
+    except (OSError, ValueError, KeyError) as error:
+        return Item("sandbox", f"its state.json is damaged ({type(error).__name__})", "remove its folder")
+    if running is not None:
+        return Item("sandbox", f"runs in {running.folder} (process {running.pid})")
+    named = os.environ.get("PANTHEON_SANDBOX")
+    if named:
+        next_step = f"pantheon-runbook sandbox start --folder {named}, or unset PANTHEON_SANDBOX"
+        return Item("sandbox", f"none runs in {named}, which PANTHEON_SANDBOX names", next_step)
+    return Item("sandbox", "none runs; run starts one")
+
+
+def _sealing_key(cloud: str) -> Item:
+    path = keys_folder() / f"{cloud}-seal.pem"
+    if cloud == "sandbox" and not path.exists():
+        return Item("sealing key", "none yet; the first run makes one")
+    try:
+        return Item("sealing key", f"{path} (key id {sealing_key(cloud).keyid[:12]})")
+    except RunbookError as error:
+        return _missing("sealing key", error)
+
+
+def _evidence() -> Item:
+    """Whether the folder, or the one it will be made in, can be written to."""
+    folder = evidence_folder()
+    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return Item("evidence folder", str(folder))
+    next_step = f"give write permission to {there}, or name another folder in pantheon.toml (evidence.path)"
+    return Item("evidence folder", f"{there} cannot be written to", next_step)
+
+
+def _outside() -> Iterator[Item]:
+    """Identities and credentials, once there is a cloud to have them."""
+    try:
+        outside = _world_that_stands()
+    except RunbookError as error:
+        yield _missing("identities and credentials", error)
+        return
+    if outside is None:
+        yield Item("identities and credentials", "the sandbox's own; they are made when it starts")
+        return
+    production = outside.identities.production
+    found = f"production is {production.supabase_ref}, {len(production.pins)} pins of {production.pinned_at}"
+    yield Item("identities", found)
+    yield from _vendors(outside)
+
+
+def _world_that_stands() -> World | None:
+    """The world, if asking for it neither starts a sandbox nor writes the files of its customer."""
+    _, config = chosen()
+    if config is None or config.cloud == "sandbox":
+        running = control.find()
+        if running is None or not (running.folder / "customer" / "pantheon.toml").exists():
+            return None
+    return world()
+
+
+def _vendors(outside: World) -> Iterator[Item]:
+    config = outside.config
+    name = next(iter(sorted(set(config.environments) - {"production"})), "production")
+    environment = config.environments[name]
+    asks: Mapping[str, tuple[str, str, Callable[[Client], str]]] = {
+        "SUPABASE_ACCESS_TOKEN": (
+            supabase.VENDOR,
+            supabase.BASE_URL,
+            lambda client: f"plan {supabase.check_token(client, str(environment.supabase.organization))}",
+        ),
+        "RAILWAY_API_TOKEN": (
+            railway.VENDOR,
+            railway.BASE_URL,
+            lambda client: (
+                f"workspace {railway.check_token(railway.RailwayApi(client), environment.railway.workspace)}"
+            ),
+        ),
+        "VERCEL_TOKEN": (
+            vercel.VENDOR,
+            vercel.BASE_URL,
+            lambda client: f"project {vercel.check_token(client, config.frontend)}",
+        ),
+        "OPENROUTER_MANAGEMENT_KEY": (openrouter.VENDOR, openrouter.BASE_URL, openrouter.check_token),
+    }
+    for token, (vendor, base_url, ask) in asks.items():
+        if token in OPTIONAL_TOKENS and environment.openrouter is None and token not in outside.credentials.tokens:
+            yield Item(token, f"none; environments.{name}.openrouter asks for no key")
+        else:
+            yield _asked(outside, token, vendor, base_url, ask)
+
+
+def _asked(outside: World, token: str, vendor: str, base_url: str, ask: Callable[[Client], str]) -> Item:
+    try:
+        held = outside.credentials.token(token)
+    except RunbookError as error:
+        return _missing(token, error)
+    client = Client(
+        vendor,
+        base_url,
+        reach=outside.reach,
+        gate=WriteGate(),
+        headers={"Authorization": Secret(f"Bearer {held.reveal()}")},
+        timeout_seconds=outside.config.policy.request_seconds,
+    )
+    try:
+        answer = ask(client)
+    except RunbookError as error:
+        return _missing(token, error)
+    finally:
+        client.close()
+    return Item(token, f"from {outside.credentials.source}; reaches {answer}; {_REACH}")

@@ -1,0 +1,133 @@
+"""One client per vendor, all behind one gate, and the kinds of resource that are made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from pantheon_runbook import provisioning
+from pantheon_runbook.config import Environment
+from pantheon_runbook.credentials import TOKENS
+from pantheon_runbook.database.connection import Database
+from pantheon_runbook.database.kinds import Marker, Password
+from pantheon_runbook.errors import CredentialError, VendorRefusedError
+from pantheon_runbook.providers import openrouter, railway, supabase, supabase_storage, vercel
+from pantheon_runbook.providers.http import Client, WriteGate
+from pantheon_runbook.providers.kind import Kind, Surroundings
+from pantheon_runbook.runner.surroundings import World
+from pantheon_runbook.secrets import Secret
+
+
+class Clients:
+    """Closed with `ends`. `check` asks each vendor who we are before anything else."""
+
+    def __init__(self, outside: World, gate: WriteGate, ends: ExitStack) -> None:
+        self._outside = outside
+        self._gate = gate
+        self._ends = ends
+        config, credentials = outside.config, outside.credentials
+        bearer = {name: _bearer(credentials.token(name)) for name in TOKENS}
+        self.supabase = self._client("supabase", supabase.BASE_URL, bearer["SUPABASE_ACCESS_TOKEN"])
+        self.railway = railway.RailwayApi(self._client("railway", railway.BASE_URL, bearer["RAILWAY_API_TOKEN"]))
+        self.vercel = self._client("vercel", vercel.BASE_URL, bearer["VERCEL_TOKEN"])
+        self.openrouter: Client | None = None
+        if "OPENROUTER_MANAGEMENT_KEY" in credentials.tokens:
+            key = _bearer(credentials.token("OPENROUTER_MANAGEMENT_KEY"))
+            self.openrouter = self._client("openrouter", openrouter.BASE_URL, key)
+        self._frontend = config.frontend
+
+    def _client(self, vendor: str, base_url: str, headers: Mapping[str, Secret]) -> Client:
+        client = Client(
+            vendor,
+            base_url,
+            reach=self._outside.reach,
+            gate=self._gate,
+            headers=headers,
+            timeout_seconds=self._outside.config.policy.request_seconds,
+        )
+        self._ends.callback(client.close)
+        return client
+
+    def check(self, environment: Environment) -> str:
+        """Supabase's plan; reads only. Errors: CredentialError for a token or an organization that is wrong."""
+        if environment.openrouter is not None:
+            self._outside.credentials.token("OPENROUTER_MANAGEMENT_KEY")
+        try:
+            plan = supabase.check_token(self.supabase, str(environment.supabase.organization))
+            railway.check_token(self.railway, environment.railway.workspace)
+            vercel.check_token(self.vercel, self._frontend)
+            if self.openrouter is not None:
+                openrouter.check_token(self.openrouter)
+        except VendorRefusedError as error:
+            raise CredentialError(error.what, why=error.why, next_step=error.next_step) from error
+        return plan
+
+
+def _bearer(token: Secret) -> dict[str, Secret]:
+    return {"Authorization": Secret(f"Bearer {token.reveal()}")}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the kinds of one run are made from; `name` is the environment's, `plan` Supabase's."""
+
+    outside: World
+    name: str
+    clients: Clients
+    gate: WriteGate
+    database: Database
+    surroundings: Surroundings
+    plan: str
+
+    @property
+    def environment(self) -> Environment:
+        return self.outside.config.environments[self.name]
+
+
+def kinds_of(parts: Parts, ends: ExitStack) -> dict[str, Kind]:
+    """Every kind by its prefix; those that hold connections are closed with `ends`."""
+    kinds = {kind.prefix: kind for kind in (*_supabase(parts), *_railway(parts), *_others(parts))}
+    for kind in kinds.values():
+        ends.callback(kind.close)
+    return kinds
+
+
+def _supabase(parts: Parts) -> tuple[Kind, ...]:
+    config, client, around = parts.outside.config, parts.clients.supabase, parts.surroundings
+    production_ref = parts.outside.identities.production.supabase_ref
+    sources = {one.name: provisioning.held_as(one) for one in provisioning.variables_for(config, "supabase:secrets")}
+    return (
+        supabase_storage.ProductionBuckets(client, production_ref=production_ref),
+        supabase.Project(client, parts.environment.supabase, around, plan=parts.plan),
+        supabase.ApiKeys(client, around),
+        supabase.AuthSettings(client, around),
+        supabase.EdgeSecrets(client, around, production_ref=production_ref, sources=sources),
+        supabase_storage.Buckets(
+            around, reach=parts.outside.reach, gate=parts.gate, timeout_seconds=config.policy.request_seconds
+        ),
+        Password(client, around, database=parts.database),
+        Marker(around, database=parts.database, gate=parts.gate, environment=parts.name, cloud=config.cloud),
+    )
+
+
+def _railway(parts: Parts) -> tuple[Kind, ...]:
+    config, api, around = parts.outside.config, parts.clients.railway, parts.surroundings
+    settings = parts.environment.railway
+    services = tuple(one for one in config.backend.services if one.name in provisioning.services_of(config))
+    production_project = parts.outside.identities.production.railway_project
+    return (
+        railway.EnvironmentKind(api, settings, around, production_project=production_project),
+        railway.ServiceKind(api, settings, around),
+        railway.DomainKind(api, provisioning.public_service(config), around),
+        railway.VariablesKind(api, services, around),
+    )
+
+
+def _others(parts: Parts) -> tuple[Kind, ...]:
+    config, clients, around = parts.outside.config, parts.clients, parts.surroundings
+    secret_names = [one.name for one in provisioning.variables_for(config, "vercel:preview") if one.secret]
+    kinds: list[Kind] = [vercel.PreviewVariables(clients.vercel, config.frontend, around, secret_names=secret_names)]
+    if clients.openrouter is not None and parts.environment.openrouter is not None:
+        kinds.append(openrouter.StagingKey(clients.openrouter, parts.environment.openrouter, around))
+    return tuple(kinds)

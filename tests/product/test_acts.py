@@ -1,0 +1,228 @@
+"""The acts of one run: what each refuses, and that a refusal sends nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+
+from pantheon_runbook.errors import (
+    ActOrderError,
+    BlockedPlanError,
+    ConfigError,
+    ParameterError,
+    RefusedError,
+    StalePlanError,
+    WrongEnvironmentError,
+)
+from pantheon_runbook.model import Held
+
+
+def config_of(world, *replacements):
+    """A copy of the sandbox customer's config with texts replaced, beside a copy of the identities."""
+    text = (world.customer / "pantheon.toml").read_text()
+    for old, new in replacements:
+        assert old in text
+        text = text.replace(old, new)
+    path = world.folder / "pantheon.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("act", ["plan", "approve", "apply", "verify"])
+def test_act_called_too_early_is_refused(world, act):
+    run = world.open()
+
+    with pytest.raises(ActOrderError) as stopped:
+        run.session.perform(act)
+
+    assert "next in this run is observe." == stopped.value.why
+    assert [] == world.mutating()
+    assert "incomplete" == world.seal(run).word
+
+
+def test_early_call_does_not_spoil_the_run(world):
+    run = world.open("plan")
+    with pytest.raises(ActOrderError):
+        run.session.perform("apply")
+    world.plan(run)
+
+    assert "planned" == world.seal(run).word
+
+
+def test_plan_run_holds_what_would_write(world):
+    run = world.open("plan")
+    world.plan(run)
+
+    held = [run.session.perform(act) for act in ("approve", "apply", "verify")]
+
+    assert ["approve", "apply", "verify"] == [one.act for one in held if isinstance(one, Held)]
+    assert [] == world.mutating()
+    world.seal(run)
+
+
+def test_equal_worlds_give_equal_plans(world):
+    """The digest can only be approved if it can be made again."""
+    first, second = world.open("plan"), world.open("plan")
+    plans = [world.plan(first), world.plan(second)]
+
+    assert plans[0].to_bytes() == plans[1].to_bytes()
+    assert hashlib.sha256(plans[0].to_bytes()).hexdigest() == plans[1].digest
+    for run in (first, second):
+        world.seal(run)
+
+
+def test_moved_ground_stops_apply(world, hands):
+    """An approval does not outlive the state it was given for."""
+    run = world.open()
+    world.plan(run)
+    run.session.perform("approve")
+    hands.new_vercel_variable(key="NEXT_PUBLIC_API_URL", value="https://by-hand.example", target=["preview"])
+    sent = hands.mark()
+
+    with pytest.raises(StalePlanError) as stopped:
+        run.session.perform("apply")
+
+    assert [] == hands.sent_since(sent)
+    assert "vercel/variables/preview changed: NEXT_PUBLIC_API_URL" in stopped.value.why
+    assert "nothing was changed." == stopped.value.state
+    assert "refused" == world.seal(run).word
+
+
+def test_plan_that_was_read_is_recorded_as_read(world):
+    reading = world.open("plan")
+    plan = world.plan(reading)
+    read = world.folder / "plan.json"
+    read.write_bytes(plan.to_bytes())
+    world.seal(reading)
+
+    run = world.open(plan_file=str(read))
+    world.plan(run)
+
+    assert plan.digest != "" and "self-approved, pre-read" == run.session.perform("approve").kind
+    world.seal(run)
+
+
+def test_plan_of_another_day_is_refused(world):
+    read = world.folder / "plan.json"
+    read.write_text("{}")
+    run = world.open(plan_file=str(read))
+    world.plan(run)
+
+    with pytest.raises(StalePlanError):
+        run.session.perform("approve")
+
+    assert [] == world.mutating()
+    assert "refused" == world.seal(run).word
+
+
+def test_finding_cannot_be_approved(world, hands):
+    """One Vercel variable for preview and production: staging's value would change production's."""
+    hands.new_vercel_variable(key="NEXT_PUBLIC_API_URL2", value="https://x.example", target=["preview", "production"])
+    run = world.open()
+    plan = world.plan(run)
+    sent = hands.mark()
+
+    with pytest.raises(BlockedPlanError) as stopped:
+        run.session.perform("approve")
+
+    assert ["shared-variable"] == [finding.code for finding in plan.findings]
+    assert "take Preview off NEXT_PUBLIC_API_URL2" in stopped.value.next_step
+    assert [] == hands.sent_since(sent)
+    world.seal(run)
+
+
+def test_staging_that_is_production_is_refused(world):
+    """The config names production's project as staging's: the vendor's own answer gives it away."""
+    production = world.facts["supabase"]
+    config_of(
+        world,
+        ('name = "pantheon-staging", organization', f'name = "{production["project_name"]}", organization'),
+    )
+    run = world.open()
+
+    with pytest.raises(WrongEnvironmentError) as stopped:
+        run.session.perform("observe")
+
+    assert "supabase_ref" in stopped.value.what
+    assert [] == world.mutating()
+    world.seal(run)
+
+
+def test_railway_environment_of_production_is_refused(world):
+    railway = world.facts["railway"]
+    config_of(
+        world,
+        ('project_name = "pantheon-staging" }', f'project_name = "{railway["project_name"]}", '
+         f'environment_name = "{railway["environment_name"]}" }}'),
+    )
+    run = world.open()
+
+    with pytest.raises(WrongEnvironmentError):
+        run.session.perform("observe")
+
+    assert [] == world.mutating()
+    world.seal(run)
+
+
+def test_production_is_not_an_environment_to_provision(world):
+    with pytest.raises(ParameterError):
+        world.open(environment="production")
+
+    assert not world.evidence.exists()
+
+
+def test_write_outside_apply_is_refused(world):
+    """The gate is shut in every other act, whoever asks."""
+    run = world.open()
+    plan = world.plan(run)
+    kind = run.session.kinds["supabase/project"]
+
+    with pytest.raises(RefusedError):
+        kind.write(next(change for change in plan.changes if change.address == "supabase/project"))
+
+    assert [] == world.mutating()
+    world.seal(run)
+
+
+def test_journal_has_intent_before_each_write(world):
+    """By the sandbox's log: as many write-intents as mutating requests, and a result for each."""
+    world.provision()
+    (bundle,) = [path for path in world.evidence.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    events = [json.loads(line) for line in (bundle / "journal.jsonl").read_text().splitlines()]
+    intents = [event for event in events if event["event"] == "write-intent"]
+    results = [event for event in events if event["event"] == "write-result"]
+    in_database = [event for event in intents if event["vendor"] == "database"]
+
+    assert len(world.mutating()) == len(intents) - len(in_database)
+    assert 1 == len(in_database)
+    assert sorted((e["address"], e["operation"]) for e in intents) == sorted(
+        (e["address"], e["operation"]) for e in results
+    )
+
+
+def test_pin_is_refused_on_live(world, monkeypatch):
+    config_of(world, ('cloud = "sandbox"', 'cloud = "live"'))
+    monkeypatch.setenv("PANTHEON_PIN", "2026-11-23T10:00:00+00:00")
+
+    with pytest.raises(ConfigError) as stopped:
+        world.open()
+
+    assert "predictable" in stopped.value.why
+
+
+def test_variables_are_those_the_strategy_names(world, hands):
+    """STRATEGY-F25, 4: what staging's API and worker must have, and what Preview must point at."""
+    world.provision()
+    named = {"DATABASE_URL", "DATABASE_POOL_URL", "REDIS_URL"}
+    families = ("SUPABASE_", "OPENROUTER_")
+
+    for service in ("api", "worker"):
+        variables = hands.variables(service)
+        assert named <= set(variables)
+        assert all(any(name.startswith(family) for name in variables) for family in families)
+        assert all(world.facts["supabase"]["ref"] not in value for value in variables.values())
+    preview = {one["key"]: one for one in hands.preview()}
+    assert f"https://{world.staging_ref()}.supabase.co" == preview["NEXT_PUBLIC_SUPABASE_URL"]["value"]
+    assert preview["NEXT_PUBLIC_API_URL"]["value"].endswith(".up.railway.app")
