@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pantheon_runbook import clock, running
+from pantheon_runbook.config import CONFIG_VARIABLE
 from pantheon_runbook.credentials import FILE_VARIABLE
 from pantheon_runbook.errors import EvidenceError, RunbookError, UsageError
 from pantheon_runbook.evidence import verify
-from pantheon_runbook.config import CONFIG_VARIABLE
 from pantheon_runbook.runner.surroundings import PIN_VARIABLE, SANDBOX_VARIABLE
 from pantheon_runbook.sandbox import SandboxError, control, customer
 from pantheon_runbook.sandbox.default import LEFT_BY_THE_DEMO

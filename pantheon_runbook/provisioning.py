@@ -248,8 +248,12 @@ def _dependencies(config: Config, wanted: Iterable[Variable]) -> tuple[str, ...]
     return tuple(sorted({brought_by[variable.source] for variable in wanted if variable.source in brought_by}))
 
 
-def findings(config: Config, fingerprints: Mapping[str, str]) -> Iterable[Finding]:
-    """Values that nobody provides."""
+def findings(config: Config, name: str, snapshot: Snapshot, fingerprints: Mapping[str, str]) -> tuple[Finding, ...]:
+    """What only the whole picture shows: values that nobody provides, services that nobody may create."""
+    return (*_missing_values(config, fingerprints), *_missing_in_shared_project(config, name, snapshot))
+
+
+def _missing_values(config: Config, fingerprints: Mapping[str, str]) -> Iterable[Finding]:
     for variable in config.variables:
         if variable.source.startswith("credentials.") and variable.source not in fingerprints:
             yield Finding(
@@ -258,6 +262,20 @@ def findings(config: Config, fingerprints: Mapping[str, str]) -> Iterable[Findin
                 f"nobody provides a value for {variable.name}",
                 f"add {variable.source.removeprefix('credentials.')} under [values] in the credentials file",
             )
+
+
+def _missing_in_shared_project(config: Config, name: str, snapshot: Snapshot) -> Iterable[Finding]:
+    """In a project that holds production too, `serviceCreate` would make the service there as well (FACTS 2)."""
+    railway = config.environments[name].railway
+    wanted = (*services_of(config), REDIS)
+    missing = [one for one in wanted if snapshot.get(f"railway/service/{one}").state == "absent"]
+    if railway.layout == "shared-project" and missing:
+        yield Finding(
+            "shared-project",
+            "railway/service",
+            f"{', '.join(missing)} cannot be created in the Railway project that holds production",
+            f'add them to its environment "{railway.environment_name}" in Railway, or choose layout = "own-project"',
+        )
 
 
 def endpoints(config: Config, name: str, snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
@@ -278,7 +296,7 @@ def manual_steps(config: Config, name: str, snapshot: Snapshot) -> tuple[str, ..
     names = snapshot.get("production/secrets").attributes.get("names", [])
     without = [one for one in names if one not in configured]
     return (
-        f"sign-in providers: add https://{ref}.supabase.co/auth/v1/callback at each provider, with staging's own client",
+        f"sign-in: add https://{ref}.supabase.co/auth/v1/callback at each provider, with staging's own client",
         "SMTP: give staging its own sender in Supabase, Authentication, Emails (production's must not be reused)",
         *(f"edge-function secret {one}: production has it, pantheon.toml names no value for {name}" for one in without),
     )

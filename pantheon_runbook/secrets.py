@@ -153,6 +153,7 @@ _SPELLINGS: tuple[Callable[[str], str], ...] = (
     urllib.parse.quote,
     lambda text: urllib.parse.quote(text, safe="!'()*"),  # as JavaScript does
     urllib.parse.quote_plus,
+    lambda text: urllib.parse.quote_plus(text, safe="/"),
     _lower_quoted,
     html.escape,
     lambda text: html.escape(text, quote=False),

@@ -64,7 +64,7 @@ class Definition(Protocol):
 
     def desired(self, snapshot: Snapshot) -> tuple[Desired, ...]: ...
 
-    def findings(self) -> tuple[Finding, ...]: ...
+    def findings(self, snapshot: Snapshot) -> tuple[Finding, ...]: ...
 
     def endpoints(self, snapshot: Snapshot) -> tuple[tuple[str, str], ...]: ...
 
@@ -239,8 +239,8 @@ class Session:
             findings=(),
             observed_at=clock.stamp(),
         )
-        everything = (*findings, *self.definition.findings())
-        return _with_findings(seen, tuple(sorted(everything, key=lambda finding: (finding.address, finding.code))))
+        everything = (*findings, *self.definition.findings(seen))
+        return replace(seen, findings=tuple(sorted(everything, key=lambda one: (one.address, one.code))))
 
     def _refuse_production(self, identities: Mapping[str, str]) -> None:
         """Production's identities are a deny list; one match is enough."""
@@ -271,7 +271,7 @@ class Session:
         if self._plan_for(now).digest != plan.digest:
             raise StalePlanError(
                 f'the plan for "{self.opening.environment}" is out of date',
-                why=f"{_first_difference(self.snapshot, now)} (planned {self.snapshot.observed_at}, now {now.observed_at})",
+                why=f"{_first_difference(self.snapshot, now)} ({self.snapshot.observed_at}, now {now.observed_at})",
                 next_step="run the plan again, read it, and approve the new digest",
             )
 
@@ -307,10 +307,6 @@ class Session:
 
     def _after_write(self, event: dict[str, Any]) -> None:
         self.journal.write("write-result", address=current_change.get(), **event)
-
-
-def _with_findings(snapshot: Snapshot, findings: tuple[Finding, ...]) -> Snapshot:
-    return replace(snapshot, findings=findings)
 
 
 def _refuse_findings(plan: Plan) -> None:

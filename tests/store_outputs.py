@@ -37,5 +37,6 @@ def store(path: Path, variables: dict[str, str]) -> None:
     notebook["metadata"]["language_info"] = {"name": "python"}
     path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
 
+
 if __name__ == "__main__":
     main()

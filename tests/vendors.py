@@ -65,12 +65,12 @@ class Hands:
     def projects(self, name: str = "pantheon-staging") -> list[dict[str, Any]]:
         return [one for one in self.call("supabase", "GET", "/v1/projects") if one["name"] == name]
 
-    def new_project(self, name: str = "pantheon-staging", password: str = "made by hand 1") -> str:
+    def new_project(self, name: str = "pantheon-staging") -> str:
         body = {
             "name": name,
             "organization_slug": self.facts["supabase"]["organization_slug"],
             "region": "eu-west-1",
-            "db_pass": password,
+            "db_pass": "made by hand 1",
         }
         return str(self.call("supabase", "POST", "/v1/projects", body)["ref"])
 
@@ -78,13 +78,20 @@ class Hands:
         """[{id, environments: {name: {id, services: [(name, id)]}}}] of one name."""
         found = [edge["node"] for edge in self.railway(_PROJECTS)["projects"]["edges"]]
         return [
-            {"id": one["id"], "environments": {e["node"]["name"]: _shown(e["node"]) for e in one["environments"]["edges"]}}
+            {
+                "id": one["id"],
+                "environments": {e["node"]["name"]: _shown(e["node"]) for e in one["environments"]["edges"]},
+            }
             for one in found
             if one["name"] == name
         ]
 
     def new_railway_project(self, name: str = "pantheon-staging", environment: str = "staging") -> str:
-        given = {"name": name, "workspaceId": self.facts["railway"]["workspace_id"], "defaultEnvironmentName": environment}
+        given = {
+            "name": name,
+            "workspaceId": self.facts["railway"]["workspace_id"],
+            "defaultEnvironmentName": environment,
+        }
         made = self.railway("mutation M($i: ProjectCreateInput!) { projectCreate(input: $i) { id } }", i=given)
         return str(made["projectCreate"]["id"])
 
@@ -100,9 +107,7 @@ class Hands:
 
     def set_variable(self, service: str, name: str, value: str) -> None:
         given = {**self.service(service), "variables": {name: value}, "skipDeploys": True}
-        self.railway(
-            "mutation M($i: VariableCollectionUpsertInput!) { variableCollectionUpsert(input: $i) }", i=given
-        )
+        self.railway("mutation M($i: VariableCollectionUpsertInput!) { variableCollectionUpsert(input: $i) }", i=given)
 
     def preview(self) -> list[dict[str, Any]]:
         envs = self.call("vercel", "GET", self._env_path("v10"))["envs"]
@@ -110,6 +115,14 @@ class Hands:
 
     def new_vercel_variable(self, **given: Any) -> None:
         self.call("vercel", "POST", self._env_path("v10"), {"type": "plain", **given})
+
+    def rows(self, ref: str, table: str) -> int:
+        """Rows of a table in a project's database, 0 when there is no such table."""
+        path = f"/v1/projects/{ref}/database/query/read-only"
+        exists = self.call("supabase", "POST", path, {"query": f"select to_regclass('{table}') is not null as found"})
+        if not exists[0]["found"]:
+            return 0
+        return int(self.call("supabase", "POST", path, {"query": f"select count(*)::int as n from {table}"})[0]["n"])
 
     def keys(self, name: str = "pantheon-staging") -> list[dict[str, Any]]:
         return [one for one in self.call("openrouter", "GET", "/api/v1/keys")["data"] if one["name"] == name]
@@ -144,7 +157,7 @@ class Hands:
             "production services": sorted(
                 name for e in self.railway_projects("pantheon")[0]["environments"].values() for name, _ in e["services"]
             ),
-            "marker": [_marks(self.running, ref) for ref in refs],
+            "marker": [self.rows(ref, "pantheon_runbook.environment") for ref in refs],
         }
 
 
@@ -155,8 +168,3 @@ def _shown(environment: dict[str, Any]) -> dict[str, Any]:
 
 def _bucket(row: dict[str, Any]) -> tuple[Any, ...]:
     return (row["id"], row["public"], str(row["file_size_limit"]), str(row["allowed_mime_types"]))
-
-
-def _marks(running: Running, ref: str) -> int:
-    """Rows put into the marker table, by the database's own log."""
-    return sum('into "pantheon_runbook".environment' in one["statement"] for one in running.statements(ref))

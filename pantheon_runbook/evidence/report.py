@@ -22,17 +22,14 @@ pre { white-space: pre-wrap; margin: .3rem 0 }
 .jp-InputArea, .input { background: #f6f8fa; padding: .1rem .6rem; border-left: 3px solid #d0d7de }
 .jp-InputPrompt, .jp-OutputPrompt, .prompt { display: none }
 table { border-collapse: collapse } td, th { text-align: left; padding: .15rem .8rem .15rem 0; vertical-align: top }
-svg { max-width: 100%; height: auto }
+img { max-width: 100%; height: auto }
 """
 _TAGS = {
     "h1", "h2", "h3", "h4", "p", "ul", "ol", "li", "table", "thead", "tbody", "tr", "td", "th", "pre", "code",
     "strong", "em", "a", "blockquote", "hr", "br", "div", "span", "section",
-    "svg", "g", "rect", "text", "line", "path", "title", "desc",
+    "img",
 }  # fmt: skip
-_DRAWING = {
-    "x", "y", "x1", "x2", "y1", "y2", "width", "height", "rx", "fill", "stroke", "stroke-width", "stroke-dasharray",
-    "font-size", "font-weight", "font-family", "text-anchor", "d", "viewBox", "role", "aria-label",
-}  # fmt: skip
+_PICTURE = "data:image/svg+xml;base64,"  # a drawing of our own; as an image it cannot run anything
 
 
 Facts = Mapping[str, Any]
@@ -121,7 +118,21 @@ def _notebook_body(notebook: str) -> str:
     import nh3  # noqa: PLC0415
     from nbconvert import HTMLExporter  # noqa: PLC0415
 
-    exporter = HTMLExporter(template_name="basic", sanitize_html=False)  # type: ignore[no-untyped-call]
+    exporter = HTMLExporter(template_name="basic", sanitize_html=False, anchor_link_text=" ")  # type: ignore[no-untyped-call]
     body, _ = exporter.from_notebook_node(nbformat.reads(notebook, as_version=4))  # type: ignore[no-untyped-call]
-    attributes = {"*": {"class", *_DRAWING}, "a": {"href"}}
-    return nh3.clean(body, tags=_TAGS, attributes=attributes, url_schemes={"https", "mailto"})
+    return nh3.clean(
+        body,
+        tags=_TAGS,
+        attributes={"*": {"class"}, "a": {"href"}, "img": {"src", "alt"}},
+        attribute_filter=_kept,
+        url_schemes={"https", "mailto", "data"},
+    )
+
+
+def _kept(_tag: str, name: str, value: str) -> str | None:
+    """Pictures of ours and links that leave by https; nothing else that points anywhere."""
+    if name == "src" and not value.startswith(_PICTURE):
+        return None
+    if name == "href" and not value.startswith(("https://", "mailto:", "#")):
+        return None
+    return value

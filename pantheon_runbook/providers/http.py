@@ -30,6 +30,7 @@ ALLOWED_HOSTS = re.compile(
 )
 _READ_ATTEMPTS = 4
 _FIRST_PAUSE_SECONDS = 0.2
+_LONGEST_PAUSE_SECONDS = 30.0  # 15 minutes of waiting stay under the 100 requests an hour of a Free plan
 _LONGEST_RETRY_AFTER_SECONDS = 60.0
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
@@ -293,7 +294,7 @@ def wait_until(
                 next_step="look at the vendor's dashboard; running again goes on from there",
             )
         progress(f"waiting for {what} ({waited:.0f} s)")
-        clock.sleep(min(10.0, max(0.05, waited * 0.15)))
+        clock.sleep(min(_LONGEST_PAUSE_SECONDS, max(0.05, waited * 0.15)))
 
 
 def _pause(attempt: int) -> float:

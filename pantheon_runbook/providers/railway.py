@@ -1,4 +1,4 @@
-"""Railway's GraphQL API: where staging's services live, the services, their domain and their variables.
+"""Railway's GraphQL API: the calls, and the project and environment where staging's services live.
 
 An HTTP 200 can carry `errors`; "Not Authorized" is also the answer for an id that does not exist (FACTS 2).
 """
@@ -8,24 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pantheon_runbook.config import Railway, Service
+from pantheon_runbook.config import Railway
 from pantheon_runbook.errors import (
     AmbiguousTargetError,
     OutcomeUnknownError,
-    RefusedError,
     VendorRefusedError,
-    VendorUnavailableError,
     WrongEnvironmentError,
 )
-from pantheon_runbook.model import Change, Finding, Resource
+from pantheon_runbook.model import Change, Resource
 from pantheon_runbook.providers.http import Client, json_of, wait_until
-from pantheon_runbook.providers.kind import Kind, Look, Surroundings, pinned_finding, values_have_landed
-from pantheon_runbook.secrets import Vault
+from pantheon_runbook.providers.kind import Kind, Look, Surroundings
 
 VENDOR = "railway"
 BASE_URL = "https://backboard.railway.com"
-REDIS = "Redis"
-REDIS_URL = "${{Redis.REDIS_URL}}"
 _PATH = "/graphql/v2"
 _REFUSALS = ("not authorized", "already exists", "not found", "two factor", "invalid", "validation", "cannot query")
 
@@ -41,34 +36,9 @@ query Projects($workspaceId: String, $after: String) {
     pageInfo { hasNextPage endCursor }
   }
 }"""
-_INSTANCES = """
-query Instances($id: String!, $projectId: String) {
-  environment(id: $id, projectId: $projectId) { serviceInstances { edges { node { serviceId serviceName } } } }
-}"""
-_DOMAINS = """
-query Domains($projectId: String!, $environmentId: String!, $serviceId: String!) {
-  domains(projectId: $projectId, environmentId: $environmentId, serviceId: $serviceId) { serviceDomains { domain } }
-}"""
-_VARIABLES = """
-query Variables($projectId: String!, $environmentId: String!, $serviceId: String) {
-  variables(projectId: $projectId, environmentId: $environmentId, serviceId: $serviceId, unrendered: true)
-}"""
-_TEMPLATE = 'query RedisTemplate { template(code: "redis") { id serializedConfig } }'
-_WORKFLOW = "query Workflow($id: String!) { workflowStatus(workflowId: $id) { status error } }"
 _PROJECT_CREATE = "mutation ProjectCreate($input: ProjectCreateInput!) { projectCreate(input: $input) { id } }"
 _ENVIRONMENT_CREATE = (
     "mutation EnvironmentCreate($input: EnvironmentCreateInput!) { environmentCreate(input: $input) { id } }"
-)
-_SERVICE_CREATE = "mutation ServiceCreate($input: ServiceCreateInput!) { serviceCreate(input: $input) { id } }"
-_TEMPLATE_DEPLOY = (
-    "mutation TemplateDeploy($input: TemplateDeployV2Input!)"
-    " { templateDeployV2(input: $input) { projectId workflowId } }"
-)
-_DOMAIN_CREATE = (
-    "mutation DomainCreate($input: ServiceDomainCreateInput!) { serviceDomainCreate(input: $input) { domain } }"
-)
-_VARIABLES_UPSERT = (
-    "mutation VariablesUpsert($input: VariableCollectionUpsertInput!) { variableCollectionUpsert(input: $input) }"
 )
 
 
@@ -143,7 +113,7 @@ def check_token(api: RailwayApi, workspace: str | None) -> str:
     return str(found)
 
 
-def _nodes(connection: Mapping[str, Any]) -> list[dict[str, Any]]:
+def nodes(connection: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [edge["node"] for edge in connection["edges"]]
 
 
@@ -225,7 +195,7 @@ class EnvironmentKind(Kind):
 
     def _environment(self, project: Mapping[str, Any]) -> dict[str, Any] | None:
         return next(
-            (node for node in _nodes(project["environments"]) if node["name"] == self._settings.environment_name), None
+            (node for node in nodes(project["environments"]) if node["name"] == self._settings.environment_name), None
         )
 
 
@@ -247,245 +217,7 @@ def all_projects(api: RailwayApi, workspace: str | None) -> list[dict[str, Any]]
     after: str | None = None
     while True:
         page = api.query(_PROJECTS, {"workspaceId": workspace, "after": after})["projects"]
-        found.extend(_nodes(page))
+        found.extend(nodes(page))
         if not page["pageInfo"]["hasNextPage"]:
             return found
         after = page["pageInfo"]["endCursor"]
-
-
-class ServiceKind(Kind):
-    """API and worker without source (RB-020 connects it after migrating), and Redis from Railway's own template.
-
-    Vault: railway.service.<name>, the service's id.
-    """
-
-    prefix = "railway/service"
-    looks_after = ("railway/environment",)
-
-    def __init__(self, api: RailwayApi, settings: Railway, surroundings: Surroundings) -> None:
-        self._api = api
-        self._settings = settings
-        self._surroundings = surroundings
-        self._vault = surroundings.vault
-        self._workflows: dict[str, str] = {}
-
-    def look(self) -> Look:
-        if self._vault.get("railway.environment_id") is None:
-            return Look()
-        ids = {"id": self._vault.text("railway.environment_id"), "projectId": self._vault.text("railway.project_id")}
-        instances = _nodes(self._api.query(_INSTANCES, ids)["environment"]["serviceInstances"])
-        names = [instance["serviceName"] for instance in instances]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise AmbiguousTargetError(
-                f"there are two Railway services called {', '.join(twice)}",
-                why="variables and references go by the service's name",
-                state="nothing more was written",
-                next_step="delete the one you do not want in Railway, then plan again",
-            )
-        for instance in instances:
-            self._vault.hold(f"railway.service.{instance['serviceName']}", instance["serviceId"], secret=False)
-        return Look(
-            tuple(
-                Resource(f"{self.prefix}/{instance['serviceName']}", "present", {"name": instance["serviceName"]})
-                for instance in instances
-            )
-        )
-
-    def write(self, change: Change) -> None:
-        name = str(change.after["name"])
-        self._refuse_other_environments(name)
-        where = {
-            "projectId": self._vault.text("railway.project_id"),
-            "environmentId": self._vault.text("railway.environment_id"),
-        }
-        if name != REDIS:
-            self._api.mutate(_SERVICE_CREATE, {"input": {**where, "name": name}})
-            return
-        template = self._api.query(_TEMPLATE)["template"]
-        answer = self._api.mutate(
-            _TEMPLATE_DEPLOY,
-            {"input": {**where, "templateId": template["id"], "serializedConfig": template["serializedConfig"]}},
-        )
-        self._workflows[change.address] = answer["templateDeployV2"]["workflowId"]
-
-    def settle(self, change: Change) -> None:
-        workflow = self._workflows.get(change.address)
-
-        def is_there() -> bool:
-            if workflow is not None and self._workflow_runs(workflow):
-                return False
-            return any(seen.address == change.address for seen in self.look().resources)
-
-        wait_until(
-            is_there,
-            seconds=self._surroundings.wait_seconds,
-            what=f"the Railway service {change.after['name']}",
-            vendor=VENDOR,
-            progress=self._surroundings.progress,
-        )
-
-    def seconds_until_seen(self, change: Change) -> float:
-        """A template is deployed in the background, and without its answer nothing tells that it is on its way."""
-        return self._surroundings.wait_seconds / 30 if change.after["name"] == REDIS else 0.0
-
-    def _workflow_runs(self, workflow: str) -> bool:
-        status = self._api.query(_WORKFLOW, {"id": workflow})["workflowStatus"]
-        if status["status"] == "Error":
-            raise VendorRefusedError(
-                "railway could not deploy the Redis template",
-                vendor=VENDOR,
-                operation="TemplateDeploy",
-                status=200,
-                why=str(status["error"]),
-                state="changed in part: look at the project in Railway",
-                next_step="remove a half-made Redis service, then run again",
-            )
-        return bool(status["status"] == "Running")
-
-    def _project(self) -> dict[str, Any]:
-        project_id = self._vault.text("railway.project_id")
-        for entry in all_projects(self._api, self._settings.workspace):
-            if entry["id"] == project_id:
-                return entry
-        raise VendorUnavailableError(
-            "railway does not list the project that it showed before",
-            vendor=VENDOR,
-            operation="Projects (query)",
-            why=f"{project_id} is not among the workspace's projects",
-            state="nothing was changed by this call",
-            next_step="look at the project in Railway, then run the plan again",
-        )
-
-    def _refuse_other_environments(self, name: str) -> None:
-        """`serviceCreate` makes a service in every environment that is not a fork, production included (FACTS 2)."""
-        project = self._project()
-        others = [
-            node["name"]
-            for node in _nodes(project["environments"])
-            if node["id"] != self._vault.text("railway.environment_id") and not node["isEphemeral"]
-        ]
-        if others:
-            raise RefusedError(
-                f'the service "{name}" was not created in the shared Railway project',
-                why=f"serviceCreate would also create it in {', '.join(sorted(others))}",
-                next_step=f'add "{name}" to {self._settings.environment_name} in Railway\'s dashboard, or choose '
-                'layout = "own-project"',
-            )
-
-
-class DomainKind(Kind):
-    """One public domain of the API service; a second call would make a second one, so it looks first.
-
-    Vault: railway.api_url.
-    """
-
-    prefix = "railway/domain"
-    looks_after = ("railway/service",)
-
-    def __init__(self, api: RailwayApi, service: str, surroundings: Surroundings) -> None:
-        self._api = api
-        self._service = service
-        self._surroundings = surroundings
-        self._vault = surroundings.vault
-
-    def look(self) -> Look:
-        service_id = self._vault.get(f"railway.service.{self._service}")
-        if service_id is None:
-            return Look()
-        found = self._api.query(_DOMAINS, {**_where(self._vault), "serviceId": service_id.reveal()})
-        domains = sorted(entry["domain"] for entry in found["domains"]["serviceDomains"])
-        if not domains:
-            return Look()
-        self._vault.hold("railway.api_url", f"https://{domains[0]}", secret=False)
-        address = f"{self.prefix}/{self._service}"
-        return Look((Resource(address, "present", {"public": True}, note=domains[0]),))
-
-    def write(self, change: Change) -> None:
-        service_id = self._vault.text(f"railway.service.{self._service}")
-        place = {"serviceId": service_id, "environmentId": self._vault.text("railway.environment_id")}
-        self._api.mutate(_DOMAIN_CREATE, {"input": place})
-
-    def settle(self, change: Change) -> None:
-        wait_until(
-            lambda: bool(self.look().resources),
-            seconds=self._surroundings.wait_seconds,
-            what=f"the public domain of {self._service}",
-            vendor=VENDOR,
-            progress=self._surroundings.progress,
-        )
-
-
-class VariablesKind(Kind):
-    """Variables of one service, upserted in one call that triggers no deploy; others there are left alone.
-
-    Vault: railway.DATABASE_URL, the one readable copy of the database password.
-    """
-
-    prefix = "railway/variables"
-    looks_after = ("railway/service",)
-
-    def __init__(self, api: RailwayApi, services: tuple[Service, ...], surroundings: Surroundings) -> None:
-        self._api = api
-        self._services = services
-        self._surroundings = surroundings
-        self._vault = surroundings.vault
-
-    def look(self) -> Look:
-        resources: list[Resource] = []
-        findings: list[Finding] = []
-        for service in self._services:
-            service_id = self._vault.get(f"railway.service.{service.name}")
-            if service_id is None:
-                continue
-            values = self._read(service_id.reveal())
-            address = f"{self.prefix}/{service.name}"
-            resources.append(self._resource(address, values))
-            findings.extend(self._findings(address, values))
-        return Look(tuple(resources), tuple(findings))
-
-    def write(self, change: Change) -> None:
-        service = change.address.removeprefix(f"{self.prefix}/")
-        variables = {name: self._vault.text(want["from"]) for name, want in sorted(change.after.items())}
-        self._api.mutate(
-            _VARIABLES_UPSERT,
-            {
-                "input": {
-                    **_where(self._vault),
-                    "serviceId": self._vault.text(f"railway.service.{service}"),
-                    "variables": variables,
-                    "skipDeploys": True,
-                }
-            },
-        )
-
-    def has_landed(self, change: Change, seen: Resource) -> bool:
-        return values_have_landed(self._vault, change, seen)
-
-    def _read(self, service_id: str) -> dict[str, str]:
-        answer = self._api.query(_VARIABLES, {**_where(self._vault), "serviceId": service_id})
-        return {name: value for name, value in answer["variables"].items() if not name.startswith("RAILWAY_")}
-
-    def _resource(self, address: str, values: Mapping[str, str]) -> Resource:
-        for name, value in values.items():
-            # Read back, so as secret as any of ours until the plan says otherwise.
-            if name == "DATABASE_URL":
-                self._vault.hold("railway.DATABASE_URL", value)
-            if name == "OPENROUTER_API_KEY":
-                self._vault.hold("railway.OPENROUTER_API_KEY", value)
-        attributes = {name: {"fingerprint": self._vault.fingerprint_of(value)} for name, value in values.items()}
-        return Resource(address, "present" if attributes else "absent", attributes)
-
-    def _findings(self, address: str, values: Mapping[str, str]) -> list[Finding]:
-        pins = self._surroundings.pins
-        found = (
-            pinned_finding(pins, address, name, self._vault.fingerprint_of(value)) for name, value in values.items()
-        )
-        return [finding for finding in found if finding is not None]
-
-
-def _where(vault: Vault) -> dict[str, str]:
-    return {
-        "projectId": vault.text("railway.project_id"),
-        "environmentId": vault.text("railway.environment_id"),
-    }

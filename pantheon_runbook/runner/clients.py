@@ -12,7 +12,15 @@ from pantheon_runbook.credentials import TOKENS
 from pantheon_runbook.database.connection import Database
 from pantheon_runbook.database.kinds import Marker, Password
 from pantheon_runbook.errors import CredentialError, VendorRefusedError
-from pantheon_runbook.providers import openrouter, railway, supabase, supabase_storage, vercel
+from pantheon_runbook.providers import (
+    openrouter,
+    railway,
+    railway_services,
+    supabase,
+    supabase_settings,
+    supabase_storage,
+    vercel,
+)
 from pantheon_runbook.providers.http import Client, WriteGate
 from pantheon_runbook.providers.kind import Kind, Surroundings
 from pantheon_runbook.runner.surroundings import World
@@ -100,9 +108,9 @@ def _supabase(parts: Parts) -> tuple[Kind, ...]:
     return (
         supabase_storage.ProductionBuckets(client, production_ref=production_ref),
         supabase.Project(client, parts.environment.supabase, around, plan=parts.plan),
-        supabase.ApiKeys(client, around),
-        supabase.AuthSettings(client, around),
-        supabase.EdgeSecrets(client, around, production_ref=production_ref, sources=sources),
+        supabase_settings.ApiKeys(client, around),
+        supabase_settings.AuthSettings(client, around),
+        supabase_settings.EdgeSecrets(client, around, production_ref=production_ref, sources=sources),
         supabase_storage.Buckets(
             around, reach=parts.outside.reach, gate=parts.gate, timeout_seconds=config.policy.request_seconds
         ),
@@ -118,9 +126,9 @@ def _railway(parts: Parts) -> tuple[Kind, ...]:
     production_project = parts.outside.identities.production.railway_project
     return (
         railway.EnvironmentKind(api, settings, around, production_project=production_project),
-        railway.ServiceKind(api, settings, around),
-        railway.DomainKind(api, provisioning.public_service(config), around),
-        railway.VariablesKind(api, services, around),
+        railway_services.ServiceKind(api, settings, around),
+        railway_services.DomainKind(api, provisioning.public_service(config), around),
+        railway_services.VariablesKind(api, services, around),
     )
 
 

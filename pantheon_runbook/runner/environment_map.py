@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pantheon_runbook.model import Snapshot
 
 _ROW = 46
-_DRAWN_AS = 'role="img" font-family="sans-serif" font-size="13"'
+_DRAWN_AS = 'xmlns="http://www.w3.org/2000/svg" role="img" font-family="sans-serif" font-size="13"'
 _WIDTH = 820
 _BOX = 285
 _VERCEL, _COMMON = "Vercel target", "Secrets in common"
@@ -32,7 +32,7 @@ def environment_map(snapshot: Snapshot) -> str:
     rows = tuple(_rows(snapshot))
     height = 60 + _ROW * len(rows)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" {_DRAWN_AS}>',
+        f'<svg {_DRAWN_AS} viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}">',
         f"<title>Environment map: production and {html.escape(snapshot.environment)}</title>",
         _text(10 + _BOX / 2, 24, "production", bold=True),
         _text(_WIDTH - 10 - _BOX / 2, 24, snapshot.environment, bold=True),

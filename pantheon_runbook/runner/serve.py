@@ -7,11 +7,12 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pantheon_runbook.errors import RunbookError
+from pantheon_runbook.errors import EvidenceError, RunbookError
 from pantheon_runbook.evidence.bundle import Bundle
 from pantheon_runbook.evidence.seal import SealingKey
 from pantheon_runbook.model import Plan, canonical
@@ -79,12 +80,12 @@ class Host:
             if act in self._shown:
                 return {"card": self._redacted(self._shown[act].again())}
             card = self._card(act, request)
+            self._journal_card(act, card)
         except RunbookError as error:
             return {"error": self._noted(act, error)}
         except Exception as error:  # noqa: BLE001  the last line of defence: a traceback in a notebook helps nobody
             return {"error": self._bug(act, error)}
         self._shown[act] = card
-        self._journal_card(act, card)
         return {"card": self._redacted(card)}
 
     def finish(self, notebook: NotebookStatus, *, notebook_json: str | None = None) -> tuple[Path, Verdict] | None:
@@ -134,8 +135,8 @@ class Host:
         )
 
     def _noted(self, act: str, error: RunbookError) -> dict[str, Any]:
-        card = draw(error)
-        self._journal_card(act, card)
+        with suppress(EvidenceError):  # no room for the journal: the card still goes out, and sealing will stop too
+            self._journal_card(act, draw(error))
         return {**error.as_json(), "lines": [self.redact(line) for line in error.lines()]}
 
     def _bug(self, act: str, error: Exception) -> dict[str, Any]:
@@ -147,7 +148,8 @@ class Host:
             next_step="report it with the bundle; run the plan again before anything else",
         )
         if self.run is not None:
-            self.run.session.journal.write("act-failed", act=act, traceback=trace, **stopped.as_json())
+            with suppress(EvidenceError):
+                self.run.session.journal.write("act-failed", act=act, traceback=trace, **stopped.as_json())
         else:
             self.usage_error = stopped
             sys.stderr.write(self.redact(trace))  # there is no journal yet

@@ -21,7 +21,7 @@ from pantheon_runbook.evidence.place import Place
 from pantheon_runbook.evidence.seal import sealing_key
 from pantheon_runbook.model import Check, Desired, Finding, Snapshot
 from pantheon_runbook.planning import plan_changes
-from pantheon_runbook.providers import railway
+from pantheon_runbook.providers import railway_services
 from pantheon_runbook.providers.http import WriteGate
 from pantheon_runbook.providers.kind import Surroundings
 from pantheon_runbook.runbooks import Runbook, checked_parameters, find
@@ -50,8 +50,8 @@ class Provisioning:
             self._config, self._name, snapshot, self._vault.fingerprints(), restore_paused=self._restore_paused
         )
 
-    def findings(self) -> tuple[Finding, ...]:
-        return tuple(provisioning.findings(self._config, self._vault.fingerprints()))
+    def findings(self, snapshot: Snapshot) -> tuple[Finding, ...]:
+        return provisioning.findings(self._config, self._name, snapshot, self._vault.fingerprints())
 
     def endpoints(self, snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
         return provisioning.endpoints(self._config, self._name, snapshot)
@@ -193,7 +193,7 @@ def _vault(outside: World, registry: Registry) -> Vault:
     for variable in outside.config.variables:
         if variable.source.startswith("literal:"):
             vault.hold(provisioning.held_as(variable), variable.source.removeprefix("literal:"), secret=variable.secret)
-    vault.hold("redis.url", railway.REDIS_URL, secret=False)
+    vault.hold("redis.url", railway_services.REDIS_URL, secret=False)
     return vault
 
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -89,28 +86,58 @@ CASES: dict[str, tuple[Callable[..., None], tuple[str, ...], int, str]] = {
     "config is not text": (lambda desk: desk.config.write_bytes(b"\xff\xfe"), PLAN, 2, "cannot be read"),
     "unknown key": (_config("product =", "colour = 1\nproduct ="), PLAN, 2, "colour is wrong"),
     "wrong value": (_config('"sandbox"', '"sandbox2"'), PLAN, 2, "cloud is wrong"),
-    "no production": (_config(r"\[environments.production\].*?\n\n", ""), PLAN, 2, "environments.production is missing"),
+    "no production": (
+        _config(r"\[environments.production\].*?\n\n", ""),
+        PLAN,
+        2,
+        "environments.production is missing",
+    ),
     "no organization": (
-        _config(r'(staging\]\nsupabase = {[^}]*?), organization = "[^"]*"', r"\1"), PLAN, 2, "organization is missing",
+        _config(r'(staging\]\nsupabase = {[^}]*?), organization = "[^"]*"', r"\1"),
+        PLAN,
+        2,
+        "organization is missing",
     ),
     "unknown source": (_config('"redis.url"', '"redis.uri"'), PLAN, 2, "source is wrong"),
     "unknown service": (_config('"railway:api"', '"railway:apy"'), PLAN, 2, "railway:apy is none of"),
-    "two public services": (_config("is_worker = true", "is_worker = true, public = true"), PLAN, 2, "exactly one service must be public"),
+    "two public services": (
+        _config("is_worker = true", "is_worker = true, public = true"),
+        PLAN,
+        2,
+        "exactly one service must be public",
+    ),
     "a token in the config": (_config("literal:debug", f"literal:{A_TOKEN}"), PLAN, 2, "holds a token"),
     "no identities": (
-        lambda desk: [desk.live(), _key(desk), (desk.folder / "identities.toml").unlink()], PLAN, 2, "identities.toml",
+        lambda desk: [desk.live(), _key(desk), (desk.folder / "identities.toml").unlink()],
+        PLAN,
+        2,
+        "identities.toml",
     ),
     "salt of no kind": (
-        lambda desk: desk.replace(desk.folder / "identities.toml", 'salt = "..', 'salt = "zz'), PLAN, 2, "salt is wrong",
+        lambda desk: desk.replace(desk.folder / "identities.toml", 'salt = "..', 'salt = "zz'),
+        PLAN,
+        2,
+        "salt is wrong",
     ),
     "tokens but no config": (_tokens_but_no_config, PLAN, 2, "VERCEL_TOKEN is set"),
     "missing tokens": (_no_credentials, PLAN, 2, "SUPABASE_ACCESS_TOKEN is missing"),
-    "missing token in the file": (_credentials("RAILWAY_API_TOKEN = [^\n]*", ""), PLAN, 2, "RAILWAY_API_TOKEN is missing"),
+    "missing token in the file": (
+        _credentials("RAILWAY_API_TOKEN = [^\n]*", ""),
+        PLAN,
+        2,
+        "RAILWAY_API_TOKEN is missing",
+    ),
     "missing management key": (
-        _credentials("OPENROUTER_MANAGEMENT_KEY = [^\n]*", ""), PLAN, 2, "OPENROUTER_MANAGEMENT_KEY is missing",
+        _credentials("OPENROUTER_MANAGEMENT_KEY = [^\n]*", ""),
+        PLAN,
+        2,
+        "OPENROUTER_MANAGEMENT_KEY is missing",
     ),
     "token with a line break": (
-        _credentials('VERCEL_TOKEN = "', 'VERCEL_TOKEN = "a\\\\nb'), PLAN, 2, "VERCEL_TOKEN in",
+        _credentials('VERCEL_TOKEN = "', 'VERCEL_TOKEN = "a\\\\nb'),
+        PLAN,
+        2,
+        "VERCEL_TOKEN in",
     ),
     "token with an umlaut": (_credentials('VERCEL_TOKEN = "', 'VERCEL_TOKEN = "ä'), PLAN, 2, "is no token"),
     "wrong Supabase token": (_other_token("SUPABASE_ACCESS_TOKEN"), PLAN, 2, "supabase refused"),
@@ -118,11 +145,16 @@ CASES: dict[str, tuple[Callable[..., None], tuple[str, ...], int, str]] = {
     "wrong Vercel token": (_other_token("VERCEL_TOKEN"), PLAN, 2, "vercel refused"),
     "wrong OpenRouter key": (_other_token("OPENROUTER_MANAGEMENT_KEY"), PLAN, 2, "openrouter refused"),
     "wrong organization": (
-        _config(r'(staging\]\nsupabase = {[^}]*?organization = ")[^"]*', r"\1aaaaaaaaaaaaaaaaaaaa"), PLAN, 2,
+        _config(r'(staging\]\nsupabase = {[^}]*?organization = ")[^"]*', r"\1aaaaaaaaaaaaaaaaaaaa"),
+        PLAN,
+        2,
         "supabase refused read the organization",
     ),
     "wrong workspace": (
-        _config('workspace = "[^"]*', 'workspace = "00000000-0000-4000-8000-000000000000'), PLAN, 2, "does not reach workspace",
+        _config('workspace = "[^"]*', 'workspace = "00000000-0000-4000-8000-000000000000'),
+        PLAN,
+        2,
+        "does not reach workspace",
     ),
     "wrong team": (_config('vercel_team = "[^"]*', 'vercel_team = "team_x'), PLAN, 2, "vercel refused"),
     "credentials not there": (lambda desk: desk.credentials.unlink(), PLAN, 2, "cannot be read"),
@@ -135,17 +167,28 @@ CASES: dict[str, tuple[Callable[..., None], tuple[str, ...], int, str]] = {
     "sandbox is no folder": (_sandbox("/dev/null"), PLAN, 2, "the sandbox cannot be used"),
     "sandbox state damaged": (_damaged_sandbox, PLAN, 2, "the sandbox cannot be used"),
     "keys cannot be kept": (
-        lambda desk: desk.environment.update(XDG_CONFIG_HOME="/dev/null"), PLAN, 2, "sandbox-seal cannot be written",
+        lambda desk: desk.environment.update(XDG_CONFIG_HOME="/dev/null"),
+        PLAN,
+        2,
+        "sandbox-seal cannot be written",
     ),
     "locks cannot be kept": (
-        lambda desk: desk.environment.update(XDG_STATE_HOME="/dev/null"), APPLY, 2, "the lock folder",
+        lambda desk: desk.environment.update(XDG_STATE_HOME="/dev/null"),
+        APPLY,
+        2,
+        "the lock folder",
     ),
-    "evidence is a file": (_config("$", '\n[evidence]\npath = "/dev/null"\n'), PLAN, 4, "the evidence folder /dev/null"),
+    "evidence is a file": (
+        _config("$", '\n[evidence]\npath = "/dev/null"\n'),
+        PLAN,
+        4,
+        "the evidence folder /dev/null",
+    ),
     "key of an odd name": (nothing, ("keys", "new", "../x"), 2, "cannot be the name of a key"),
     "verify: no folder": (nothing, ("evidence", "verify", "nowhere"), 2, "does not exist"),
     "sandbox command, none runs": (nothing, ("sandbox", "status"), 2, "no sandbox runs"),
     "doctor without a config": (_tokens_but_no_config, ("doctor",), 2, ""),
-}  # fmt: skip
+}
 
 
 def _assert_is_card(text: str, words: str) -> None:

@@ -55,9 +55,7 @@ def test_only_the_starters_import_the_sandbox():
     allowed = {"surroundings.py", "cli.py", "demonstration.py", "doctoring.py"}
     product = [path for path in sources("") if "sandbox" not in path.relative_to(PACKAGE).parts]
     found = {
-        path.name
-        for path in product
-        if any(module.startswith("pantheon_runbook.sandbox") for module in imports(path))
+        path.name for path in product if any(module.startswith("pantheon_runbook.sandbox") for module in imports(path))
     }
 
     assert found <= allowed

@@ -14,6 +14,7 @@ from pantheon_runbook.secrets import Registry
 from pantheon_runbook.verdict import NotebookStatus
 
 PLAN = {"cloud": "sandbox", "identities": {"supabase_ref": "abcdefghijklmnopqrst"}, "changes": []}
+MAP = "data:image/svg+xml;base64,PHN2Zz48L3N2Zz4="
 NOTEBOOK = {
     "cells": [
         {"cell_type": "markdown", "id": "a", "metadata": {}, "source": "# RB-010  Provision staging"},
@@ -25,9 +26,8 @@ NOTEBOOK = {
             "outputs": [
                 {
                     "data": {
-                        "text/html": '<div class="pantheon-card"><svg viewBox="0 0 760 300" width="760">'
-                        '<rect x="1" y="2" width="3" height="4" fill="#fff" stroke-dasharray="4 4"></rect>'
-                        '<text text-anchor="middle">staging</text></svg><script>alert(1)</script>'
+                        "text/html": f'<div class="pantheon-card"><img alt="map" src="{MAP}"><script>alert(1)</script>'
+                        '<a href="data:text/html,x">data</a><a href="javascript:alert(1)">script</a>'
                         '<img src="https://elsewhere.example/x.png" onerror="alert(1)"></div>',
                         "text/plain": "OBSERVED  staging",
                     },

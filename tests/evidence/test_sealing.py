@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from pantheon_runbook.errors import CredentialError, EvidenceError, ParameterError
-from pantheon_runbook.evidence import journal, verify
+from pantheon_runbook.evidence import journal, ledger, verify
 from pantheon_runbook.evidence.bundle import seal_abandoned
 from pantheon_runbook.evidence.seal import new_key, sealing_key
 from pantheon_runbook.secrets import MASK, Registry
@@ -42,12 +43,13 @@ def rows_of(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("repair", [(), (4,), (9, 20)] if IS_FULL else [(4, 20)], ids=str)
 def test_killed_at_any_step_is_repaired(tmp_path, repair: tuple[int, ...]):
     """The run is there once, with a truthful word, unless it was killed before it looked at anything."""
-    rows = rows_of(program("killed_sealing.py", tmp_path, 1 if IS_FULL else 6, *repair, home=tmp_path))
+    rows = rows_of(program("killed_sealing.py", tmp_path, 1 if IS_FULL else 9, *repair, home=tmp_path))
 
     assert [True] * (len(rows) - 1) + [False] == [row["killed"] for row in rows]
     assert [([], [])] * len(rows) == [(row["findings"], row["left"]) for row in rows]
     middle = [tuple(row["verdicts"][1:-1]) for row in rows]
     assert [(), ("abandoned",), ("done",)] == list(dict.fromkeys(middle))
+    assert ("done",) in middle[:-1], "a verdict that was given before the kill is kept"
 
 
 @pytest.mark.sweep
@@ -74,6 +76,35 @@ def sealing_key_in(home: Path) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(home / "config"))
         return sealing_key("sandbox")
+
+
+def test_sealer_waits_for_the_ledger(make):
+    """Two who both took the last line for the last would fork the chain."""
+    make.sealed(0, notebook=False)
+    sealer = threading.Thread(target=lambda: make.sealed(1, notebook=False))
+    with ledger.held(make.evidence):
+        sealer.start()
+        sealer.join(0.5)
+        assert 1 == len(make.folders)
+    sealer.join(10)
+
+    assert 2 == len(make.folders)
+    assert () == verify.verify(make.evidence).findings
+
+
+def test_listed_run_is_only_moved(make):
+    """Killed between the ledger and the move: signing it again would enter it twice."""
+    make.begun(1)[0].close()  # makes the folder for running ones
+    place = make.place(0)
+    sealed = make.sealed(0, notebook=False)
+    before = (sealed / "manifest.json").read_bytes()
+    sealed.rename(make.evidence / ".running" / sealed.name)
+    note = {**vars(place), "evidence": "", "run_id": json.loads(before)["run_id"]}
+    (make.evidence / ".running" / f"{sealed.name}.place").write_text(json.dumps(note))
+
+    assert (sealed.name,) == seal_abandoned(make.evidence, make.key, Registry())
+    assert before == (sealed / "manifest.json").read_bytes()
+    assert 1 == len((make.evidence / "ledger.jsonl").read_bytes().splitlines())
 
 
 def test_living_run_is_left_alone(make):
@@ -126,6 +157,7 @@ def test_late_secret_is_masked_and_fails_the_run(make):
     registry = Registry()
     bundle, lines = make.begun(registry=registry)
     lines.write("card", act="verify", text=f"the password is {LATE}")
+    lines.write("card", act="verify", text="and a line after it, which carries its hash")
     bundle.write("approval.json", json.dumps({"by": LATE}).encode())
     registry.add(LATE, name="database.password")
 

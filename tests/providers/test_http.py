@@ -109,7 +109,7 @@ def test_error_holds_no_header_or_body(client, stub):
     assert "what-was-sent" not in str(stopped.value.as_json())
 
 
-@pytest.mark.parametrize(("minutes", "most"), [(1, 50), (5, 70), (15, 130)])
+@pytest.mark.parametrize(("minutes", "most"), [(1, 50), (5, 60), (15, 80)])
 def test_waiting_asks_seldom_and_ends_soon(monkeypatch, minutes, most):
     """Few calls for a wait of any length, and never more than ten seconds too late."""
     now = [0.0]

@@ -9,7 +9,8 @@ import pytest
 from attempts import attempt, config_with
 
 from pantheon_runbook.config import load_identities
-from pantheon_runbook.errors import BlockedPlanError, CredentialError
+from pantheon_runbook.errors import BlockedPlanError, CredentialError, RefusedError
+from pantheon_runbook.model import Change
 
 
 def refused(world, hands, *, because: str) -> None:
@@ -72,13 +73,40 @@ def test_wrong_organization_opens_no_run(world, hands, monkeypatch):
 def test_service_is_not_made_in_a_shared_project(world, hands, monkeypatch):
     """serviceCreate would make it in production too."""
     before = hands.railway_projects("pantheon")[0]["environments"]["production"]
-    old = 'layout = "own-project"'
-    monkeypatch.setenv("PANTHEON_CONFIG", str(config_with(world, (old, 'layout = "shared-project"'))))
+    share_project(world, monkeypatch)
 
     stopped = attempt(world)
-    assert stopped.word in {"partial", "refused"}
-    assert "railway serviceCreate" not in world.mutating()
+    assert ("refused", BlockedPlanError) == (stopped.word, type(stopped.error))
+    assert "cannot be created in the Railway project that holds production" in stopped.error.what
+    assert [] == world.mutating()
     assert before == hands.railway_projects("pantheon")[0]["environments"]["production"]
+
+
+def test_service_kind_itself_refuses_a_shared_project(world, hands, monkeypatch):
+    """The step looks again right before it writes, whatever the plan said."""
+    project = hands.railway_projects("pantheon")[0]
+    hands.railway(
+        "mutation M($i: EnvironmentCreateInput!) { environmentCreate(input: $i) { id } }",
+        i={"projectId": project["id"], "name": "staging"},
+    )
+    share_project(world, monkeypatch)
+    run = world.open()
+    world.plan(run)
+    change = Change("railway/service/extra", "create", {}, {"name": "extra"}, (), "", "")
+    sent = hands.mark()
+    run.session.gate.is_open = True
+
+    with pytest.raises(RefusedError) as stopped:
+        run.session.kinds["railway/service"].write(change)
+
+    assert "serviceCreate would also create it in production." == stopped.value.why
+    assert [] == hands.sent_since(sent)
+    world.seal(run)
+
+
+def share_project(world, monkeypatch) -> None:
+    old = 'layout = "own-project"'
+    monkeypatch.setenv("PANTHEON_CONFIG", str(config_with(world, (old, 'layout = "shared-project"'))))
 
 
 def test_refusal_inside_a_200_is_not_taken_for_success(world, hands, monkeypatch):

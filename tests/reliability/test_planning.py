@@ -13,7 +13,7 @@ from pantheon_runbook.config import Config
 from pantheon_runbook.model import Desired, Resource, Snapshot
 from pantheon_runbook.planning import difference, in_order, plan_changes
 
-SNAPSHOT = Snapshot("sandbox", "staging", {}, (), (), "2026-11-23T10:00:00Z")
+SNAPSHOT = Snapshot("sandbox", "staging", {}, {}, (), (), "2026-11-23T10:00:00Z")
 
 
 def chain() -> list[Desired]:

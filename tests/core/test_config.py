@@ -1,0 +1,112 @@
+"""pantheon.toml, identities.toml and credentials as a customer keeps them; what is wrong is in tests/cli."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from pantheon_runbook import config
+from pantheon_runbook.credentials import from_environment, from_file, tokens_in
+from pantheon_runbook.errors import ConfigError, CredentialError, ParameterError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder and no variable of ours."""
+    for name in ("PANTHEON_CONFIG", "PANTHEON_CREDENTIALS", *tokens_in(dict.fromkeys(_TOKENS, "x"))):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+_TOKENS = ("SUPABASE_ACCESS_TOKEN", "RAILWAY_API_TOKEN", "VERCEL_TOKEN", "OPENROUTER_MANAGEMENT_KEY")
+
+
+def test_example_is_a_config():
+    """What newcomers copy can be read, once the placeholders are filled in."""
+    example = config.load_config(REPOSITORY / "pantheon.example.toml")
+
+    assert ("live", {"production", "staging"}) == (example.cloud, set(example.environments))
+
+
+def test_config_is_found_where_it_stands(alone, monkeypatch):
+    assert (None, Path("evidence")) == (config.config_path(), config.evidence_folder())
+
+    text = (REPOSITORY / "pantheon.example.toml").read_text().replace('path = "evidence"', 'path = "proofs"')
+    (alone / "pantheon.toml").write_text(text)
+    assert (Path("pantheon.toml"), Path("proofs")) == (config.config_path(), config.evidence_folder())
+
+    (alone / "sub").mkdir()
+    (alone / "sub" / "other.toml").write_text(text)
+    monkeypatch.setenv("PANTHEON_CONFIG", "sub/other.toml")
+    assert Path("sub/proofs") == config.evidence_folder()
+
+
+def test_first_wrong_field_is_named(alone):
+    (alone / "pantheon.toml").write_text("cloud = 5")
+
+    with pytest.raises(ConfigError) as stopped:
+        config.load_config(Path("pantheon.toml"))
+
+    assert "pantheon.toml: cloud is wrong." == stopped.value.what
+    assert "correct cloud in pantheon.toml." == stopped.value.next_step
+
+
+def test_unknown_environment_lists_the_known():
+    example = config.load_config(REPOSITORY / "pantheon.example.toml")
+
+    with pytest.raises(ParameterError, match='no environment "prod"') as stopped:
+        example.environment("prod")
+
+    assert "it names production, staging." == stopped.value.why
+    assert stopped.value.next_step.endswith("-e staging.")
+
+
+@pytest.mark.usefixtures("alone")
+def test_tokens_come_from_the_vendors_variables(monkeypatch):
+    monkeypatch.setenv("VERCEL_TOKEN", "  abcdefgh\n")
+
+    credentials = from_environment()
+
+    assert {"VERCEL_TOKEN"} == set(credentials.tokens)
+    assert "abcdefgh" == credentials.token("VERCEL_TOKEN").reveal()
+    assert "the environment" == credentials.source
+
+
+@pytest.mark.usefixtures("alone")
+def test_missing_token_says_where_to_get_one():
+    with pytest.raises(CredentialError, match="RAILWAY_API_TOKEN is missing") as stopped:
+        from_environment().token("RAILWAY_API_TOKEN")
+
+    assert "railway.com/account/tokens" in stopped.value.next_step
+
+
+def test_file_outranks_the_environment(alone, monkeypatch):
+    path = alone / "credentials.toml"
+    path.write_text('[tokens]\nVERCEL_TOKEN = "from-the-file"\n[values]\nSENTRY_DSN = "two words"\nEMPTY = ""\n')
+    path.chmod(0o600)
+    monkeypatch.setenv("PANTHEON_CREDENTIALS", str(path))
+    monkeypatch.setenv("VERCEL_TOKEN", "from-the-environment")
+
+    credentials = from_environment()
+
+    assert "from-the-file" == credentials.token("VERCEL_TOKEN").reveal()
+    assert {"SENTRY_DSN": "two words"} == {name: value.reveal() for name, value in credentials.values.items()}
+    assert "from-the-file" not in repr(credentials)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o602])
+def test_file_that_others_can_read_is_refused(alone, mode: int):
+    path = alone / "credentials.toml"
+    path.write_text("")
+    path.chmod(mode)
+
+    with pytest.raises(CredentialError, match="can be read by others") as stopped:
+        from_file(path)
+
+    assert f"chmod 600 {path}." == stopped.value.next_step
+    assert mode == stat.S_IMODE(path.stat().st_mode)
