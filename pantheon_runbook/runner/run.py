@@ -147,7 +147,11 @@ class Run:
 
 def _connected(path: Path) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX)
-    connection.connect(str(path))
+    try:
+        connection.connect(str(path))
+    except OSError:
+        connection.close()
+        raise
     return connection
 
 

@@ -23,11 +23,11 @@ class Reply:
 def talk(running, host, path, *, method="GET", body=None, headers=None, timeout=20.0, tcp=False) -> Reply:
     """One request over the daemon's Unix socket, or over loopback TCP."""
     connection = http.client.HTTPConnection("127.0.0.1", running.tcp_port, timeout=timeout)
-    if not tcp:
-        connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.settimeout(timeout)
-        connection.sock.connect(str(running.socket))
     with contextlib.closing(connection):
+        if not tcp:
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.settimeout(timeout)
+            connection.sock.connect(str(running.socket))
         payload = None if body is None else json.dumps(body)
         connection.request(method, path, payload, {"Host": host, **(headers or {})})
         response = connection.getresponse()
