@@ -180,7 +180,7 @@ class Config(_Table):
         return self.environments["production"]
 
     def environment(self, name: str) -> Environment:
-        """The named environment; production is never one that may be provisioned or tested against."""
+        """The named environment. Errors: ParameterError that lists the names there are."""
         if name in self.environments:
             return self.environments[name]
         other = min(set(self.environments) - {"production"}, default="staging")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from pantheon_runbook.errors import RefusedError
 from pantheon_runbook.model import Change, Finding, Resource
 from pantheon_runbook.secrets import Vault
 
@@ -30,7 +32,7 @@ class Surroundings:
     restores_paused: bool = False
 
 
-class Kind:
+class Kind(ABC):
     """Resources whose addresses begin with `prefix`.
 
     `look` reads only. `write` makes one change and sends as few requests as the vendor allows. `settle` waits,
@@ -40,16 +42,22 @@ class Kind:
     prefix: ClassVar[str]
     looks_after: ClassVar[tuple[str, ...]] = ()
 
+    @abstractmethod
     def look(self) -> Look:
-        raise NotImplementedError
+        """What stands there now. Errors: RunbookError."""
 
     def write(self, change: Change) -> None:
-        raise NotImplementedError
+        """Refused, unless a kind says otherwise: some are only looked at."""
+        raise RefusedError(
+            f"{change.address} was about to be written",
+            why=f"{self.prefix} is only looked at",
+            next_step="report this as a bug, with the journal of this run",
+        )
 
-    def settle(self, change: Change) -> None:
+    def settle(self, change: Change) -> None:  # noqa: B027  most kinds have nothing to wait for
         """Nothing to wait for, unless a kind says otherwise."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  most kinds have nothing to close
         """Let go of connections of its own; most kinds have none."""
 
     def seconds_until_seen(self, change: Change) -> float:

@@ -87,7 +87,7 @@ def open_run(
     parameters = checked_parameters(runbook, given)
     outside = world()
     name = str(parameters["environment"])
-    environment = outside.config.environment(name)
+    outside.config.environment(name)
     _refuse_production(name, runbook_id)
     read_plan = _read_plan(str(parameters["plan_file"]))
     key = sealing_key(outside.config.cloud)
@@ -102,29 +102,8 @@ def open_run(
         bundle = Bundle(place, registry)
         with ExitStack() as unbegun:
             unbegun.callback(bundle.close)
-            session = Session(
-                opening=_opening(runbook, place, str(parameters["mode"]), warnings),
-                definition=Provisioning(
-                    outside.config,
-                    name,
-                    parts.surroundings.vault,
-                    parts.database,
-                    restore_paused=bool(parameters["restore_paused"]),
-                ),
-                kinds=kinds_of(parts, ends),
-                journal=Journal(bundle.folder / "journal.jsonl", run_id=place.run_id, registry=registry),
-                gate=parts.gate,
-                runbook_digest=runbook.digest,
-                parameters=parameters,
-                production_identities=_production_identities(outside, environment),
-                read_plan=read_plan,
-                progress=progress,
-                hold_writer_lock=lambda: database_lock(
-                    parts.database,
-                    parts.surroundings.vault,
-                    scope=f"pantheon-runbook {name}",
-                    holder=place.run_id[:8],
-                ),
+            session = _session(
+                runbook, parameters, parts, bundle=bundle, ends=ends, read_plan=read_plan, warnings=warnings
             )
             unbegun.pop_all()
         return OpenRun(session, bundle, registry, key, ends.pop_all().close)
@@ -150,6 +129,36 @@ def _parts(
         database=Database(vault, resolve=outside.resolve, options=options),
         surroundings=Surroundings(vault, outside.config.policy.wait_seconds, progress, pins, restores_paused),
         plan=plan,
+    )
+
+
+def _session(
+    runbook: Runbook,
+    parameters: Mapping[str, Any],
+    parts: Parts,
+    *,
+    bundle: Bundle,
+    ends: ExitStack,
+    read_plan: str,
+    warnings: tuple[str, ...],
+) -> Session:
+    place, vault = bundle.place, parts.surroundings.vault
+    return Session(
+        opening=_opening(runbook, place, str(parameters["mode"]), warnings),
+        definition=Provisioning(
+            parts.outside.config, parts.name, vault, parts.database, restore_paused=bool(parameters["restore_paused"])
+        ),
+        kinds=kinds_of(parts, ends),
+        journal=Journal(bundle.folder / "journal.jsonl", run_id=place.run_id, registry=vault.registry),
+        gate=parts.gate,
+        runbook_digest=runbook.digest,
+        parameters=parameters,
+        production_identities=_production_identities(parts.outside, parts.environment),
+        read_plan=read_plan,
+        progress=parts.surroundings.progress,
+        hold_writer_lock=lambda: database_lock(
+            parts.database, vault, scope=f"pantheon-runbook {parts.name}", holder=place.run_id[:8]
+        ),
     )
 
 
