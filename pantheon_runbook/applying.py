@@ -14,7 +14,6 @@ from pantheon_runbook import clock
 from pantheon_runbook.errors import (
     OutcomeUnknownError,
     RunbookError,
-    VendorError,
     VendorUnavailableError,
 )
 from pantheon_runbook.model import Change, Outcome, Plan, Resource, StepResult
@@ -31,7 +30,7 @@ current_change: contextvars.ContextVar[str] = contextvars.ContextVar("current_ch
 class Worker(Protocol):
     """One kind's part in a change; see providers.kind.Kind."""
 
-    def write(self, change: Change) -> None: ...
+    def write(self, change: Change) -> str | None: ...
 
     def settle(self, change: Change) -> None: ...
 
@@ -92,36 +91,43 @@ class Applying:
             return StepResult(change.address, "not-done", "the run was stopped before it")
         self._journal.write("change-begins", address=change.address, action=change.action)
         self._progress(f"{change.action} {change.address}")
-        try:
-            reason = self._write_surely(change)
-            self._workers[change.address].settle(change)
-            result = StepResult(change.address, "done", reason, round(clock.monotonic() - started, 3))
-        except RunbookError as error:
-            self.errors[change.address] = error
-            outcome: Outcome = "unknown" if isinstance(error, OutcomeUnknownError) else "not-done"
-            if outcome == "unknown":
-                self._lost.set()
-            result = StepResult(change.address, outcome, error.what, round(clock.monotonic() - started, 3))
+        outcome, reason = self._attempt(change)
+        result = StepResult(change.address, outcome, reason, round(clock.monotonic() - started, 3))
         self._journal.write(
             "change-ends", address=change.address, outcome=result.outcome, reason=result.reason, seconds=result.seconds
         )
         return result
+
+    def _attempt(self, change: Change) -> tuple[Outcome, str]:
+        """What became of it; a change whose write went through is never called "not done"."""
+        written = False
+        try:
+            reason = self._write_surely(change)
+            written = True
+            self._workers[change.address].settle(change)
+        except RunbookError as error:
+            self.errors[change.address] = error
+            if isinstance(error, OutcomeUnknownError):
+                self._lost.set()
+                return "unknown", error.what
+            return ("not-ready" if written else "not-done"), error.what
+        return "done", reason
 
     def _write_surely(self, change: Change) -> str:
         """Write; after a lost answer or a "later", look before anything else. The reason, for the reader."""
         worker = self._workers[change.address]
         for attempt in range(_WRITE_ATTEMPTS):
             try:
-                worker.write(change)
+                unsent = worker.write(change)
             except (OutcomeUnknownError, VendorUnavailableError) as error:
                 if self._is_found(change, error):
-                    return "done; its answer was lost, and it was found by looking"
+                    return "its answer was lost; found by looking"
                 if attempt == _WRITE_ATTEMPTS - 1:
                     # Looked up and not there: known not to be done, whatever the last answer was.
                     raise _given_up(change, error) from error
                 clock.sleep(clock.jittered(_FIRST_PAUSE_SECONDS * 2**attempt))
                 continue
-            return "done" if attempt == 0 else f"done, at the {attempt + 1}. try"
+            return unsent or ("" if attempt == 0 else f"at try {attempt + 1}")
         raise AssertionError("the last attempt returns or raises")
 
     def _is_found(self, change: Change, error: RunbookError) -> bool:
@@ -134,7 +140,7 @@ class Applying:
             try:
                 if self._has_landed(change):
                     return True
-            except VendorError as failure:
+            except RunbookError as failure:
                 raise _unknown(change, error) from failure
             if number + 1 >= _LOOKS_AFTER_A_LOST_ANSWER and clock.monotonic() >= until:
                 return False

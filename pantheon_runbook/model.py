@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 Attributes = Mapping[str, Any]
 State = Literal["present", "absent", "unreadable"]
-Outcome = Literal["done", "left-alone", "not-done", "unknown"]
+Outcome = Literal["done", "not-ready", "not-done", "unknown"]
 
 
 def canonical(value: Any) -> bytes:
@@ -118,6 +118,7 @@ class Plan:
     runbook: str
     runbook_digest: str
     identities: Mapping[str, str]
+    production: Mapping[str, str]
     snapshot_digest: str
     parameters: Mapping[str, Any]
     changes: tuple[Change, ...]

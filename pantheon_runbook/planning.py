@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -24,6 +25,24 @@ def is_same(want: Any, have: Any) -> bool:
         expected = want["fingerprint"]
         return expected is not None and isinstance(have, Mapping) and have.get("fingerprint") == expected
     return bool(want == have)
+
+
+def shown(attributes: Mapping[str, Any], *, like: Mapping[str, Any] | None = None) -> str:
+    """Attributes in one line for a reader; values of ours by the first 8 characters of their fingerprints.
+
+    `like` leaves only the attributes that it names.
+    """
+    names = sorted(attributes if like is None else set(attributes) & set(like))
+    return ", ".join(f"{name} {_shown_value(attributes[name])}" for name in names)
+
+
+def _shown_value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        fingerprint = value.get("fingerprint")
+        return f"#{fingerprint[:8]}" if fingerprint else "cannot be read"
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value)) or "none"
+    return str(value)
 
 
 def plan_changes(
@@ -76,6 +95,21 @@ def in_order(wanted: Iterable[Desired]) -> tuple[Desired, ...]:
     return tuple(ordered)
 
 
+def plan_difference(read: bytes, plan: Plan) -> str:
+    """What is not the same in a plan file and in a plan, in one line: fields, and the addresses of changes."""
+    try:
+        before = json.loads(read)
+    except ValueError:
+        return "it is not a plan.json of this tool"
+    now = json.loads(plan.to_bytes())
+    if not isinstance(before, dict) or set(before) != set(now):
+        return "it is not a plan.json of this version of the tool"
+    fields = sorted(name for name in now if before[name] != now[name] and name != "changes")
+    then, today = ({one["address"]: one for one in listed["changes"]} for listed in (before, now))
+    addresses = sorted(one for one in {*then, *today} if then.get(one) != today.get(one))
+    return f"these differ: {', '.join((*addresses, *fields)) or 'its bytes only'}"
+
+
 def build_plan(
     wanted: Iterable[Desired],
     snapshot: Snapshot,
@@ -94,6 +128,7 @@ def build_plan(
         runbook=runbook,
         runbook_digest=runbook_digest,
         identities=dict(snapshot.identities),
+        production=dict(snapshot.production),
         snapshot_digest=snapshot.digest,
         parameters=dict(parameters),
         changes=changes,

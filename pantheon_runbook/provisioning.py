@@ -77,7 +77,7 @@ def desired_staging(
         _marker(name, snapshot),
         _railway_environment(environment),
         *_services(config),
-        *_openrouter(environment),
+        *_openrouter(environment, snapshot),
         *_variables(config, fingerprints),
     )
 
@@ -198,19 +198,26 @@ def _services(config: Config) -> Iterable[Desired]:
     yield Desired(f"railway/domain/{public}", {"public": True}, depends_on=(f"railway/service/{public}",))
 
 
-def _openrouter(environment: Environment) -> Iterable[Desired]:
-    if environment.openrouter is not None:
-        yield Desired(
-            "openrouter/key",
-            {
-                "name": environment.openrouter.key_name,
-                "limit_usd": environment.openrouter.limit_usd,
-                "limit_reset": environment.openrouter.limit_reset,
-                "value_held": True,
-                "copies": 1,
-            },
-            risk=f"can spend {environment.openrouter.limit_usd:g} US dollars, {environment.openrouter.limit_reset}",
-        )
+def _openrouter(environment: Environment, snapshot: Snapshot) -> Iterable[Desired]:
+    settings = environment.openrouter
+    if settings is None:
+        return
+    seen = snapshot.get("openrouter/key")
+    is_lost = seen.state == "present" and not seen.attributes["value_held"]
+    spending = f"can spend {settings.limit_usd:g} US dollars, {settings.limit_reset}"
+    yield Desired(
+        "openrouter/key",
+        {
+            "name": settings.key_name,
+            "limit_usd": settings.limit_usd,
+            "limit_reset": settings.limit_reset,
+            "value_held": True,
+            "copies": 1,
+        },
+        risk=f"{spending}; the key of this name, never used, is deleted" if is_lost else spending,
+        undo="none: the value of the former key is lost" if is_lost else "put the former limit back",
+        action="replace" if is_lost else None,
+    )
 
 
 def _variables(config: Config, fingerprints: Mapping[str, str]) -> Iterable[Desired]:

@@ -182,6 +182,12 @@ class Vault:
         with self._lock:
             self._values[name] = kept
 
+    def let_go(self, *names: str) -> None:
+        """Hold these no longer; what was a secret stays one in every text."""
+        with self._lock:
+            for name in names:
+                self._values.pop(name, None)
+
     def get(self, name: str) -> Secret | None:
         with self._lock:
             return self._values.get(name)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from pantheon_runbook import clock
@@ -34,7 +35,7 @@ from pantheon_runbook.model import (
     StepResult,
     Verification,
 )
-from pantheon_runbook.planning import build_plan, difference
+from pantheon_runbook.planning import build_plan, difference, plan_difference, shown
 from pantheon_runbook.providers.http import WriteGate
 from pantheon_runbook.providers.kind import Kind
 
@@ -57,6 +58,7 @@ class Opening:
     operator: str
     operator_source: str
     warnings: tuple[str, ...] = ()
+    tool: Mapping[str, str] = field(default_factory=dict)  # versions of what ran, by name
 
 
 class Definition(Protocol):
@@ -79,7 +81,7 @@ class Definition(Protocol):
 class Session:
     """Everything one run needs; made by `runner.wiring`, driven by whoever serves the notebook.
 
-    `read_plan` is the digest of a plan that the operator has read ("" when none was named).
+    `read_plan` holds the bytes of a plan.json that the operator has read (b"" when none was named).
     `hold_writer_lock` keeps other machines out while this one writes.
     """
 
@@ -91,7 +93,7 @@ class Session:
     runbook_digest: str
     parameters: Mapping[str, Any]
     production_identities: Mapping[str, str]
-    read_plan: str = ""
+    read_plan: bytes = b""
     progress: Callable[[str], None] = print
     hold_writer_lock: Callable[[], AbstractContextManager[None]] = nullcontext
 
@@ -114,6 +116,8 @@ class Session:
             operator=self.opening.operator,
             operator_source=self.opening.operator_source,
             parameters=dict(self.parameters),
+            read_plan=hashlib.sha256(self.read_plan).hexdigest() if self.read_plan else None,
+            tool=dict(self.opening.tool),
         )
         self.journal.write("act-begins", act="open")
         self.journal.write("act-ends", act="open")
@@ -130,6 +134,11 @@ class Session:
         self._done.append(act)
         self.journal.write("act-ends", act=act, **facts)
         return value
+
+    def observed(self) -> Snapshot:
+        """What the observe act saw; there is none before it."""
+        assert self.snapshot is not None
+        return self.snapshot
 
     def _require_order(self, act: str) -> None:
         expected = ACTS[len(self._done)] if len(self._done) < len(ACTS) else ""
@@ -160,12 +169,13 @@ class Session:
         if self.opening.mode == "plan":
             return self._held("approve"), {"held": True}
         _refuse_findings(self.plan)
-        pre_read = self.read_plan == self.plan.digest
+        pre_read = self.read_plan == self.plan.to_bytes()
         if self.read_plan and not pre_read:
             raise StalePlanError(
                 "the plan that was read is not the plan of today",
-                why=f"read {self.read_plan[:8]}, now {self.plan.digest[:8]}: something changed in between",
-                next_step=f"run the plan again, read it, then run with --plan again: {self.opening.runbook}",
+                why=plan_difference(self.read_plan, self.plan),
+                next_step=f"pantheon-runbook run {self.opening.runbook} -e {self.opening.environment}, read the new "
+                "plan.json, then name it with --plan",
             )
         self.approval = Approval(
             plan_digest=self.plan.digest,
@@ -215,7 +225,10 @@ class Session:
                 next_step=f"run {self.opening.runbook} again as a plan run: it shows what differs",
             )
         endpoints, by_hand = self.definition.endpoints(snapshot), self.definition.manual_steps(snapshot)
-        return Verification(self.checks, snapshot, endpoints, by_hand), {"passed": len(self.checks)}
+        return Verification(self.checks, snapshot, endpoints, by_hand), {
+            "passed": len(self.checks),
+            "by_hand": len(by_hand),
+        }
 
     def _look_at_everything(self) -> Snapshot:
         """Reads only: the gate is shut, and a request that writes would be refused."""
@@ -276,11 +289,12 @@ class Session:
             )
 
     def _as_desired(self, snapshot: Snapshot) -> tuple[Check, ...]:
+        """One check per resource with what it should be and what it is; secrets by fingerprint, never by value."""
         checks = []
         for desired in sorted(self.definition.desired(snapshot), key=lambda one: one.address):
-            names = difference(desired, snapshot.get(desired.address))
-            found = f"differs in {', '.join(names)}" if names else "as desired"
-            checks.append(Check(desired.address, "as desired", found, not names))
+            seen = snapshot.get(desired.address)
+            expected, found = shown(desired.attributes), shown(seen.attributes, like=desired.attributes)
+            checks.append(Check(desired.address, expected, found or seen.state, not difference(desired, seen)))
         blocking = [finding.what for finding in snapshot.findings if finding.blocks]
         checks.append(Check("findings", "none", "; ".join(blocking) or "none", not blocking))
         return tuple(checks)
@@ -332,15 +346,25 @@ def _first_difference(before: Snapshot, now: Snapshot) -> str:
     return "the findings or identities changed"
 
 
+def _state_of(results: tuple[StepResult, ...], errors: Mapping[str, RunbookError]) -> str:
+    """What a reader fears most, in one line: counts, the addresses that are not done, and what a vendor half did."""
+    listed = {
+        words: [result.address for result in results if result.outcome == outcome]
+        for outcome, words in (("not-ready", "made but not ready"), ("not-done", "not done"))
+    }
+    parts = [f"{sum(result.outcome == 'done' for result in results)} of {len(results)} changes are done"]
+    parts += [f"{words}: {', '.join(addresses)}" for words, addresses in listed.items() if addresses]
+    parts += [error.state.rstrip(".") for error in errors.values() if error.state.startswith("changed in part")]
+    return "; ".join(parts)
+
+
 def _raise_unfinished(results: tuple[StepResult, ...], errors: Mapping[str, RunbookError]) -> None:
     left = [result for result in results if result.outcome != "done"]
     if not left:
         return
     unknown = [result.address for result in left if result.outcome == "unknown"]
     first = errors.get(unknown[0]) if unknown else next(iter(errors.values()), None)
-    done = len(results) - len(left)
-    open_ones = ", ".join(result.address for result in left if result.outcome != "unknown") or "none"
-    state = f"{done} of {len(results)} changes are done; not done: {open_ones}"
+    state = _state_of(results, errors)
     next_step = first.next_step if first else "run the plan again: it shows what is left"
     why = first.why if first else left[0].reason
     if unknown:

@@ -97,4 +97,9 @@ def _by_acts(events: list[Mapping[str, Any]], ended: Mapping[str, Any]) -> tuple
     changes = int(ended["plan"].get("changes", 0))
     if changes == 0:
         return "nothing-to-do", "everything is as desired"
-    return ("planned", f"{changes} to change") if mode == "plan" else ("done", f"{changes} changed and verified")
+    if mode == "plan":
+        return "planned", f"{changes} to change"
+    writes = sum(event["event"] == "write-intent" for event in events)
+    by_hand = int(ended["verify"].get("by_hand", 0))
+    left = f"; {by_hand} steps by hand are left to people" if by_hand else ""
+    return "done", f"{changes} changes made with {writes} writes, and verified{left}"

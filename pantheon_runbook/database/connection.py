@@ -20,6 +20,8 @@ _CONNECT_SECONDS = 10
 _CONNECT_ATTEMPTS = 3
 _FIRST_PAUSE_SECONDS = 0.2
 
+_URLS = ("database.session_url", "database.pool_url", "database.direct_url")
+
 Resolve = Callable[[str, int], tuple[str, int] | None]
 
 
@@ -36,14 +38,21 @@ class Database:
         self._options = options
 
     def recover_password(self) -> bool:
-        """Take the password out of Railway's DATABASE_URL, if that names this project and connects."""
+        """Take the password out of Railway's DATABASE_URL, if that names this project and connects.
+
+        One that does not connect is not kept: what is built from it would look as if it were known.
+        """
         copy = self._vault.get("railway.DATABASE_URL")
-        if copy is not None and self._vault.text("supabase.ref") in copy.reveal():
-            password = urllib.parse.urlsplit(copy.reveal()).password
-            if password:
-                self._vault.hold("database.password", urllib.parse.unquote(password))
-                self.hold_urls()
-                return self.connects()
+        if copy is None or self._vault.text("supabase.ref") not in copy.reveal():
+            return False
+        password = urllib.parse.urlsplit(copy.reveal()).password
+        if not password:
+            return False
+        self._vault.hold("database.password", urllib.parse.unquote(password))
+        self.hold_urls()
+        if self.connects():
+            return True
+        self._vault.let_go("database.password", *_URLS)
         return False
 
     def hold_urls(self) -> None:

@@ -47,10 +47,10 @@ class Password(Kind):
         note = "held in Railway's DATABASE_URL, and it connects" if held else "no copy of it connects"
         return Look((Resource(self.prefix, "present", {"held": held}, note=note),))
 
-    def write(self, change: Change) -> None:
+    def write(self, change: Change) -> str | None:
         """Reset it; the new one is in the vault before the request leaves. "hold": it was chosen with the project."""
         if change.action == "hold":
-            return
+            return "chosen when the project was created"
         password = clock.token(change.address)
         self._vault.hold("database.password", password)
         self._client.write(
@@ -59,6 +59,7 @@ class Password(Kind):
             operation="reset the database password",
             body={"password": password},
         )
+        return None
 
     def settle(self, change: Change) -> None:
         self._database.hold_urls()
@@ -121,14 +122,15 @@ class Marker(Kind):
                 raise unreachable(error) from error
         return found
 
-    def write(self, change: Change) -> None:
+    def write(self, change: Change) -> str | None:
         """A paused project does not show its marker, so it may be there by now."""
         if self.look().resources:
-            return
+            return "adopted: it was there by then"
         row = (self._environment, self._cloud, self._vault.text("supabase.ref"), clock.now())
         self._gate.check("database", "mark the environment", *map(str, row))
         assert self._gate.before is not None
-        event = {"vendor": "database", "operation": "mark the environment"}
+        where = {"host": self._vault.text("supabase.pooler_host"), "path": f"{SCHEMA}.environment"}
+        event = {"vendor": "database", "operation": "mark the environment", "method": "SQL", **where}
         self._gate.before(event)
         try:
             with self._database.session() as connection, connection.transaction():
@@ -161,3 +163,4 @@ class Marker(Kind):
             ) from error
         if self._gate.after is not None:
             self._gate.after({**event, "result": "committed"})
+        return None

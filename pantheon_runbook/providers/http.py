@@ -24,6 +24,7 @@ from pantheon_runbook.errors import (
 )
 from pantheon_runbook.secrets import Secret
 
+GRAPHQL_PATH = "/graphql/v2"  # Railway's one path, for queries and mutations alike
 ALLOWED_HOSTS = re.compile(
     r"api\.supabase\.com|[a-z]{20}\.supabase\.co|backboard\.railway\.com|api\.vercel\.com|openrouter\.ai"
     r"|[a-z0-9-]+\.up\.railway\.app|[a-z0-9-]+\.vercel\.app"
@@ -136,11 +137,12 @@ class Client:
         VendorUnavailableError.
         """
         request = self._request(method, path, params, body, headers)
+        _refuse_writing(self.vendor, operation, request)
         for attempt in range(_READ_ATTEMPTS):
             last = attempt == _READ_ATTEMPTS - 1
             try:
                 response = self._http.send(request)
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 if last:
                     self._unavailable(operation, error)
                 clock.sleep(_pause(attempt))
@@ -170,7 +172,14 @@ class Client:
         request = self._request(method, path, params, body, headers)
         self._gate.check(self.vendor, operation, str(request.url), request.content.decode())
         assert self._gate.before is not None
-        event = {"vendor": self.vendor, "operation": operation, "bytes": len(request.content)}
+        event = {
+            "vendor": self.vendor,
+            "operation": operation,
+            "method": method,
+            "host": request.url.host,
+            "path": request.url.path,
+            "bytes": len(request.content),
+        }
         self._gate.before(event)
         try:
             response = self._sent(operation, request, accept)
@@ -189,7 +198,7 @@ class Client:
             response = self._http.send(request)
         except _NOT_SENT as error:
             self._unavailable(operation, error)
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise self._unknown(operation, type(error).__name__) from error
         if response.is_success and not _is_whole(response):
             raise self._unknown(operation, "the answer is not JSON")
@@ -258,6 +267,25 @@ class Client:
             state="nothing was changed by this call",
             next_step=next_step,
         )
+
+
+def _refuse_writing(vendor: str, operation: str, request: httpx.Request) -> None:
+    """Only what cannot change anything passes as a read: GET, Supabase's read-only query, a GraphQL query."""
+    if request.method == "GET" or request.url.path.endswith("/database/query/read-only"):
+        return
+    if request.url.path == GRAPHQL_PATH and _is_query(request.content):
+        return
+    raise RefusedError(
+        f"{vendor}: {operation} was about to be sent as a read",
+        why=f"{request.method} {request.url.path} can change something",
+        next_step="report this as a bug, with the journal of this run",
+    )
+
+
+def _is_query(body: bytes) -> bool:
+    """One operation, and that a query; a document that holds the word "mutation" anywhere is not looked into."""
+    document = str(json.loads(body).get("query", ""))
+    return document.lstrip().startswith("query ") and "mutation" not in document and "subscription" not in document
 
 
 def json_of(response: httpx.Response) -> Any:

@@ -46,8 +46,8 @@ class Kind(ABC):
     def look(self) -> Look:
         """What stands there now. Errors: RunbookError."""
 
-    def write(self, change: Change) -> None:
-        """Refused, unless a kind says otherwise: some are only looked at."""
+    def write(self, change: Change) -> str | None:
+        """Refused, unless a kind says otherwise: some are only looked at. The answer says why nothing was sent."""
         raise RefusedError(
             f"{change.address} was about to be written",
             why=f"{self.prefix} is only looked at",

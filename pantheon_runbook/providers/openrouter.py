@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from pantheon_runbook.config import OpenRouter
-from pantheon_runbook.model import Change, Resource
+from pantheon_runbook.model import Change, Finding, Resource
 from pantheon_runbook.providers.http import Client, json_of
 from pantheon_runbook.providers.kind import Kind, Look, Surroundings
 
@@ -52,14 +52,23 @@ class StagingKey(Kind):
             "value_held": held is not None,
             "copies": len(named),
         }
-        note = "its value is in Railway's staging" if held else "nobody holds its value: it was shown once"
-        return Look((Resource(self.prefix, "present", attributes, note=note),))
+        note = "its value is in Railway's staging" if held else "its value is lost: it was shown once"
+        findings = () if held or not _is_used(key) else (self._in_use(),)
+        return Look((Resource(self.prefix, "present", attributes, note=note),), findings)
+
+    def _in_use(self) -> Finding:
+        return Finding(
+            "key-in-use",
+            self.prefix,
+            f'the key "{self._settings.key_name}" has been used, and staging does not hold its value',
+            "somebody holds it, perhaps production: choose another openrouter.key_name in pantheon.toml",
+        )
 
     def write(self, change: Change) -> None:
         """Create it; one whose value is lost is deleted first, since it can never be used again."""
         held = [key for key in self._named() if self._is_held(key)]
         for key in self._named():
-            if key not in held[:1]:
+            if key not in held[:1] and not _is_used(key):
                 self._client.write(
                     "DELETE",
                     f"{_KEYS}/{key['hash']}",
@@ -82,6 +91,7 @@ class StagingKey(Kind):
         return bool(seen.attributes.get("value_held")) and super().has_landed(change, seen)
 
     def _named(self) -> list[dict[str, Any]]:
+        """Every key of our name."""
         keys: list[dict[str, Any]] = []
         while True:
             answer = self._client.read("GET", _KEYS, operation="list keys", params={"offset": len(keys)})
@@ -99,3 +109,8 @@ class StagingKey(Kind):
                 self._vault.hold("openrouter.key", held.reveal())
                 return True
         return False
+
+
+def _is_used(key: dict[str, Any]) -> bool:
+    """A key that has spent something is in somebody's hands; it is never deleted."""
+    return bool(key.get("usage"))

@@ -16,12 +16,11 @@ from pantheon_runbook.errors import (
     WrongEnvironmentError,
 )
 from pantheon_runbook.model import Change, Resource
-from pantheon_runbook.providers.http import Client, json_of, wait_until
+from pantheon_runbook.providers.http import GRAPHQL_PATH, Client, json_of, wait_until
 from pantheon_runbook.providers.kind import Kind, Look, Surroundings
 
 VENDOR = "railway"
 BASE_URL = "https://backboard.railway.com"
-_PATH = "/graphql/v2"
 _REFUSALS = ("not authorized", "already exists", "not found", "two factor", "invalid", "validation", "cannot query")
 
 _WORKSPACES = "query Workspaces { apiToken { workspaces { id name } } }"
@@ -51,13 +50,13 @@ class RailwayApi:
     def query(self, document: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """`data` of a query. Errors: VendorRefusedError when Railway says no."""
         operation = f"{_name_of(document)} (query)"
-        answer = self._client.read("POST", _PATH, operation=operation, body=_body(document, variables))
+        answer = self._client.read("POST", GRAPHQL_PATH, operation=operation, body=_body(document, variables))
         return _data(json_of(answer), operation, is_write=False)
 
     def mutate(self, document: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         """`data` of a mutation. Errors: VendorRefusedError (not applied), OutcomeUnknownError."""
         operation = _name_of(document)
-        answer = self._client.write("POST", _PATH, operation=operation, body=_body(document, variables))
+        answer = self._client.write("POST", GRAPHQL_PATH, operation=operation, body=_body(document, variables))
         return _data(json_of(answer), operation, is_write=True)
 
 

@@ -45,13 +45,13 @@ class ApiKeys(Kind):
         keys = self._listed()
         return Look(tuple(self._seen(kind, keys) for kind in _KEYS))
 
-    def write(self, change: Change) -> None:
+    def write(self, change: Change) -> str | None:
         """Adopt the pair that a new project has come with by now; make one only when several looks find none."""
         kind = change.address.rpartition("/")[2]
         for number in range(_LOOKS_BEFORE_A_NEW_KEY):
             clock.sleep(clock.jittered(_LOOK_PAUSE_SECONDS * number))
             if self._seen(kind, self._listed()).state == "present":
-                return
+                return "adopted: the new project came with it"
         body: dict[str, Any] = {"type": kind, "name": _KEYS[kind]["name"]}
         if kind == "secret":
             body["secret_jwt_template"] = {"role": "service_role"}
@@ -63,6 +63,7 @@ class ApiKeys(Kind):
             params={"reveal": "true"},
             body=body,
         )
+        return None
 
     def settle(self, change: Change) -> None:
         kind = change.address.rpartition("/")[2]

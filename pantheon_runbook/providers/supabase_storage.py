@@ -55,13 +55,13 @@ class Buckets(Kind):
         answer = self._client().read("GET", "/storage/v1/bucket", operation="list buckets", headers=self._headers())
         return Look(tuple(_resource(self.prefix, row) for row in json_of(answer)))
 
-    def write(self, change: Change) -> None:
+    def write(self, change: Change) -> str | None:
         """A paused project shows no buckets, so one that is to be created may be there by now: it is set instead."""
         name = change.address.removeprefix(f"{self.prefix}/")
         settings = {key: change.after[key] for key in SETTINGS if key in change.after}
         seen = {resource.address: resource for resource in self.look().resources}.get(change.address)
         if seen is not None and self.has_landed(change, seen):
-            return
+            return "adopted: it was there by then"
         if seen is None:
             self._client().write(
                 "POST",
@@ -70,10 +70,11 @@ class Buckets(Kind):
                 headers=self._headers(),
                 body={"id": name, "name": name, **settings},
             )
-            return
+            return None
         self._client().write(
             "PUT", f"/storage/v1/bucket/{name}", operation="update a bucket", headers=self._headers(), body=settings
         )
+        return None
 
     def has_landed(self, change: Change, seen: Resource) -> bool:
         """Its settings count as well: a bucket of that name may have been there before."""

@@ -15,7 +15,8 @@ _ROW = 46
 _DRAWN_AS = 'xmlns="http://www.w3.org/2000/svg" role="img" font-family="sans-serif" font-size="13"'
 _WIDTH = 820
 _BOX = 285
-_VERCEL, _COMMON = "Vercel target", "Secrets in common"
+_VERCEL, _COMMON, _BUCKETS = "Vercel target", "Secrets in common", "Storage buckets"
+_DIFFERENT = ("different ids", "own copies")
 _SHARING = frozenset({"shared-variable", "production-secret"})
 
 
@@ -46,10 +47,10 @@ def environment_map(snapshot: Snapshot) -> str:
 def _rows(snapshot: Snapshot) -> Iterable[_Row]:
     ours, theirs = snapshot.identities, snapshot.production
     yield _Row("Supabase project", theirs.get("supabase_ref", ""), ours.get("supabase_ref", ""))
-    yield _Row("Storage buckets", _names(snapshot, "production/bucket/"), _names(snapshot, "supabase/bucket/"))
+    yield _Row(_BUCKETS, _names(snapshot, "production/bucket/"), _names(snapshot, "supabase/bucket/"))
     yield _Row("Railway environment", theirs.get("railway_environment", ""), ours.get("railway_environment", ""))
     key = snapshot.get("openrouter/key").attributes.get("name", "")
-    yield _Row("OpenRouter key", "not looked at", str(key))
+    yield _Row("OpenRouter key", "", str(key))
     yield _Row(_VERCEL, theirs.get("vercel_target", ""), ours.get("vercel_target", ""))
     shared = sum(finding.code in _SHARING for finding in snapshot.findings)
     yield _Row(_COMMON, "pinned", "none" if not shared else f"{shared} SHARED", shared=shared > 0)
@@ -70,7 +71,7 @@ def _drawn(row: _Row, top: float) -> str:
         (
             f'<rect x="10" {box} fill="#f3eee4"></rect>',
             f'<rect x="{right}" {box} fill="{fill}"{dash}></rect>',
-            _text(10 + _BOX / 2, middle + 5, row.production or "not known"),
+            _text(10 + _BOX / 2, middle + 5, row.production or "not looked at"),
             _text(right + _BOX / 2, middle + 5, row.ours or "not there yet"),
             _text(_WIDTH / 2, middle - 2, row.what),
             _text(_WIDTH / 2, middle + 14, _relation(row)),
@@ -79,11 +80,16 @@ def _drawn(row: _Row, top: float) -> str:
 
 
 def _relation(row: _Row) -> str:
+    """What was compared, and only that."""
     if row.shared:
         return "SHARED"
     if row.what == _VERCEL:
         return "one project, two targets"
-    return "separate" if row.ours and row.what != _COMMON else ""
+    if row.what == _COMMON or not row.ours:
+        return ""
+    if not row.production:
+        return "not compared"
+    return "SHARED" if row.production == row.ours and row.what != _BUCKETS else _DIFFERENT[row.what == _BUCKETS]
 
 
 def _text(x: float, y: float, words: str, *, bold: bool = False) -> str:

@@ -8,14 +8,14 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pantheon_runbook.errors import EvidenceError, RunbookError
 from pantheon_runbook.evidence.bundle import Bundle
 from pantheon_runbook.evidence.seal import SealingKey
-from pantheon_runbook.model import Plan, canonical
+from pantheon_runbook.model import Approval, Plan, Snapshot, Verification, canonical
 from pantheon_runbook.runner.cards import Card, draw
 from pantheon_runbook.secrets import Registry
 from pantheon_runbook.session import Session
@@ -118,13 +118,16 @@ class Host:
         return draw(value)
 
     def _keep(self, run: OpenRun, value: Any) -> None:
-        """Plan and approval are files of the bundle the moment they exist."""
+        """What an act brought is a file of the bundle the moment it exists."""
+        if isinstance(value, Snapshot):
+            run.bundle.write("snapshot.json", canonical({"observed": asdict(value)}))
         if isinstance(value, Plan):
             run.bundle.write("plan.json", value.to_bytes())
-        if run.session.approval is not None:
-            from dataclasses import asdict  # noqa: PLC0415
-
-            run.bundle.write("approval.json", canonical(asdict(run.session.approval)))
+        if isinstance(value, Approval):
+            run.bundle.write("approval.json", canonical(asdict(value)))
+        if isinstance(value, Verification):
+            both = {"observed": asdict(run.session.observed()), "verified": asdict(value.snapshot)}
+            run.bundle.write("snapshot.json", canonical(both))
 
     def _evidence_card(self, run: OpenRun) -> Card:
         place = run.bundle.place

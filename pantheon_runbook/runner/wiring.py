@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import getpass
-import hashlib
+import importlib.metadata
 import os
+import platform
+import pwd
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from pantheon_runbook import clock, provisioning
 from pantheon_runbook.config import Config, Environment
 from pantheon_runbook.database.connection import Database
 from pantheon_runbook.database.locks import MachineLock, database_lock
-from pantheon_runbook.errors import ParameterError
+from pantheon_runbook.errors import ParameterError, VendorError
 from pantheon_runbook.evidence.bundle import Bundle, seal_abandoned
 from pantheon_runbook.evidence.journal import Journal
 from pantheon_runbook.evidence.place import Place
@@ -63,16 +66,23 @@ class Provisioning:
         return provisioning.calls(plan_changes(desired, snapshot)[0])
 
     def probes(self, snapshot: Snapshot) -> tuple[Check, ...]:
-        """Does it answer: the three ways into the database that the variables name, and whose database it is."""
+        """Whose database it is by its own word, and whether it answers on both ways in that the variables name."""
         marked = snapshot.identities.get("database_marker", "no marker")
         expected = f"{self._name} {snapshot.identities.get('supabase_ref')}"
-        checks = [Check("the database says which environment it is", expected, marked, marked == expected)]
-        for name, url in (("session pooler", "database.session_url"), ("transaction pooler", "database.pool_url")):
+        return (
+            Check("the database says which environment it is", expected, marked, marked == expected),
+            self._answers("session pooler", "database.session_url"),
+            self._answers("transaction pooler", "database.pool_url"),
+        )
+
+    def _answers(self, name: str, url: str) -> Check:
+        """A way in that does not answer is a failed check, not a reason to stop checking."""
+        try:
             with self._database.session(url=url) as connection:
-                row = connection.execute("select current_database()").fetchone()
-            found = str(row[0]) if row else "no row"
-            checks.append(Check(f"{name} answers", "postgres", found, found == "postgres"))
-        return tuple(checks)
+                connection.execute("select 1")
+        except (VendorError, psycopg.Error) as error:
+            return Check(f"{name} answers", "a login and a query", type(error).__name__, passed=False)
+        return Check(f"{name} answers", "a login and a query", "a login and a query", passed=True)
 
 
 def open_run(
@@ -139,7 +149,7 @@ def _session(
     *,
     bundle: Bundle,
     ends: ExitStack,
-    read_plan: str,
+    read_plan: bytes,
     warnings: tuple[str, ...],
 ) -> Session:
     place, vault = bundle.place, parts.surroundings.vault
@@ -175,7 +185,14 @@ def _opening(runbook: Runbook, place: Place, mode: str, warnings: tuple[str, ...
         operator=operator,
         operator_source=operator_source,
         warnings=warnings,
+        tool=_tool(),
     )
+
+
+def _tool() -> dict[str, str]:
+    """Versions of what decides a run's outcome; they ride beside the plan, not in it."""
+    names = ("pantheon-runbook", "papermill", "nbclient", "httpx", "psycopg")
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in names}}
 
 
 def _refuse_production(name: str, runbook_id: str) -> None:
@@ -233,18 +250,18 @@ def _production_identities(outside: World, environment: Environment) -> dict[str
 def _operator() -> tuple[str, str]:
     """Who, and where that name comes from; both are said as they are."""
     if os.environ.get("GITHUB_ACTIONS") == "true" and os.environ.get("GITHUB_ACTOR"):
-        return os.environ["GITHUB_ACTOR"], "CI identity"
+        return os.environ["GITHUB_ACTOR"], "self-asserted (GITHUB_ACTOR)"
     if os.environ.get(OPERATOR_VARIABLE):
         return os.environ[OPERATOR_VARIABLE], f"self-asserted ({OPERATOR_VARIABLE})"
-    return getpass.getuser(), "self-asserted (login name)"
+    return pwd.getpwuid(os.getuid()).pw_name, "login name on this machine"
 
 
-def _read_plan(path: str) -> str:
-    """The digest of the plan file that the operator has read; "" when none was named."""
+def _read_plan(path: str) -> bytes:
+    """The plan file that the operator has read; b"" when none was named."""
     if not path:
-        return ""
+        return b""
     try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        return Path(path).read_bytes()
     except OSError as error:
         raise ParameterError(
             f"the plan {path} cannot be read", why=str(error.strerror), next_step="name a plan.json of a sealed bundle"

@@ -13,7 +13,7 @@ from made_runs import MAP
 from pantheon_runbook.evidence.report import report_html, report_markdown
 
 FACTS = (
-    "done: 3 changed and verified",
+    "done: 3 changes made with 0 writes, and verified",
     "all-run",
     "a run in apply mode",
     "supervisor, self-asserted (PANTHEON_OPERATOR)",

@@ -228,3 +228,26 @@ def test_variables_are_those_the_strategy_names(world, hands):
     preview = {one["key"]: one for one in hands.preview()}
     assert f"https://{world.staging_ref()}.supabase.co" == preview["NEXT_PUBLIC_SUPABASE_URL"]["value"]
     assert preview["NEXT_PUBLIC_API_URL"]["value"].endswith(".up.railway.app")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("DELETE", "/v1/projects/abc", None),
+        ("POST", "/v1/projects", {"name": "x"}),
+        ("POST", "/graphql/v2", {"query": "mutation M { projectDelete(id: 1) }"}),
+        ("POST", "/graphql/v2", {"query": "query Q { me { id } } mutation M { projectDelete(id: 1) }"}),
+        ("POST", "/v1/projects/abc/database/query", {"query": "select 1"}),
+    ],
+)
+def test_read_is_not_a_way_to_write(world, method, path, body):
+    """What can change something is not sent as a read, whoever asks and whatever it is called."""
+    run = world.open("plan")
+    client = run.session.kinds["supabase/auth"]._client
+    before = len(world.running.log())
+
+    with pytest.raises(RefusedError):
+        client.read(method, path, operation="look", body=body)
+
+    assert before == len(world.running.log())
+    world.seal(run)

@@ -72,14 +72,14 @@ def test_other_host_or_scheme_is_refused(client, stub, journal, url, verb):
     assert ([], []) == (stub.requests, journal)
 
 
-@pytest.mark.parametrize("verb", ["read", "write"])
-def test_redirect_is_not_followed(client, stub, verb):
+@pytest.mark.parametrize(("verb", "method"), [("read", "GET"), ("write", "POST")])
+def test_redirect_is_not_followed(client, stub, verb, method):
     stub.will_answer(307, Location="https://evil.example/")
 
     with pytest.raises(VendorRefusedError) as stopped:
-        getattr(client, verb)("POST", "/v9/x", operation="anything")
+        getattr(client, verb)(method, "/v9/x", operation="anything")
     assert 307 == stopped.value.status
-    assert [("POST", "/v9/x", "api.vercel.com")] == stub.requests
+    assert [(method, "/v9/x", "api.vercel.com")] == stub.requests
 
 
 def test_proxy_of_the_environment_is_not_used(stub, monkeypatch):

@@ -239,3 +239,17 @@ def test_key_with_another_limit_is_set_and_kept(world, hands):
     assert "done" == attempt(world).word
     assert ["openrouter PATCH /api/v1/keys/{hash}"] == hands.sent_since(mark)
     assert (before["hash"], 20.0) == (hands.keys()[0]["hash"], hands.keys()[0]["limit"])
+
+
+def test_password_changed_by_hand_is_reset_once(world, hands):
+    """The copy in Railway no longer connects: one run resets it everywhere, the next finds nothing to do."""
+    assert "done" == attempt(world).word
+    ref = world.staging_ref()
+    hands.call("supabase", "PATCH", f"/v1/projects/{ref}/database/password", {"password": "by hand 1234567"})
+    sent = hands.mark()
+
+    assert "done" == attempt(world).word
+    assert ["railway variableCollectionUpsert"] * 2 + ["supabase PATCH /v1/projects/{ref}/database/password"] == sorted(
+        hands.sent_since(sent)
+    )
+    assert "nothing-to-do" == attempt(world).word

@@ -70,7 +70,7 @@ class World:
         return Resource(address, "present" if address in self.there and self.lands_after_looks < 0 else "absent")
 
     def apply(self, *changes: Change) -> tuple[dict[str, str], Applying]:
-        plan = Plan("c", "e", "r", "d", {}, "s", {}, changes, (), (), (), {})
+        plan = Plan("c", "e", "r", "d", {}, {}, "s", {}, changes, (), (), (), {})
         workers = {one.address: self for one in changes}
         applying = Applying(workers, look=self.look, journal=self, progress=str, stop=threading.Event())
         return {result.address: result.outcome for result in applying.run(plan)}, applying
@@ -176,7 +176,7 @@ def test_nothing_begins_after_an_unknown_outcome(now):
     world = Together()
     world.fails["v/a"] = iter([LOST])
     changes = (change("v/a"), change("w/b"), change("w/c", "w/b"))
-    plan = Plan("c", "e", "r", "d", {}, "s", {}, changes, (), (), (), {})
+    plan = Plan("c", "e", "r", "d", {}, {}, "s", {}, changes, (), (), (), {})
     workers = {one.address: world for one in changes}
     applying = Applying(workers, look=world.look, journal=world, progress=str, stop=threading.Event())
 
