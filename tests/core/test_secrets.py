@@ -40,6 +40,7 @@ def test_plain_value_is_masked(value: str, before: str, after: str):
 @given(value=VALUES)
 @example(value=NASTY)
 def test_value_in_a_url_is_masked(value: str):
+    assume(value not in "postgresql://user:@host/x")
     for quote in (urllib.parse.quote, urllib.parse.quote_plus):
         for safe in ("", "/"):
             url = f"postgresql://user:{quote(value, safe=safe)}@host/x"
