@@ -88,13 +88,18 @@ def _refused(what: str, *, state: str) -> Iterator[None]:
         ) from error
 
 
-def seal_abandoned(evidence: Path, key: SealingKey, registry: Registry) -> tuple[str, ...]:
-    """Seal every run whose owner is gone; names of the bundles, oldest first. Errors: EvidenceError."""
+def seal_abandoned(evidence: Path, key: SealingKey, registry: Registry, *, cloud: str) -> tuple[str, ...]:
+    """Seal every run of this cloud whose owner is gone; names of the bundles, oldest first. Errors: EvidenceError.
+
+    A run of the other cloud waits for a run of its own kind: each cloud has its own key.
+    """
     sealed: list[str] = []
     with _refused(f"an abandoned run in {evidence} cannot be sealed", state="nothing was changed"):
         for note in sorted((evidence / RUNNING).glob(f"*{NOTE}")):
             with _ownerless(note) as text:
-                if text is not None and _was_sealed(evidence, note, text, key, registry):
+                if text is None or json.loads(text)["cloud"] != cloud:
+                    continue
+                if _was_sealed(evidence, note, text, key, registry):
                     sealed.append(note.stem)
     return tuple(sealed)
 

@@ -108,7 +108,7 @@ def open_run(
         if parameters["mode"] == "apply":
             lock = MachineLock(f"{outside.scope} {name}", holder=f"run {place.run_id[:8]}")
             ends.callback(lock.release)
-        seal_abandoned(outside.evidence, key, registry)
+        seal_abandoned(outside.evidence, key, registry, cloud=outside.config.cloud)
         bundle = Bundle(place, registry)
         with ExitStack() as unbegun:
             unbegun.callback(bundle.close)

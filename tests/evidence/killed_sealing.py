@@ -58,8 +58,8 @@ def row(folder: Path, step: int, repair_steps: list[int]) -> dict[str, object]:
     maker.sealed(0, notebook=False)
     was_killed = killed_at(step, evidence, lambda: one_run(maker))
     for number in repair_steps:
-        killed_at(number, evidence, lambda: seal_abandoned(evidence, maker.key, Registry()))
-    repaired = seal_abandoned(evidence, maker.key, Registry())
+        killed_at(number, evidence, lambda: seal_abandoned(evidence, maker.key, Registry(), cloud="sandbox"))
+    repaired = seal_abandoned(evidence, maker.key, Registry(), cloud="sandbox")
     maker.sealed(2, notebook=False)
     report = verify(evidence)
     left = [path.name for path in (evidence / ".running").iterdir() if not path.name.startswith(".")]

@@ -22,7 +22,7 @@ def main() -> None:
             maker.forget(maker.begun(number)[0])
         else:
             maker.sealed(number, notebook=False)
-        seal_abandoned(evidence, maker.key, Registry())
+        seal_abandoned(evidence, maker.key, Registry(), cloud="sandbox")
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def test_many_sealers_never_fork_the_ledger(tmp_path):
     ]
     for process in processes:
         rows_of(process)
-    seal_abandoned(tmp_path / "evidence", sealing_key_in(tmp_path), Registry())
+    seal_abandoned(tmp_path / "evidence", sealing_key_in(tmp_path), Registry(), cloud="sandbox")
     report = verify.verify(tmp_path / "evidence")
 
     assert () == report.findings
@@ -102,7 +102,7 @@ def test_listed_run_is_only_moved(make):
     note = {**vars(place), "evidence": "", "run_id": json.loads(before)["run_id"]}
     (make.evidence / ".running" / f"{sealed.name}.place").write_text(json.dumps(note))
 
-    assert (sealed.name,) == seal_abandoned(make.evidence, make.key, Registry())
+    assert (sealed.name,) == seal_abandoned(make.evidence, make.key, Registry(), cloud="sandbox")
     assert before == (sealed / "manifest.json").read_bytes()
     assert 1 == len((make.evidence / "ledger.jsonl").read_bytes().splitlines())
 
@@ -110,9 +110,19 @@ def test_listed_run_is_only_moved(make):
 def test_living_run_is_left_alone(make):
     bundle, _ = make.begun()
 
-    assert () == seal_abandoned(make.evidence, make.key, Registry())
+    assert () == seal_abandoned(make.evidence, make.key, Registry(), cloud="sandbox")
     assert bundle.folder.exists()
     make.forget(bundle)
+
+
+def test_run_of_the_other_cloud_waits_for_its_own_key(make):
+    """The sandbox's key under a live run would be evidence that nobody could ever verify."""
+    bundle, _ = make.begun()
+    make.forget(bundle)
+
+    assert () == seal_abandoned(make.evidence, make.key, Registry(), cloud="live")
+    assert 1 == len(seal_abandoned(make.evidence, make.key, Registry(), cloud="sandbox"))
+    assert () == verify.verify(make.evidence).findings
 
 
 @pytest.mark.parametrize("torn", [b'{"seq": 1, "bund', b"\xff\xfe", b"{}"], ids=["cut", "binary", "no line break"])
@@ -147,7 +157,7 @@ def test_damaged_journal_is_sealed_and_named(make, damage: bytes):
         file.write(damage)
     make.forget(bundle)
 
-    assert 1 == len(seal_abandoned(make.evidence, make.key, Registry()))
+    assert 1 == len(seal_abandoned(make.evidence, make.key, Registry(), cloud="sandbox"))
     expected = set() if not damage.endswith(b"\n") else {"journal.jsonl"}
     assert expected == {finding.file for finding in verify.verify(make.evidence).findings}
 
