@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pantheon_runbook.errors import ParameterError, RunbookError
+from pantheon_runbook.evidence import journal
 from pantheon_runbook.runbooks import checked_parameters, find, typed
 from pantheon_runbook.runner.surroundings import world
 from pantheon_runbook.verdict import CHANGES_PENDING_EXIT_CODE
@@ -55,16 +56,27 @@ def _pairs(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def summary(outcome: Outcome) -> str:
-    """Where to look, in four lines."""
+    """The verdict, the four lines of what stopped it when something did, and where to look."""
     verdict, folder = outcome.verdict, outcome.folder
+    stopped = last_failure(journal.read(folder / "journal.jsonl")) if verdict.exit_code else None
+    told = (
+        (f"Why:     {stopped['why']}", f"State:   {stopped['state']}", f"Next:    {stopped['next']}") if stopped else ()
+    )
     return "\n".join(
         (
             f"{verdict.word.upper()}: {verdict.why}",
+            *told,
             f"notebook  {folder / 'runbook.ipynb'}",
             f"report    {folder / 'report.html'}",
             f"check it  pantheon-runbook evidence verify {folder.parent}",
         )
     )
+
+
+def last_failure(events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The act that stopped a run, with its four fields; an act that was only called too early did not."""
+    failures = [event for event in events if event["event"] == "act-failed" and not event.get("out_of_order")]
+    return failures[-1] if failures else None
 
 
 def exit_code(outcome: Outcome, *, detailed: bool) -> int:
