@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from notebooks import IS_FULL_SWEEP, Copy, execute, verdicts
 
+from pantheon_runbook.evidence import journal
 from pantheon_runbook.runner.run import _Line
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="what left the process group is found through /proc")
@@ -145,7 +146,7 @@ def test_killed_command_takes_its_kernel_along(quiet_world, tmp_path):
 def events(world):
     """Of every journal, sealed or not."""
     journals = sorted((*world.evidence.glob("2*/journal.jsonl"), *world.evidence.glob(".running/2*/journal.jsonl")))
-    return [json.loads(line) for path in journals for line in path.read_bytes().splitlines(keepends=True) if line[-1:]]
+    return [event for path in journals for event in journal.read(path)]
 
 
 def addresses(world, event):
@@ -159,11 +160,12 @@ def applying(world):
         [{"kind": "latency", "service": "supabase", "operation": "*project", "seconds": 1.0, "times": 9}]
     )
     running = started(world, "pantheon_runbook", "run", "RB-010", "--apply")
-    wait_for(lambda: "write-intent" in [event["event"] for event in events(world)])
-    wait_for(lambda: "supabase/project" in addresses(world, "change-begins"))
-    yield running
-    running.kill()
-    running.communicate()
+    try:
+        wait_for(lambda: "supabase/project" in addresses(world, "write-intent"))
+        yield running
+    finally:
+        running.kill()
+        running.communicate()
 
 
 @pytest.mark.sweep
