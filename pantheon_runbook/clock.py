@@ -57,9 +57,12 @@ def monotonic() -> float:
     return time.monotonic()
 
 
-def sleep(seconds: float) -> None:
-    """Wait; durations are real even when the calendar is pinned."""
+def sleep(seconds: float, *, unless: threading.Event | None = None) -> bool:
+    """Wait, and say whether `unless` was set meanwhile; durations are real even when the calendar is pinned."""
+    if unless is not None:
+        return unless.wait(seconds)
     time.sleep(seconds)
+    return False
 
 
 def jittered(seconds: float) -> float:

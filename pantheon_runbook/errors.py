@@ -18,6 +18,7 @@ RunbookError
 │   ├── VendorUnavailableError   no usable answer; a read was given up after its retries
 │   ├── VendorRefusedError       a clear "no" (4xx, GraphQL error): the effect did not happen
 │   └── OutcomeUnknownError      a write was sent and its answer never came
+├── StopRequestedError         the run was told to stop while it waited
 ├── StoppedError               some changes are done, some are not
 ├── UnknownOutcomeError        what a write did could not be found out
 └── NotVerifiedError           applied, but a check failed
@@ -162,6 +163,11 @@ class VendorRefusedError(VendorError):
 
 class OutcomeUnknownError(VendorError):
     word = "unknown"
+
+
+class StopRequestedError(RunbookError):
+    exit_code = 5
+    word = "incomplete"
 
 
 class StoppedError(RunbookError):

@@ -11,11 +11,17 @@ from typing import Any, Literal
 Attributes = Mapping[str, Any]
 State = Literal["present", "absent", "unreadable"]
 Outcome = Literal["done", "not-ready", "not-done", "unknown"]
+ApprovalKind = Literal["self-approved, not pre-read", "self-approved, pre-read", "nothing to approve"]
 
 
 def canonical(value: Any) -> bytes:
     """The one spelling of a JSON value: sorted keys, no spaces, UTF-8. Digests are taken over these bytes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def banner(cloud: str) -> str:
+    """What stands first wherever a run is shown: a rehearsal must never be taken for the real thing."""
+    return "LIVE" if cloud == "live" else "SANDBOX REHEARSAL"
 
 
 def short_code(digest: str) -> str:
@@ -146,7 +152,7 @@ class Approval:
     plan_digest: str
     approver: str
     source: str
-    kind: Literal["self-approved, not pre-read", "self-approved, pre-read"]
+    kind: ApprovalKind
     at: str
 
 

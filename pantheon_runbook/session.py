@@ -25,6 +25,7 @@ from pantheon_runbook.errors import (
 from pantheon_runbook.evidence.journal import Journal
 from pantheon_runbook.model import (
     Approval,
+    ApprovalKind,
     Check,
     Desired,
     Finding,
@@ -82,7 +83,7 @@ class Session:
     """Everything one run needs; made by `runner.wiring`, driven by whoever serves the notebook.
 
     `read_plan` holds the bytes of a plan.json that the operator has read (b"" when none was named).
-    `hold_writer_lock` keeps other machines out while this one writes.
+    `hold_writer_lock` keeps other machines out while this one writes; `stop` is set when the run is to end early.
     """
 
     opening: Opening
@@ -96,9 +97,9 @@ class Session:
     read_plan: bytes = b""
     progress: Callable[[str], None] = print
     hold_writer_lock: Callable[[], AbstractContextManager[None]] = nullcontext
+    stop: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        self.stop = threading.Event()
         self.snapshot: Snapshot | None = None
         self.plan: Plan | None = None
         self.approval: Approval | None = None
@@ -170,18 +171,18 @@ class Session:
             return self._held("approve"), {"held": True}
         _refuse_findings(self.plan)
         pre_read = self.read_plan == self.plan.to_bytes()
-        if self.read_plan and not pre_read:
+        if self.plan.changes and self.read_plan and not pre_read:
             raise StalePlanError(
                 "the plan that was read is not the plan of today",
                 why=plan_difference(self.read_plan, self.plan),
-                next_step=f"pantheon-runbook run {self.opening.runbook} -e {self.opening.environment}, read the new "
-                "plan.json, then name it with --plan",
+                next_step=f"{self._plan_command}, read the new plan.json, then name that one with --plan",
             )
+        kind: ApprovalKind = "self-approved, pre-read" if pre_read else "self-approved, not pre-read"
         self.approval = Approval(
             plan_digest=self.plan.digest,
             approver=self.opening.operator,
             source=self.opening.operator_source,
-            kind="self-approved, pre-read" if pre_read else "self-approved, not pre-read",
+            kind=kind if self.plan.changes else "nothing to approve",
             at=clock.stamp(),
         )
         return self.approval, {"digest": self.approval.plan_digest, "kind": self.approval.kind}
@@ -222,13 +223,11 @@ class Session:
                 f"{len(failed)} of {len(self.checks)} checks failed, first: {failed[0].name}",
                 why=f"expected {failed[0].expected}, found {failed[0].found}",
                 state="applied, not verified",
-                next_step=f"run {self.opening.runbook} again as a plan run: it shows what differs",
+                next_step=f"{self._plan_command}: it shows what differs",
             )
         endpoints, by_hand = self.definition.endpoints(snapshot), self.definition.manual_steps(snapshot)
-        return Verification(self.checks, snapshot, endpoints, by_hand), {
-            "passed": len(self.checks),
-            "by_hand": len(by_hand),
-        }
+        facts = {"passed": len(self.checks), "endpoints": dict(endpoints), "by_hand": list(by_hand)}
+        return Verification(self.checks, snapshot, endpoints, by_hand), facts
 
     def _look_at_everything(self) -> Snapshot:
         """Reads only: the gate is shut, and a request that writes would be refused."""
@@ -285,7 +284,7 @@ class Session:
             raise StalePlanError(
                 f'the plan for "{self.opening.environment}" is out of date',
                 why=f"{_first_difference(self.snapshot, now)} ({self.snapshot.observed_at}, now {now.observed_at})",
-                next_step="run the plan again, read it, and approve the new digest",
+                next_step=f"{self._plan_command}, read it, and approve the new digest",
             )
 
     def _as_desired(self, snapshot: Snapshot) -> tuple[Check, ...]:
@@ -313,8 +312,12 @@ class Session:
         return Held(
             act,
             "this is a plan run: it ends after the plan",
-            f"pantheon-runbook run {self.opening.runbook} -e {self.opening.environment} --apply",
+            f"{self._plan_command} --apply",
         )
+
+    @property
+    def _plan_command(self) -> str:
+        return f"pantheon-runbook run {self.opening.runbook} -e {self.opening.environment}"
 
     def _before_write(self, event: dict[str, Any]) -> None:
         self.journal.write("write-intent", address=current_change.get(), **event)

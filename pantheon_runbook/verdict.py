@@ -100,6 +100,6 @@ def _by_acts(events: list[Mapping[str, Any]], ended: Mapping[str, Any]) -> tuple
     if mode == "plan":
         return "planned", f"{changes} to change"
     writes = sum(event["event"] == "write-intent" for event in events)
-    by_hand = int(ended["verify"].get("by_hand", 0))
+    by_hand = len(ended["verify"].get("by_hand", ()))
     left = f"; {by_hand} steps by hand are left to people" if by_hand else ""
     return "done", f"{changes} changes made with {writes} writes, and verified{left}"

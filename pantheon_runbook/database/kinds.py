@@ -9,7 +9,7 @@ from pantheon_runbook import clock
 from pantheon_runbook.database.connection import Database, unreachable
 from pantheon_runbook.errors import OutcomeUnknownError, VendorRefusedError, WrongEnvironmentError
 from pantheon_runbook.model import Change, Resource
-from pantheon_runbook.providers.http import Client, WriteGate, wait_until
+from pantheon_runbook.providers.http import Client, WriteGate
 from pantheon_runbook.providers.kind import Kind, Look, Surroundings
 from pantheon_runbook.providers.supabase import project_answers
 
@@ -63,12 +63,10 @@ class Password(Kind):
 
     def settle(self, change: Change) -> None:
         self._database.hold_urls()
-        wait_until(
+        self._surroundings.wait_until(
             self._database.connects,
-            seconds=self._surroundings.wait_seconds,
             what="a login with the new password",
             vendor="supabase",
-            progress=self._surroundings.progress,
         )
 
     def has_landed(self, change: Change, seen: Resource) -> bool:

@@ -31,7 +31,6 @@ ALLOWED_HOSTS = re.compile(
 )
 _READ_ATTEMPTS = 4
 _FIRST_PAUSE_SECONDS = 0.2
-_LONGEST_PAUSE_SECONDS = 30.0  # 15 minutes of waiting stay under the 100 requests an hour of a Free plan
 _LONGEST_RETRY_AFTER_SECONDS = 60.0
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
@@ -300,29 +299,6 @@ def _is_whole(response: httpx.Response) -> bool:
     except (json.JSONDecodeError, UnicodeDecodeError):
         return False
     return True
-
-
-def wait_until(
-    is_done: Callable[[], bool], *, seconds: float, what: str, vendor: str, progress: Callable[[str], None]
-) -> None:
-    """Ask again and again, each pause 15 % of the time waited so far: few calls, and never much too late.
-
-    Errors: VendorUnavailableError after `seconds`.
-    """
-    started = clock.monotonic()
-    while not is_done():
-        waited = clock.monotonic() - started
-        if waited > seconds:
-            raise VendorUnavailableError(
-                f"{vendor}: {what} is not there after {waited:.0f} s",
-                vendor=vendor,
-                operation=what,
-                why="the vendor is still working on it, or has given up",
-                state="changed in part: what was asked for exists but is not ready",
-                next_step="look at the vendor's dashboard; running again goes on from there",
-            )
-        progress(f"waiting for {what} ({waited:.0f} s)")
-        clock.sleep(min(_LONGEST_PAUSE_SECONDS, max(0.05, waited * 0.15)))
 
 
 def _pause(attempt: int) -> float:

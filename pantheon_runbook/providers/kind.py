@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from pantheon_runbook.errors import RefusedError
+from pantheon_runbook import clock
+from pantheon_runbook.errors import RefusedError, StopRequestedError, VendorUnavailableError
 from pantheon_runbook.model import Change, Finding, Resource
 from pantheon_runbook.secrets import Vault
+
+_LONGEST_PAUSE_SECONDS = 30.0  # 15 minutes of waiting stay under the 100 requests an hour of a Free plan
 
 
 @dataclass(frozen=True)
@@ -23,13 +27,43 @@ class Look:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What every kind is given: the vault, how long a wait may last, and who to tell what is waited for."""
+    """What every kind is given: the vault, how long a wait may last, and who to tell what is waited for.
+
+    `stop` is set when the run is to end early. `pins` maps a name to the fingerprint of one of production's secrets.
+    """
 
     vault: Vault
     wait_seconds: float
     progress: Callable[[str], None]
-    pins: Mapping[str, str] = field(default_factory=dict)  # name -> fingerprint of one of production's secrets
+    pins: Mapping[str, str] = field(default_factory=dict)
     restores_paused: bool = False
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def wait_until(self, is_done: Callable[[], bool], *, what: str, vendor: str) -> None:
+        """Ask again and again, each pause 15 % of the time waited so far: few calls, and never much too late.
+
+        Errors: VendorUnavailableError after `wait_seconds`, StopRequestedError as soon as `stop` is set.
+        """
+        started = clock.monotonic()
+        while not is_done():
+            waited = clock.monotonic() - started
+            if waited > self.wait_seconds:
+                raise VendorUnavailableError(
+                    f"{vendor}: {what} is not there after {waited:.0f} s",
+                    vendor=vendor,
+                    operation=what,
+                    why="the vendor is still working on it, or has given up",
+                    state="changed in part: what was asked for exists but is not ready",
+                    next_step="look at the vendor's dashboard; running again goes on from there",
+                )
+            self.progress(f"waiting for {what} ({waited:.0f} s)")
+            if clock.sleep(min(_LONGEST_PAUSE_SECONDS, max(0.05, waited * 0.15)), unless=self.stop):
+                raise StopRequestedError(
+                    f"the wait for {what} was broken off",
+                    why="the run was told to stop",
+                    state=f"{what} may still be on its way at {vendor}",
+                    next_step="run the plan again: it looks first and goes on from there",
+                )
 
 
 class Kind(ABC):

@@ -16,7 +16,7 @@ from pantheon_runbook.errors import (
     WrongEnvironmentError,
 )
 from pantheon_runbook.model import Change, Resource
-from pantheon_runbook.providers.http import GRAPHQL_PATH, Client, json_of, wait_until
+from pantheon_runbook.providers.http import GRAPHQL_PATH, Client, json_of
 from pantheon_runbook.providers.kind import Kind, Look, Surroundings
 
 VENDOR = "railway"
@@ -167,12 +167,10 @@ class EnvironmentKind(Kind):
         self._api.mutate(_ENVIRONMENT_CREATE, {"input": environment})
 
     def settle(self, change: Change) -> None:
-        wait_until(
+        self._surroundings.wait_until(
             lambda: self.look().resources[0].state == "present",
-            seconds=self._surroundings.wait_seconds,
             what=f"the Railway environment {self._settings.environment_name}",
             vendor=VENDOR,
-            progress=self._surroundings.progress,
         )
 
     def _project(self) -> dict[str, Any] | None:

@@ -13,7 +13,6 @@ from pantheon_runbook.errors import (
     VendorUnavailableError,
 )
 from pantheon_runbook.model import Change, Finding, Resource
-from pantheon_runbook.providers.http import wait_until
 from pantheon_runbook.providers.kind import Kind, Look, Surroundings, pinned_finding, values_have_landed
 from pantheon_runbook.providers.railway import VENDOR, RailwayApi, all_projects, nodes
 from pantheon_runbook.secrets import Vault
@@ -131,12 +130,10 @@ class ServiceKind(Kind):
                 return False
             return any(seen.address == change.address for seen in self.look().resources)
 
-        wait_until(
+        self._surroundings.wait_until(
             is_there,
-            seconds=self._surroundings.wait_seconds,
             what=f"the Railway service {change.after['name']}",
             vendor=VENDOR,
-            progress=self._surroundings.progress,
         )
 
     def seconds_until_seen(self, change: Change) -> float:
@@ -221,12 +218,10 @@ class DomainKind(Kind):
         self._api.mutate(_DOMAIN_CREATE, {"input": place})
 
     def settle(self, change: Change) -> None:
-        wait_until(
+        self._surroundings.wait_until(
             lambda: bool(self.look().resources),
-            seconds=self._surroundings.wait_seconds,
             what=f"the public domain of {self._service}",
             vendor=VENDOR,
-            progress=self._surroundings.progress,
         )
 
 

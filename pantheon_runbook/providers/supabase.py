@@ -9,7 +9,7 @@ from pantheon_runbook import clock
 from pantheon_runbook.config import Supabase
 from pantheon_runbook.errors import AmbiguousTargetError, VendorUnavailableError, WrongEnvironmentError
 from pantheon_runbook.model import Change, Finding, Resource
-from pantheon_runbook.providers.http import Client, json_of, wait_until
+from pantheon_runbook.providers.http import Client, json_of
 from pantheon_runbook.providers.kind import Kind, Look, Surroundings
 from pantheon_runbook.secrets import Vault
 
@@ -91,19 +91,15 @@ class Project(Kind):
         self._wait_until_healthy()
 
     def _wait_until_healthy(self) -> None:
-        wait_until(
+        self._surroundings.wait_until(
             self._is_healthy,
-            seconds=self._surroundings.wait_seconds,
             what=f"the Supabase project {self._settings.name}",
             vendor=VENDOR,
-            progress=self._surroundings.progress,
         )
-        wait_until(
+        self._surroundings.wait_until(
             self._services_are_healthy,
-            seconds=self._surroundings.wait_seconds,
             what=f"the services of {self._settings.name}",
             vendor=VENDOR,
-            progress=self._surroundings.progress,
         )
 
     def has_landed(self, change: Change, seen: Resource) -> bool:

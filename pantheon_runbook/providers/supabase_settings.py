@@ -9,7 +9,7 @@ from typing import Any
 
 from pantheon_runbook import clock
 from pantheon_runbook.model import Change, Finding, Resource
-from pantheon_runbook.providers.http import Client, json_of, wait_until
+from pantheon_runbook.providers.http import Client, json_of
 from pantheon_runbook.providers.kind import Kind, Look, Surroundings, values_have_landed
 from pantheon_runbook.providers.supabase import VENDOR, project_answers
 
@@ -73,12 +73,10 @@ class ApiKeys(Kind):
             self._seen(kind, self._listed())
             return self._vault.get(holds) is not None
 
-        wait_until(
+        self._surroundings.wait_until(
             is_held,
-            seconds=self._surroundings.wait_seconds,
             what=f"the {kind} key",
             vendor=VENDOR,
-            progress=self._surroundings.progress,
         )
 
     def _listed(self) -> list[dict[str, Any]]:

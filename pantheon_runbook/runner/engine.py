@@ -80,7 +80,7 @@ class RunbookEngine(Engine):  # type: ignore[misc]  # papermill has no types
         status = NotebookStatus("not-all-run", "the engine met a bug of ours")
         with _private_folder() as folder:
             cells = Cells(nb_man, host, folder, policy=policy)
-            with _stopped_by_signals(cells):
+            with _stopped_by_signals(cells, cls.progress):
                 try:
                     with _serving(host, folder / "s"):
                         status = cells.run(kernel_name, runbook)
@@ -162,14 +162,16 @@ def _wake(path: Path) -> None:
 
 
 @contextmanager
-def _stopped_by_signals(cells: Cells) -> Iterator[None]:
+def _stopped_by_signals(cells: Cells, progress: Any) -> Iterator[None]:
     """SIGTERM and Ctrl-C: no further change begins, what is in hand is finished, the run is sealed."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(number: int, _frame: object) -> None:
-        cells.stop(f"{signal.Signals(number).name} was received")
+        reason = f"{signal.Signals(number).name} was received"
+        progress(f"{reason}: no further change begins, what was sent is finished and sealed")
+        cells.stop(reason)
 
     former = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -166,6 +166,7 @@ def _session(
         production_identities=_production_identities(parts.outside, parts.environment),
         read_plan=read_plan,
         progress=parts.surroundings.progress,
+        stop=parts.surroundings.stop,
         hold_writer_lock=lambda: database_lock(
             parts.database, vault, scope=f"pantheon-runbook {parts.name}", holder=place.run_id[:8]
         ),

@@ -5,9 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from pantheon_runbook import clock
 from pantheon_runbook.errors import OutcomeUnknownError, VendorRefusedError, VendorUnavailableError
-from pantheon_runbook.providers.http import Client, Reach, json_of, wait_until
+from pantheon_runbook.providers.http import Client, Reach, json_of
 
 
 def test_read_is_repeated_until_it_answers(client, stub, pauses):
@@ -107,31 +106,3 @@ def test_error_holds_no_header_or_body(client, stub):
         client.write("POST", "/v9/x", operation="change", body={"value": "what-was-sent"})
     assert "a-token-of-ours" not in str(stopped.value.as_json())
     assert "what-was-sent" not in str(stopped.value.as_json())
-
-
-@pytest.mark.parametrize(("minutes", "most"), [(1, 50), (5, 60), (15, 80)])
-def test_waiting_asks_seldom_and_ends_soon(monkeypatch, minutes, most):
-    """Few calls for a wait of any length, and never more than ten seconds too late."""
-    now = [0.0]
-    monkeypatch.setattr(clock, "monotonic", lambda: now[0])
-    monkeypatch.setattr(clock, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
-    asked: list[float] = []
-
-    def is_done() -> bool:
-        asked.append(now[0])
-        return now[0] >= minutes * 60
-
-    wait_until(is_done, seconds=3600, what="it", vendor="v", progress=lambda _: None)
-    assert len(asked) <= most
-    assert now[0] <= minutes * 60 + 10
-
-
-def test_waiting_ends_at_its_limit(monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(clock, "monotonic", lambda: now[0])
-    monkeypatch.setattr(clock, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
-
-    with pytest.raises(VendorUnavailableError) as stopped:
-        wait_until(lambda: False, seconds=30, what="it", vendor="v", progress=lambda _: None)
-    assert 30 < now[0] < 40
-    assert "running again goes on" in stopped.value.next_step

@@ -177,7 +177,7 @@ def test_signal_during_apply_finishes_what_is_in_hand(world, applying, number):
 
     (verdict,) = verdicts(world.evidence)
     assert 5 == applying.returncode
-    assert out.startswith("PARTIAL: ")
+    assert out.splitlines()[1].startswith("PARTIAL: ")
     assert ("partial", 5, "not-all-run") == (verdict["word"], verdict["exit_code"], verdict["cells"])
     begun = addresses(world, "change-begins")
     assert begun == addresses(world, "change-ends")
@@ -187,6 +187,29 @@ def test_signal_during_apply_finishes_what_is_in_hand(world, applying, number):
     ]
     assert len(addresses(world, "write-intent")) == len(addresses(world, "write-result")) == len(world.mutating())
     assert [] == list((world.evidence / ".running").iterdir())
+
+
+def test_signal_does_not_wait_out_a_vendor(world):
+    """A project takes minutes to come up; whoever presses Ctrl-C meanwhile gets the terminal back, and the truth."""
+    world.running.pace(8)
+    running = started(world, "pantheon_runbook", "run", "RB-010", "--apply")
+    try:
+        wait_for(lambda: "supabase/project" in addresses(world, "write-result"))
+        sent = time.monotonic()
+        running.send_signal(signal.SIGINT)
+        out, errors = running.communicate(timeout=60)
+    finally:
+        running.kill()
+        running.communicate()
+
+    assert 5 == running.returncode
+    assert time.monotonic() - sent < 6
+    assert "made but not ready: supabase/project" in out
+    assert "SIGINT was received: no further change begins" in errors
+    world.running.pace(0.02)
+    assert 0 == world.cli("run", "RB-010", "--apply").returncode
+    assert ["partial", "done"] == [verdict["word"] for verdict in verdicts(world.evidence)]
+    assert 1 == world.mutating().count("supabase POST /v1/projects")
 
 
 def test_killed_apply_is_abandoned_and_gone_on_with(world, applying):
