@@ -92,12 +92,16 @@ def run(
     """Run one runbook through papermill, for example: run RB-010 --apply."""
     from pantheon_runbook import running  # noqa: PLC0415
 
-    outcome = running.run(
-        runbook,
-        {"environment": environment, "mode": "apply" if is_apply else "plan", "plan_file": plan_file},
-        pairs,
-        progress=_progress(),
-    )
+    progress = _Progress()
+    try:
+        outcome = running.run(
+            runbook,
+            {"environment": environment, "mode": "apply" if is_apply else "plan", "plan_file": plan_file},
+            pairs,
+            progress=progress,
+        )
+    finally:
+        progress.end()
     click.echo(running.summary(outcome))
     sys.exit(running.exit_code(outcome, detailed=detailed_exitcode))
 
@@ -123,7 +127,7 @@ def demo(out: Path) -> None:
     """The whole story on a private, fresh sandbox; leaves the evidence and a sandbox to go on with."""
     from pantheon_runbook import demonstration  # noqa: PLC0415
 
-    sys.exit(demonstration.tell(out, say=click.echo, progress=_progress()))
+    sys.exit(demonstration.tell(out, say=click.echo, progress=_Progress()))
 
 
 @main.group()
@@ -256,16 +260,32 @@ def _of_sandbox(call: Callable[[], Any]) -> Any:
         ) from error
 
 
-def _progress() -> Callable[[str], None]:
-    """On a terminal one line that is written over; elsewhere a line for each thing that begins."""
-    if sys.stderr.isatty():
-        return lambda words: click.echo(f"\r\033[K  {words[:100]}", err=True, nl=False)
-    seen: set[str] = set()
+class _Progress:
+    """On a terminal one line that is written over; elsewhere a line for each thing that begins.
 
-    def once(words: str) -> None:
+    Nobody who stops listening stops a run.
+    """
+
+    def __init__(self) -> None:
+        self._is_terminal = sys.stderr.isatty()
+        self._seen: set[str] = set()
+
+    def __call__(self, words: str) -> None:
         what = words.partition(" (")[0]
-        if what not in seen:
-            seen.add(what)
-            click.echo(f"  {what}", err=True)
+        if self._is_terminal:
+            self._write(f"\r\033[K  {words[:100]}")
+        elif what not in self._seen:
+            self._seen.add(what)
+            self._write(f"  {what}\n")
 
-    return once
+    def end(self) -> None:
+        """Leave the line to what comes after it."""
+        if self._is_terminal:
+            self._write("\r\033[K")
+
+    @staticmethod
+    def _write(text: str) -> None:
+        try:
+            click.echo(text, err=True, nl=False)
+        except OSError:  # a pipe whose reader has gone; what is still buffered would spoil the exit code
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pantheon_runbook.errors import ParameterError, RunbookError
 from pantheon_runbook.evidence import journal
+from pantheon_runbook.model import banner
 from pantheon_runbook.runbooks import checked_parameters, find, typed
 from pantheon_runbook.runner.surroundings import world
-from pantheon_runbook.verdict import CHANGES_PENDING_EXIT_CODE
+from pantheon_runbook.verdict import CHANGES_PENDING_EXIT_CODE, EXIT_CODES
 
 if TYPE_CHECKING:
     from pantheon_runbook.runner.engine import Outcome
+
+_STOPPED = frozenset(word for word, code in EXIT_CODES.items() if code)
 
 
 def run(
@@ -56,21 +60,43 @@ def _pairs(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def summary(outcome: Outcome) -> str:
-    """The verdict, the four lines of what stopped it when something did, and where to look."""
+    """What a terminal shows: which cloud, the verdict, what is behind it, where to look, and what to type next."""
     verdict, folder = outcome.verdict, outcome.folder
-    stopped = last_failure(journal.read(folder / "journal.jsonl")) if verdict.exit_code else None
-    told = (
-        (f"Why:     {stopped['why']}", f"State:   {stopped['state']}", f"Next:    {stopped['next']}") if stopped else ()
-    )
+    events = journal.read(folder / "journal.jsonl")
+    opened = events[0]
+    again = f"pantheon-runbook run {opened['runbook']} -e {opened['environment']}"
+    then = {"planned": f"{again} --apply --plan {_near(folder / 'plan.json')}"}.get(verdict.word, again)
     return "\n".join(
         (
+            f"{banner(opened['cloud'])}  {opened['runbook']}  {opened['environment']}  {opened['mode']} run",
             f"{verdict.word.upper()}: {verdict.why}",
-            *told,
-            f"notebook  {folder / 'runbook.ipynb'}",
-            f"report    {folder / 'report.html'}",
-            f"check it  pantheon-runbook evidence verify {folder.parent}",
+            *_behind(events, verdict.word),
+            f"notebook  {_near(folder / 'runbook.ipynb')}",
+            f"report    {_near(folder / 'report.html')}",
+            f"check it  pantheon-runbook evidence verify {_near(folder.parent)}",
+            *((f"next      {then}",) if verdict.word in {"planned", *_STOPPED} else ()),
         )
     )
+
+
+def _near(path: Path) -> Path:
+    """As the reader would type it from here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _behind(events: Sequence[Mapping[str, Any]], word: str) -> Iterable[str]:
+    """The plan that was made, what stopped the run, or where the environment answers and what is left to people."""
+    if word in _STOPPED:
+        stopped = last_failure(events)
+        names = {"Why": "why", "State": "state", "Next": "next"} if stopped else {}
+        yield from (f"{name + ':':<8} {stopped[key]}" for name, key in names.items() if stopped)
+        return
+    ended = {event["act"]: event for event in events if event["event"] == "act-ends"}
+    if word == "planned":
+        card = next(event["text"] for event in events if event["event"] == "card" and event["act"] == "plan")
+        yield from (line for line in card.splitlines() if not line.startswith("Next: "))
+    yield from (f"{what:<9} {url}" for what, url in ended["verify"].get("endpoints", {}).items())
+    yield from (f"by hand:  {step}" for step in ended["verify"].get("by_hand", ()))
 
 
 def last_failure(events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:

@@ -9,7 +9,7 @@ import html
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pantheon_runbook.model import short_code
+from pantheon_runbook.model import banner, short_code
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _STYLE = """
@@ -61,8 +61,7 @@ def report_html(events: Iterable[Facts], verdict: Facts, plan: Facts, notebook: 
 
 
 def _banner(verdict: Facts) -> str:
-    cloud = "LIVE" if verdict["cloud"] == "live" else "SANDBOX REHEARSAL"
-    return f"{cloud}: {verdict['runbook']} {verdict['environment']}: {str(verdict['word']).upper()}"
+    return f"{banner(verdict['cloud'])}: {verdict['runbook']} {verdict['environment']}: {str(verdict['word']).upper()}"
 
 
 def _facts(events: list[Facts], verdict: Facts, plan: Facts) -> list[tuple[str, str]]:

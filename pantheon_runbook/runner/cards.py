@@ -13,7 +13,7 @@ from functools import singledispatch
 from typing import Any
 
 from pantheon_runbook.errors import RunbookError
-from pantheon_runbook.model import Approval, Change, Held, Plan, Snapshot, StepResult, Verification
+from pantheon_runbook.model import Approval, Change, Held, Plan, Snapshot, StepResult, Verification, banner
 from pantheon_runbook.runner.environment_map import environment_map
 from pantheon_runbook.session import Opening
 
@@ -84,9 +84,8 @@ def draw(value: Any) -> Card:
 
 @draw.register
 def _(opening: Opening) -> Card:
-    banner = "LIVE" if opening.cloud == "live" else "SANDBOX REHEARSAL"
     return Card(
-        f"{banner}  {opening.runbook}  {opening.title}",
+        f"{banner(opening.cloud)}  {opening.runbook}  {opening.title}",
         rows=(
             ("", "environment", opening.environment, ""),
             ("", "mode", opening.mode, "ends after the plan" if opening.mode == "plan" else "will write"),
@@ -132,7 +131,9 @@ def _(plan: Plan) -> Card:
         f"{len(plan.changes)} to change, {waiting} with values not known yet, {len(plan.left_alone)} left alone",
         rows=tuple(rows[:_FIRST_ROWS]),
         lines=(*more, *_plan_lines(plan)),
-        next_step="read it, then run with --apply" if plan.changes else "nothing to do",
+        next_step=f"read it; pantheon-runbook run {plan.runbook} -e {plan.environment} --apply carries it out"
+        if plan.changes
+        else "nothing to do",
     )
 
 

@@ -47,12 +47,12 @@ def chosen() -> tuple[Path | None, Config | None]:
     path = config_path()
     if path is not None:
         return path, load_config(path)
-    tokens = tokens_in(os.environ)
-    if tokens:
+    given = (*tokens_in(os.environ), *((FILE_VARIABLE,) if os.environ.get(FILE_VARIABLE) else ()))
+    if given:
         raise ConfigError(
-            f"there is no {DEFAULT_CONFIG}, but {', '.join(tokens)} is set",
-            why="with tokens at hand it must be said which cloud is meant",
-            next_step=f'write {DEFAULT_CONFIG} with cloud = "live", or unset the tokens to use the sandbox',
+            f"there is no {DEFAULT_CONFIG}, but {', '.join(given)} is set",
+            why="with credentials at hand it must be said which cloud is meant",
+            next_step=f'write {DEFAULT_CONFIG} with cloud = "live", or unset {" and ".join(given)} to use the sandbox',
         )
     return None, None
 

@@ -119,7 +119,8 @@ CASES: dict[str, tuple[Callable[..., None], tuple[str, ...], int, str]] = {
         2,
         "salt is wrong",
     ),
-    "tokens but no config": (_tokens_but_no_config, PLAN, 2, "VERCEL_TOKEN is set"),
+    "tokens but no config": (_tokens_but_no_config, PLAN, 2, "VERCEL_TOKEN, PANTHEON_CREDENTIALS is set"),
+    "credentials file but no config": (lambda desk: desk.config.unlink(), APPLY, 2, "PANTHEON_CREDENTIALS is set"),
     "missing tokens": (_no_credentials, PLAN, 2, "SUPABASE_ACCESS_TOKEN is missing"),
     "missing token in the file": (
         _credentials("RAILWAY_API_TOKEN = [^\n]*", ""),

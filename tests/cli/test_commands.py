@@ -109,7 +109,7 @@ def test_doctor_names_each_missing_thing(desk):
 
 def test_doctor_starts_no_sandbox(desk):
     desk.config.unlink()
-    desk.environment["PANTHEON_SANDBOX"] = None
+    desk.environment |= {"PANTHEON_SANDBOX": None, "PANTHEON_CREDENTIALS": None}
 
     code, out, _ = desk.call("doctor")
 

@@ -27,17 +27,3 @@ def test_plan_run_writes_nothing(world):
 
     assert "planned" == world.seal(run).word
     assert [] == world.mutating()
-
-
-def test_stopped_run_tells_all_four_things_on_the_terminal(world):
-    """Nobody opens a report at 2 a.m. to learn what state things are in."""
-    read = world.folder / "plan.json"
-    read.write_text("{}")
-
-    ended = world.cli("run", "RB-010", "--apply", "--plan", str(read))
-
-    lines = ended.stdout.splitlines()
-    assert 4 == ended.returncode
-    assert "REFUSED: the plan that was read is not the plan of today." == lines[0]
-    assert ["Why:", "State:", "Next:"] == [line.split()[0] for line in lines[1:4]]
-    assert "State:   nothing was changed." == lines[2]

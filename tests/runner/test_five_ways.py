@@ -53,7 +53,7 @@ def test_our_command_line(world, reference):
     ended = world.cli("run", "RB-010", "--apply")
 
     assert (0, "") == (ended.returncode, ended.stdout if ended.returncode else "")
-    assert ended.stdout.startswith("DONE: 19 changes made with 16 writes, and verified")
+    assert ended.stdout.splitlines()[1].startswith("DONE: 19 changes made with 16 writes, and verified")
     assert ("done", "all-run") == the_verdict(world)
     assert reference == sorted(world.mutating())
 

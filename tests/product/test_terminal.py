@@ -1,0 +1,105 @@
+"""What a terminal shows at the end of a run: nobody opens a report at 2 a.m. to learn what state things are in."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shlex
+import subprocess
+import sys
+
+from pantheon_runbook.evidence import ledger
+
+
+def test_plan_run_shows_the_plan_and_what_to_type(world):
+    """Its last line is typed as it stands: it approves the plan that was shown, and may be typed twice."""
+    shown = world.cli("run", "RB-010").stdout.splitlines()
+
+    assert ["SANDBOX REHEARSAL  RB-010  staging  plan run", "PLANNED: 19 to change"] == shown[:2]
+    assert (
+        "  + supabase/project                 create  undo: delete the project in Supabase; its data is lost" in shown
+    )
+    label, program, *arguments = shlex.split(shown[-1])
+    assert ("next", "pantheon-runbook") == (label, program)
+
+    assert "DONE: 19 changes made" in world.cli(*arguments).stdout
+    assert "NOTHING-TO-DO: everything is as desired" in world.cli(*arguments).stdout
+    assert ["self-approved, pre-read", "nothing to approve"] == [ledgered(world, number)["kind"] for number in (1, 2)]
+
+
+def ledgered(world, number):
+    """approval.json of the bundle with this place in the ledger."""
+    name = list(ledger.entries(world.evidence))[number]["bundle"]
+    return json.loads((world.evidence / name / "approval.json").read_bytes())
+
+
+def test_apply_run_shows_where_staging_answers_and_what_people_must_do(world):
+    done = world.cli("run", "RB-010", "--apply").stdout
+
+    assert f"Supabase  https://{world.staging_ref()}.supabase.co\n" in done
+    assert "by hand:  SMTP: " in done
+
+
+def test_stopped_run_tells_all_four_things(world):
+    read = world.folder / "plan.json"
+    read.write_text("{}")
+
+    ended = world.cli("run", "RB-010", "--apply", "--plan", str(read))
+
+    lines = ended.stdout.splitlines()
+    assert 4 == ended.returncode
+    assert "REFUSED: the plan that was read is not the plan of today." == lines[1]
+    assert ["Why:", "State:", "Next:"] == [line.split()[0] for line in lines[2:5]]
+    assert "State:   nothing was changed." == lines[3]
+    assert "next      pantheon-runbook run RB-010 -e staging" == lines[-1]
+
+
+def test_reader_that_goes_away_does_not_stop_the_run(world):
+    """`pantheon-runbook run RB-010 --apply 2>&1 | head -1`: what is half done is worth more than who listens."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as nobody:
+        done = subprocess.run(
+            [sys.executable, "-m", "pantheon_runbook", "run", "RB-010", "--apply"],
+            cwd=world.folder,
+            env=world.environment(),
+            stdout=subprocess.PIPE,
+            stderr=nobody,
+            text=True,
+            check=False,
+        )
+
+    assert 0 == done.returncode
+    assert "DONE: 19 changes made" in done.stdout
+
+
+def test_progress_leaves_its_line_on_a_terminal(world):
+    """One line that is written over, and wiped before the result."""
+    ours, theirs = pty.openpty()
+    done = subprocess.Popen(
+        [sys.executable, "-m", "pantheon_runbook", "run", "RB-010", "--apply"],
+        cwd=world.folder,
+        env=world.environment(),
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    out, _ = done.communicate(timeout=120)
+    shown = b""
+    while chunk := _read(ours):
+        shown += chunk
+    os.close(ours)
+
+    assert 0 == done.returncode
+    assert b"\r\x1b[K  create supabase/project" in shown
+    assert shown.endswith(b"\r\x1b[K")
+    assert b"\n" not in shown
+    assert out.startswith(b"SANDBOX REHEARSAL")
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 1 << 16)
+    except OSError:
+        return b""  # Linux's way of saying that nobody writes any more
