@@ -15,7 +15,7 @@ from pantheon_runbook.errors import EvidenceError, RunbookError, UsageError
 from pantheon_runbook.evidence import verify
 from pantheon_runbook.runner.surroundings import PIN_VARIABLE, SANDBOX_VARIABLE
 from pantheon_runbook.sandbox import SandboxError, control, customer
-from pantheon_runbook.sandbox.default import LEFT_BY_THE_DEMO
+from pantheon_runbook.sandbox.default import FOLDER, LEFT_BY_THE_DEMO
 
 Say = Callable[[str], None]
 
@@ -104,7 +104,15 @@ def _ending(story: _Story, out: Path) -> None:
     story.say(f"  the run that made staging   {latest / 'report.html'}")
     story.say(f"  its executed notebook       {latest / 'runbook.ipynb'}")
     story.say(f"  check the evidence          .venv/bin/pantheon-runbook evidence verify {out}")
-    story.say("  go on in the same world     .venv/bin/pantheon-runbook sandbox start")
+    story.say(f"  go on in the same world     {_going_on()}")
+
+
+def _going_on() -> str:
+    """A sandbox of this folder that has a world of its own keeps it until it is told to load another."""
+    start = ".venv/bin/pantheon-runbook sandbox start"
+    if not (FOLDER / "world.json").exists():
+        return start
+    return f"{start} && .venv/bin/pantheon-runbook sandbox load {LEFT_BY_THE_DEMO.absolute()}"
 
 
 @contextmanager

@@ -1,0 +1,88 @@
+"""`demo` as a newcomer meets it: in an empty folder, and again in one that has a sandbox already."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from pantheon_runbook.evidence.verify import verify
+
+WAY_ON = re.compile(r"go on in the same world +(.+)")
+
+
+@pytest.fixture
+def type_in(tmp_path, monkeypatch):
+    """Types one command line in an empty folder, with nothing of ours in the environment; gives what it printed."""
+    monkeypatch.chdir(tmp_path)
+    own = {"XDG_CONFIG_HOME": str(tmp_path / "config"), "XDG_STATE_HOME": str(tmp_path / "state")}
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "XDG_CACHE_HOME", "PYTHONPATH") if name in os.environ}
+
+    def type_in(line: str) -> str:
+        said = ""
+        for command in line.split(" && "):
+            arguments = shlex.split(command.removeprefix(".venv/bin/"))[1:]
+            done = subprocess.run(
+                [sys.executable, "-m", "pantheon_runbook", *arguments],
+                env={**kept, **own},
+                capture_output=True,
+                text=True,
+                timeout=180,
+                check=False,
+            )
+            assert 0 == done.returncode, done.stderr
+            said += done.stdout
+        return said
+
+    yield type_in
+    if Path(".pantheon/sandbox").exists():
+        type_in("pantheon-runbook sandbox stop")
+
+
+def test_demo_leaves_evidence_and_a_world_to_go_on_in(type_in):
+    told = type_in("pantheon-runbook demo")
+
+    report = verify(Path("evidence"))
+    assert ((), ["planned", "done", "nothing-to-do"]) == (report.findings, list(report.verdicts.values()))
+    assert 6 == len(re.findall(r"^   \d+\.\d s$", told, re.MULTILINE))
+    for bundle in report.bundles:
+        assert [] == not_run(Path("evidence") / bundle / "runbook.ipynb")
+
+    assert ".venv/bin/pantheon-runbook sandbox start" == way_on(told)
+    type_in(way_on(told))
+    assert "NOTHING-TO-DO" in type_in("pantheon-runbook run RB-010")
+
+
+def test_demo_beside_a_sandbox_with_a_world_of_its_own(type_in):
+    """That one is left as it is; the way on leads to the demo's world all the same."""
+    assert "PLANNED: 19 to change" in type_in("pantheon-runbook run RB-010")
+
+    told = type_in("pantheon-runbook demo")
+    assert "PLANNED: 19 to change" in type_in("pantheon-runbook run RB-010")
+    type_in(way_on(told))
+
+    assert "NOTHING-TO-DO" in type_in("pantheon-runbook run RB-010")
+
+
+def way_on(told: str) -> str:
+    found = WAY_ON.search(told)
+    assert found is not None, told
+    return found[1]
+
+
+def not_run(notebook: Path) -> list[str]:
+    """Sources of the code cells without a number, or without the card that each one ends with."""
+    cells = [cell for cell in nbformat.reads(notebook.read_text(), as_version=4).cells if cell.cell_type == "code"]
+    shown = [cell for cell in cells if "parameters" not in json.dumps(cell.metadata.get("tags", []))]
+    return [
+        cell.source
+        for cell in cells
+        if cell.execution_count is None or (cell in shown and not any("text/html" in one.data for one in cell.outputs))
+    ]
