@@ -93,6 +93,7 @@ class Applying:
         self._progress(f"{change.action} {change.address}")
         outcome, reason = self._attempt(change)
         result = StepResult(change.address, outcome, reason, round(clock.monotonic() - started, 3))
+        self._progress(f"{change.address} is {outcome} ({result.seconds:.1f} s)")
         self._journal.write(
             "change-ends", address=change.address, outcome=result.outcome, reason=result.reason, seconds=result.seconds
         )

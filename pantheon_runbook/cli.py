@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -14,6 +16,7 @@ import click
 if TYPE_CHECKING:
     from pantheon_runbook.errors import RunbookError
 
+_SHOWN_AGAIN_SECONDS = 10.0
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")
 
 
@@ -102,7 +105,7 @@ def run(
         )
     finally:
         progress.end()
-    click.echo(running.summary(outcome))
+    progress.say(running.summary(outcome))
     sys.exit(running.exit_code(outcome, detailed=detailed_exitcode))
 
 
@@ -127,7 +130,8 @@ def demo(out: Path) -> None:
     """The whole story on a private, fresh sandbox; leaves the evidence and a sandbox to go on with."""
     from pantheon_runbook import demonstration  # noqa: PLC0415
 
-    sys.exit(demonstration.tell(out, say=click.echo, progress=_Progress()))
+    progress = _Progress()
+    sys.exit(demonstration.tell(out, say=progress.say, progress=progress))
 
 
 @main.group()
@@ -261,22 +265,27 @@ def _of_sandbox(call: Callable[[], Any]) -> Any:
 
 
 class _Progress:
-    """On a terminal one line that is written over; elsewhere a line for each thing that begins.
+    """On a terminal one line that is written over; elsewhere a line for each thing that begins, and for long waits.
 
     Nobody who stops listening stops a run.
     """
 
     def __init__(self) -> None:
         self._is_terminal = sys.stderr.isatty()
-        self._seen: set[str] = set()
+        self._shown_at: dict[str, float] = {}
 
     def __call__(self, words: str) -> None:
-        what = words.partition(" (")[0]
+        what, now = words.partition(" (")[0], time.monotonic()
         if self._is_terminal:
             self._write(f"\r\033[K  {words[:100]}")
-        elif what not in self._seen:
-            self._seen.add(what)
-            self._write(f"  {what}\n")
+        elif now - self._shown_at.get(what, -math.inf) >= _SHOWN_AGAIN_SECONDS:
+            self._shown_at[what] = now
+            self._write(f"  {words}\n")
+
+    def say(self, words: str) -> None:
+        """A line of the result, on stdout, where no progress is left."""
+        self.end()
+        click.echo(words)
 
     def end(self) -> None:
         """Leave the line to what comes after it."""
