@@ -11,18 +11,22 @@ import socket
 import sys
 from pathlib import Path
 
-from pantheon_runbook.credentials import tokens_in
+from pantheon_runbook.config import CONFIG_VARIABLE, DEFAULT_CONFIG
+from pantheon_runbook.credentials import FILE_VARIABLE, tokens_in
 from pantheon_runbook.runner.processes import forbid_dumps
 from pantheon_runbook.runner.serve import Host
+from pantheon_runbook.runner.surroundings import SANDBOX_VARIABLE
 from pantheon_runbook.runner.wiring import open_run
 from pantheon_runbook.verdict import NotebookStatus
 
 _NOBODY_CAME_SECONDS = 60
+_MARKS_OF_A_WORKPLACE = (DEFAULT_CONFIG, ".pantheon", ".git")
 
 
 def main() -> int:
     forbid_dumps()
     path = Path(sys.argv[1])
+    _settle_in()
     host = Host(lambda runbook, given: open_run(runbook, given, warnings=_warnings()))
 
     def stop(_number: int, _frame: object) -> None:
@@ -36,6 +40,16 @@ def main() -> int:
     host.finish(NotebookStatus("not-observed", "another program ran the cells"))
     _tidy(path)
     return 0
+
+
+def _settle_in() -> None:
+    """JupyterLab's kernels stand in their notebook's folder; the work belongs to the one above that holds it all."""
+    for name in (CONFIG_VARIABLE, FILE_VARIABLE, SANDBOX_VARIABLE):
+        if os.environ.get(name):
+            os.environ[name] = str(Path(os.environ[name]).absolute())
+    here = Path.cwd()
+    above = (folder for folder in (here, *here.parents) if any((folder / m).exists() for m in _MARKS_OF_A_WORKPLACE))
+    os.chdir(next(above, here))
 
 
 def _listener(path: Path) -> socket.socket:

@@ -89,9 +89,11 @@ def test_nbconvert(world, reference):
 
 @pytest.fixture
 def kernel(world):
-    """A kernel as JupyterLab has one; `ask` runs code in it and gives all that it printed."""
+    """A kernel as JupyterLab has one, in its notebook's folder; `ask` runs code in it and gives all that it printed."""
+    (world.folder / ".pantheon").mkdir()
+    (world.folder / "runbooks").mkdir()
     manager = KernelManager()
-    manager.start_kernel(cwd=str(world.folder))
+    manager.start_kernel(cwd=str(world.folder / "runbooks"))
     client = manager.client()
     client.start_channels()
     client.wait_for_ready(timeout=60)
