@@ -82,13 +82,48 @@ def test_service_is_not_made_in_a_shared_project(world, hands, monkeypatch):
     assert before == hands.railway_projects("pantheon")[0]["environments"]["production"]
 
 
+@pytest.mark.parametrize("named", [("staging", "qa"), ("production",)], ids=["beside ours", "instead of ours"])
+def test_own_project_with_other_environments_blocks(world, hands, named):
+    """Found by the plan: an apply that found it at the first service would have made half of staging by then."""
+    project = hands.new_railway_project(environment=named[0])
+    for name in named[1:]:
+        new_environment(hands, project, name)
+    other = named[-1]
+
+    run = world.open("plan")
+    (finding,) = world.plan(run).findings
+    assert "planned" == world.seal(run).word
+    assert ("other-environments", "railway/service", True) == (finding.code, finding.address, finding.blocks)
+    assert f"the Railway project also has {other}, and they would appear there too" in finding.what
+    assert 'leave it no environment but "staging"' in finding.next_step
+    refused(world, hands, because=f"api, worker, Redis cannot be created: the Railway project also has {other}")
+
+
+def test_other_environments_do_not_matter_once_the_services_are_there(world, hands):
+    assert "done" == attempt(world).word
+    new_environment(hands, hands.railway_projects()[0]["id"], "qa")
+
+    assert "nothing-to-do" == attempt(world).word
+
+
+def test_fork_for_a_pull_request_does_not_matter(world, hands):
+    """serviceCreate leaves forks alone."""
+    new_environment(hands, hands.new_railway_project(), "pr-1", ephemeral=True)
+
+    run = world.open("plan")
+    assert () == world.plan(run).findings
+    world.seal(run)
+
+
+def new_environment(hands, project: str, name: str, **more) -> None:
+    given = {"projectId": project, "name": name, **more}
+    hands.railway("mutation M($i: EnvironmentCreateInput!) { environmentCreate(input: $i) { id } }", i=given)
+
+
 def test_service_kind_itself_refuses_a_shared_project(world, hands, monkeypatch):
     """The step looks again right before it writes, whatever the plan said."""
     project = hands.railway_projects("pantheon")[0]
-    hands.railway(
-        "mutation M($i: EnvironmentCreateInput!) { environmentCreate(input: $i) { id } }",
-        i={"projectId": project["id"], "name": "staging"},
-    )
+    new_environment(hands, project["id"], "staging")
     share_project(world, monkeypatch)
     run = world.open()
     world.plan(run)
