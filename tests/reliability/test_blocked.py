@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-
 import pytest
 from attempts import attempt, config_with
 
@@ -28,7 +25,7 @@ def test_each_shared_value_blocks(world, hands):
     assert "done" == attempt(world).word
     pin = load_identities(world.customer / "identities.toml").production.pins["SUPABASE_SERVICE_ROLE_KEY"]
     production = hands.facts["supabase"]
-    edit(world, lambda whole: share_an_edge_secret(whole, production["ref"]))
+    hands.edit(lambda whole: share_an_edge_secret(whole, production["ref"]))
     hands.set_variable("worker", "LEGACY", production["session_url"])
     comment = f"pantheon-runbook fingerprint {pin}"
     hands.new_vercel_variable(key="NOTED", value="x", type="sensitive", target=["preview"], comment=comment)
@@ -57,7 +54,7 @@ def share_an_edge_secret(whole, production: str) -> None:
 def test_free_plan_without_room_blocks(world, hands):
     hands.new_project("somebody-elses-experiment")
     slug = hands.facts["supabase"]["organization_slug"]
-    edit(world, lambda whole: whole["supabase"]["organizations"][slug].update(plan="free"))
+    hands.edit(lambda whole: whole["supabase"]["organizations"][slug].update(plan="free"))
     refused(world, hands, because="the Free plan holds 2 active projects and there are 2")
 
 
@@ -165,14 +162,3 @@ def test_part_that_failed_inside_a_201_is_named(world, hands):
     stopped = attempt(world)
     assert "partial" == stopped.word
     assert "NEXT_PUBLIC_API_URL" in stopped.error.what
-
-
-def edit(world, change) -> None:
-    """The vendors' memory, changed behind everybody's back."""
-    saved = world.folder / "edited"
-    world.running.save(str(saved))
-    document = json.loads((saved / "world.json").read_text())
-    change(document)
-    (saved / "world.json").write_text(json.dumps(document))
-    world.running.load(str(saved))
-    shutil.rmtree(saved)
