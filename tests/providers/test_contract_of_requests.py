@@ -40,6 +40,7 @@ PACKAGE = Path(pantheon_runbook.__file__).parent
 PRODUCT = [path for path in sorted(PACKAGE.rglob("*.py")) if "sandbox" not in path.relative_to(PACKAGE).parts]
 # What a name that is put together at run time can be.
 VARIANTS = {"create a {} key": ("create a publishable key", "create a secret key")}
+CREATE = "create the project"
 UNKNOWN_REF, UNKNOWN_ID = "a" * 20, "00000000-0000-4000-8000-000000000000"
 
 
@@ -118,7 +119,7 @@ class Story:
     """Runs on one world, one after the other, and what they sent; between them other hands change things."""
 
     def __init__(self, world: Any, hands: Hands, patch: pytest.MonkeyPatch) -> None:
-        self.world, self.hands, self.patch = world, hands, patch
+        self.world, self.hands = world, hands
         self.exchanges: list[Exchange] = []
         transport = Reach.transport
         patch.setattr(Reach, "transport", lambda reach: Recording(transport(reach), self.exchanges))
@@ -133,7 +134,7 @@ class Story:
         assert len(self.exchanges) - before == len(self.world.running.log(mark))
         return ended
 
-    def run_with(self, *changes: tuple[str, str], **environment: str) -> Attempt:
+    def run_with(self, *changes: tuple[str, str]) -> Attempt:
         """The same, with pieces of the customer's three files replaced."""
         path = config_with(self.world, *((old, new) for old, new in changes if old in self._read("pantheon.toml")))
         for name in ("identities.toml", "credentials.toml"):
@@ -156,7 +157,10 @@ class Story:
 
 
 def from_nothing(story: Story) -> None:
-    assert "done" == story.run().word
+    """With what may be left out of the config."""
+    region = 'region = "eu-west-1"'
+    assert "done" == story.run_with((region, f'{region}, size = "small"')).word
+    assert "small" in {one.sent.get("desired_instance_size") for one in story.exchanges if one.operation == CREATE}
     assert "nothing-to-do" == story.run().word
 
 
