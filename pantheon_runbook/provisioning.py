@@ -257,7 +257,7 @@ def _dependencies(config: Config, wanted: Iterable[Variable]) -> tuple[str, ...]
 
 def findings(config: Config, name: str, snapshot: Snapshot, fingerprints: Mapping[str, str]) -> tuple[Finding, ...]:
     """What only the whole picture shows: values that nobody provides, services that nobody may create."""
-    return (*_missing_values(config, fingerprints), *_missing_in_shared_project(config, name, snapshot))
+    return (*_missing_values(config, fingerprints), *_missing_beside_others(config, name, snapshot))
 
 
 def _missing_values(config: Config, fingerprints: Mapping[str, str]) -> Iterable[Finding]:
@@ -271,17 +271,26 @@ def _missing_values(config: Config, fingerprints: Mapping[str, str]) -> Iterable
             )
 
 
-def _missing_in_shared_project(config: Config, name: str, snapshot: Snapshot) -> Iterable[Finding]:
-    """In a project that holds production too, `serviceCreate` would make the service there as well (FACTS 2)."""
+def _missing_beside_others(config: Config, name: str, snapshot: Snapshot) -> Iterable[Finding]:
+    """`serviceCreate` makes a service in every environment of the project, production included (FACTS 2)."""
     railway = config.environments[name].railway
     wanted = (*services_of(config), REDIS)
-    missing = [one for one in wanted if snapshot.get(f"railway/service/{one}").state == "absent"]
-    if railway.layout == "shared-project" and missing:
+    missing = ", ".join(one for one in wanted if snapshot.get(f"railway/service/{one}").state == "absent")
+    others = ", ".join(snapshot.get("railway/environment").attributes.get("other_environments", []))
+    if missing and railway.layout == "shared-project":
         yield Finding(
             "shared-project",
             "railway/service",
-            f"{', '.join(missing)} cannot be created in the Railway project that holds production",
+            f"{missing} cannot be created in the Railway project that holds production",
             f'add them to its environment "{railway.environment_name}" in Railway, or choose layout = "own-project"',
+        )
+    elif missing and others:
+        yield Finding(
+            "other-environments",
+            "railway/service",
+            f"{missing} cannot be created: the Railway project also has {others}, and they would appear there too",
+            f'leave it no environment but "{railway.environment_name}" (rename or delete the others in Railway), add '
+            "the services there by hand, or choose another railway.project_name",
         )
 
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -61,6 +66,16 @@ class Hands:
     def sent_since(self, mark: int) -> list[str]:
         """ "<service> <operation>" of every mutating request after `mark`."""
         return [f"{record['service']} {record['operation']}" for record in self.running.mutating(mark)]
+
+    def edit(self, change: Callable[[Any], None]) -> None:
+        """The vendors' memory, changed behind everybody's back."""
+        saved = Path(tempfile.mkdtemp(prefix="pr-e-")) / "edited"
+        self.running.save(str(saved))
+        document = json.loads((saved / "world.json").read_text())
+        change(document)
+        (saved / "world.json").write_text(json.dumps(document))
+        self.running.load(str(saved))
+        shutil.rmtree(saved.parent)
 
     def projects(self, name: str = "pantheon-staging") -> list[dict[str, Any]]:
         return [one for one in self.call("supabase", "GET", "/v1/projects") if one["name"] == name]

@@ -138,10 +138,12 @@ class EnvironmentKind(Kind):
         environment = self._environment(project) if project else None
         if project is not None:
             self._vault.hold("railway.project_id", project["id"], secret=False)
+        others = other_environments(project, environment["id"] if environment else None) if project else []
+        beside = {"other_environments": others} if others else {}
         if project is None or environment is None:
-            return Look((Resource(self.prefix, "absent"),))
+            return Look((Resource(self.prefix, "absent", beside),))
         self._vault.hold("railway.environment_id", environment["id"], secret=False)
-        attributes = {"project": project["name"], "name": environment["name"]}
+        attributes = {"project": project["name"], "name": environment["name"], **beside}
         return Look(
             (Resource(self.prefix, "present", attributes, note=f"environment {environment['id']}"),),
             (),
@@ -205,6 +207,13 @@ def _with_id(projects: list[dict[str, Any]], identifier: str) -> dict[str, Any]:
         f"there is no Railway project {identifier} in this workspace",
         why=f"the token reaches {', '.join(sorted(entry['id'] for entry in projects)) or 'none'}",
         next_step="correct environments.<name>.railway in pantheon.toml, or leave the id out to go by name",
+    )
+
+
+def other_environments(project: Mapping[str, Any], own_id: str | None) -> list[str]:
+    """Names of the environments besides ours that are no forks: `serviceCreate` would reach them too (FACTS 2)."""
+    return sorted(
+        node["name"] for node in nodes(project["environments"]) if node["id"] != own_id and not node["isEphemeral"]
     )
 
 

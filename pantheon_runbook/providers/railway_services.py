@@ -14,7 +14,7 @@ from pantheon_runbook.errors import (
 )
 from pantheon_runbook.model import Change, Finding, Resource
 from pantheon_runbook.providers.kind import Kind, Look, Surroundings, pinned_finding, values_have_landed
-from pantheon_runbook.providers.railway import VENDOR, RailwayApi, all_projects, nodes
+from pantheon_runbook.providers.railway import VENDOR, RailwayApi, all_projects, nodes, other_environments
 from pantheon_runbook.secrets import Vault
 
 REDIS = "Redis"
@@ -170,18 +170,13 @@ class ServiceKind(Kind):
 
     def _refuse_other_environments(self, name: str) -> None:
         """`serviceCreate` makes a service in every environment that is not a fork, production included (FACTS 2)."""
-        project = self._project()
-        others = [
-            node["name"]
-            for node in nodes(project["environments"])
-            if node["id"] != self._vault.text("railway.environment_id") and not node["isEphemeral"]
-        ]
+        others = other_environments(self._project(), self._vault.text("railway.environment_id"))
         if others:
             raise RefusedError(
-                f'the service "{name}" was not created in the shared Railway project',
-                why=f"serviceCreate would also create it in {', '.join(sorted(others))}",
-                next_step=f'add "{name}" to {self._settings.environment_name} in Railway\'s dashboard, or choose '
-                'layout = "own-project"',
+                f'the service "{name}" was not created: the Railway project has other environments',
+                why=f"serviceCreate would also create it in {', '.join(others)}",
+                next_step=f'add "{name}" to {self._settings.environment_name} in Railway\'s dashboard, or use a '
+                "project of staging's own",
             )
 
 

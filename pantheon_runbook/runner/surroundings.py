@@ -83,7 +83,7 @@ def _live_world(path: Path, config: Config) -> World:
         )
     return World(
         config=config,
-        identities=load_identities(path.with_name(IDENTITIES)),
+        identities=_identities(config, path, path.with_name(IDENTITIES)),
         credentials=from_environment(),
         reach=Reach(),
         resolve=lambda _host, _port: None,
@@ -102,15 +102,42 @@ def _sandbox_world(path: Path | None) -> World:
     config_path = path or files / DEFAULT_CONFIG
     beside = config_path.with_name(IDENTITIES)
     own = os.environ.get(FILE_VARIABLE)
+    config = load_config(config_path)
     return World(
-        config=load_config(config_path),
-        identities=load_identities(beside if beside.exists() else files / IDENTITIES),
+        config=config,
+        identities=_identities(config, config_path, beside if beside.exists() else files / IDENTITIES),
         credentials=from_environment() if own else from_file(files / "credentials.toml"),
         reach=Reach(str(running.socket)),
         resolve=lambda host, port: network.resolve(host, port, running.networks_file),
         folder=path.parent if path else Path.cwd(),
         scope=f"sandbox {running.folder}",
     )
+
+
+def _identities(config: Config, config_path: Path, path: Path) -> Identities:
+    """The deny list, when both files mean the same production. Errors: ConfigError for each id that says otherwise."""
+    identities = load_identities(path)
+    known, production = config.production, identities.production
+    said_twice = (
+        ("environments.production.supabase.ref", known.supabase.ref, production.supabase_ref),
+        ("environments.production.railway.project", known.railway.project, production.railway_project),
+        ("environments.production.railway.environment", known.railway.environment, production.railway_environment),
+        ("frontend.vercel_project", config.frontend.vercel_project, production.vercel_project),
+    )
+    for field, here, there in said_twice:
+        if here is None:
+            raise ConfigError(
+                f"{field} is missing in {config_path.name}",
+                why=f"{path.name} says that production is {there}, and there is nothing to hold that against",
+                next_step=f"look production up at its vendor and write its id into {config_path}",
+            )
+        if here != there:
+            raise ConfigError(
+                f'production is "{here}" in {config_path.name} ({field}) and "{there}" in {path.name}',
+                why=f"{path.name} is the list of what no run may write to; one of another time protects nothing",
+                next_step=f"look production up at its vendor, and correct {config_path} or {path}",
+            )
+    return identities
 
 
 def _running_sandbox() -> Running:

@@ -42,6 +42,10 @@ def _credentials(pattern: str, by: str) -> Callable[..., None]:
     return lambda desk: desk.replace(desk.credentials, pattern, by)
 
 
+def _identities(pattern: str, by: str) -> Callable[..., None]:
+    return lambda desk: desk.replace(desk.folder / "identities.toml", pattern, by)
+
+
 def _sandbox(path: str) -> Callable[..., None]:
     return lambda desk: desk.environment.update(PANTHEON_SANDBOX=path)
 
@@ -121,6 +125,52 @@ CASES: dict[str, tuple[Callable[..., None], tuple[str, ...], int, str]] = {
     ),
     "tokens but no config": (_tokens_but_no_config, PLAN, 2, "VERCEL_TOKEN, PANTHEON_CREDENTIALS is set"),
     "credentials file but no config": (lambda desk: desk.config.unlink(), APPLY, 2, "PANTHEON_CREDENTIALS is set"),
+    "no production ref": (
+        _config(r'(production\]\nsupabase = { )ref = "[a-z]*", ', r"\1"),
+        PLAN,
+        2,
+        "environments.production.supabase.ref is missing in pantheon.toml",
+    ),
+    "no production project": (
+        _config(r'(\nrailway = { )project = "[^"]*", ', r"\1"),
+        PLAN,
+        2,
+        "environments.production.railway.project is missing in pantheon.toml",
+    ),
+    "another Supabase production": (
+        _config(r'(production\]\nsupabase = { ref = ")[a-z]*', r"\1aaaaaaaaaaaaaaaaaaaa"),
+        APPLY,
+        2,
+        'production is "aaaaaaaaaaaaaaaaaaaa" in pantheon.toml (environments.production.supabase.ref) and "',
+    ),
+    "another Railway production": (
+        _config(r'(railway = { project = ")[^"]*', r"\1another"),
+        APPLY,
+        2,
+        'production is "another" in pantheon.toml (environments.production.railway.project) and "',
+    ),
+    "another Railway environment": (
+        _identities('(railway_environment = ")[^"]*', r"\1another"),
+        APPLY,
+        2,
+        '(environments.production.railway.environment) and "another" in identities.toml',
+    ),
+    "another Vercel project": (
+        _identities('(vercel_project = ")[^"]*', r"\1another"),
+        APPLY,
+        2,
+        '(frontend.vercel_project) and "another" in identities.toml',
+    ),
+    "live: another production": (
+        lambda desk: [
+            desk.live(),
+            _key(desk),
+            _identities('(supabase_ref = ")[a-z]*', r"\1aaaaaaaaaaaaaaaaaaaa")(desk),
+        ],
+        APPLY,
+        2,
+        'and "aaaaaaaaaaaaaaaaaaaa" in identities.toml',
+    ),
     "missing tokens": (_no_credentials, PLAN, 2, "SUPABASE_ACCESS_TOKEN is missing"),
     "missing token in the file": (
         _credentials("RAILWAY_API_TOKEN = [^\n]*", ""),

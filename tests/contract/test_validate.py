@@ -15,6 +15,7 @@ PROJECT = {
 }  # fmt: skip
 CREATE = {"name": "p", "organization_slug": "o", "db_pass": "x"}
 URL = "https://api.supabase.com/v1/projects"
+KEYS = "https://openrouter.ai/api/v1/keys"
 RAILWAY = "https://backboard.railway.com/graphql/v2"
 
 
@@ -33,6 +34,14 @@ RAILWAY = "https://backboard.railway.com/graphql/v2"
         (("POST", RAILWAY, {"query": "{ me { id shoeSize } }"}, 200, {"data": {}}), "shoeSize"),
         (("POST", RAILWAY, {"query": "{ me { id } }"}, 200, {"data": {"me": {"id": None}}}), "non-nullable"),
         (("POST", RAILWAY, {"query": "{ me { id } }"}, 200, {"data": {"me": {"id": "1", "x": 1}}}), "other fields"),
+        (("GET", KEYS, None, 200, {"data": []}), None),
+        (("GET", f"{KEYS}?colour=red", None, 200, {"data": []}), "query colour: is not known"),
+        (("GET", KEYS, None, 200, {"data": [{"name": "a"}]}), "answer data.0.workspace_id: Field required"),
+        (("POST", KEYS, {"limit": 5}, 201, {}), "request name: Field required"),
+        (("POST", KEYS, {"name": "a", "budget": 5}, 201, {}), "request budget: is not known"),
+        (("DELETE", f"{KEYS}/{'0' * 64}", None, 204, {"deleted": True}), "the SDK expects 200"),
+        (("GET", KEYS, None, 401, {"error": {"code": 401}}), "no error.message"),
+        (("PUT", KEYS, {}, 200, {}), "the vendor's SDK does not know it"),
     ],
 )
 def test_finds_what_is_wrong(exchange: tuple[Any, ...], said: str | None) -> None:

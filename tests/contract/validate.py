@@ -7,7 +7,7 @@ Oddities of the descriptions, and what is done about them: Supabase and Vercel a
 (rewritten to JSON Schema types); storage says 3.0 and uses 3.1 forms (both are understood); Vercel's `oneOf`
 branches overlap and some are empty (read as `anyOf`, empty ones dropped); the vendors describe hardly any error
 body (what their clients read is demanded instead); Railway's schema breaks one rule of graphql-core
-(`assume_valid`).
+(`assume_valid`). OpenRouter has no description in the folder: see openrouter_keys.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from urllib.parse import parse_qsl, urlsplit
 import yaml
 from graphql import GraphQLError, GraphQLSchema, build_schema, execute_sync, parse, validate
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from openrouter_keys import check_keys
 
 _METHODS = ("get", "post", "put", "patch", "delete")
 _VERSION = re.compile(r"^/v\d+(?=/)")
@@ -145,11 +146,12 @@ def check_exchange(method: str, url: str, request_body: Any, status: int, respon
     host = parts.hostname or ""
     if host == "backboard.railway.com":
         return _check_graphql(request_body, status, response_body)
+    where = f"{method} {parts.path} -> {status}"
     if host == "openrouter.ai":
-        return []  # no official description in the folder
+        found = check_keys(method, parts.path, parts.query, request_body, status, response_body)
+        return [f"{where}: {problem}" for problem in found]
     description = _description(host, parts.path)
     operation = description.find(method, parts.path)
-    where = f"{method} {parts.path} -> {status}"
     if operation is None:
         return [] if _is_drift(host, method, parts.path) else [f"{where}: not in the official description"]
     asked = [] if status >= 400 else _request_problems(description, operation, parts.query, request_body)

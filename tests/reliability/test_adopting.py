@@ -241,6 +241,30 @@ def test_key_with_another_limit_is_set_and_kept(world, hands):
     assert (before["hash"], 20.0) == (hands.keys()[0]["hash"], hands.keys()[0]["limit"])
 
 
+def test_staging_on_the_second_page_is_not_made_again(world, hands):
+    """Supabase gives a hundred projects at a time, Railway a page, OpenRouter a hundred keys."""
+    assert "done" == attempt(world).word
+    hands.edit(crowd)
+    assert "pantheon-staging" not in str(hands.call("openrouter", "GET", "/api/v1/keys"))
+
+    assert {} == actions(world)
+
+
+def crowd(whole) -> None:
+    """A hundred of each kind that are listed before staging's."""
+    projects, keys = whole["supabase"]["projects"], whole["openrouter"]["keys"]
+    (staging,) = [one for one in projects.values() if one["name"] == "pantheon-staging"]
+    (railway,) = [one for one in whole["railway"]["projects"].values() if one["name"] == "pantheon-staging"]
+    (key,) = [one for one in keys.values() if one["name"] == "pantheon-staging"]
+    theirs = {}
+    for number in range(100):
+        ref, identifier = f"{'a' * 18}{chr(97 + number // 10)}{chr(97 + number % 10)}", f"{number:08}-0000-4000-8000-0"
+        projects[ref] = {**staging, "ref": ref, "name": f"a-{number}", "status": "INACTIVE"}
+        theirs[identifier] = {**railway, "id": identifier, "name": f"a-{number}"}
+        keys[f"{number:064}"] = {**key, "hash": f"{number:064}", "name": f"a-{number}", "created_at": "2099-01-01"}
+    whole["railway"]["projects"] = {**theirs, **whole["railway"]["projects"]}
+
+
 def test_password_changed_by_hand_is_reset_once(world, hands):
     """The copy in Railway no longer connects: one run resets it everywhere, the next finds nothing to do."""
     assert "done" == attempt(world).word

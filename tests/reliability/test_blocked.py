@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-
 import pytest
 from attempts import attempt, config_with
 
@@ -28,7 +25,7 @@ def test_each_shared_value_blocks(world, hands):
     assert "done" == attempt(world).word
     pin = load_identities(world.customer / "identities.toml").production.pins["SUPABASE_SERVICE_ROLE_KEY"]
     production = hands.facts["supabase"]
-    edit(world, lambda whole: share_an_edge_secret(whole, production["ref"]))
+    hands.edit(lambda whole: share_an_edge_secret(whole, production["ref"]))
     hands.set_variable("worker", "LEGACY", production["session_url"])
     comment = f"pantheon-runbook fingerprint {pin}"
     hands.new_vercel_variable(key="NOTED", value="x", type="sensitive", target=["preview"], comment=comment)
@@ -57,7 +54,7 @@ def share_an_edge_secret(whole, production: str) -> None:
 def test_free_plan_without_room_blocks(world, hands):
     hands.new_project("somebody-elses-experiment")
     slug = hands.facts["supabase"]["organization_slug"]
-    edit(world, lambda whole: whole["supabase"]["organizations"][slug].update(plan="free"))
+    hands.edit(lambda whole: whole["supabase"]["organizations"][slug].update(plan="free"))
     refused(world, hands, because="the Free plan holds 2 active projects and there are 2")
 
 
@@ -82,13 +79,48 @@ def test_service_is_not_made_in_a_shared_project(world, hands, monkeypatch):
     assert before == hands.railway_projects("pantheon")[0]["environments"]["production"]
 
 
+@pytest.mark.parametrize("named", [("staging", "qa"), ("production",)], ids=["beside ours", "instead of ours"])
+def test_own_project_with_other_environments_blocks(world, hands, named):
+    """Found by the plan: an apply that found it at the first service would have made half of staging by then."""
+    project = hands.new_railway_project(environment=named[0])
+    for name in named[1:]:
+        new_environment(hands, project, name)
+    other = named[-1]
+
+    run = world.open("plan")
+    (finding,) = world.plan(run).findings
+    assert "planned" == world.seal(run).word
+    assert ("other-environments", "railway/service", True) == (finding.code, finding.address, finding.blocks)
+    assert f"the Railway project also has {other}, and they would appear there too" in finding.what
+    assert 'leave it no environment but "staging"' in finding.next_step
+    refused(world, hands, because=f"api, worker, Redis cannot be created: the Railway project also has {other}")
+
+
+def test_other_environments_do_not_matter_once_the_services_are_there(world, hands):
+    assert "done" == attempt(world).word
+    new_environment(hands, hands.railway_projects()[0]["id"], "qa")
+
+    assert "nothing-to-do" == attempt(world).word
+
+
+def test_fork_for_a_pull_request_does_not_matter(world, hands):
+    """serviceCreate leaves forks alone."""
+    new_environment(hands, hands.new_railway_project(), "pr-1", ephemeral=True)
+
+    run = world.open("plan")
+    assert () == world.plan(run).findings
+    world.seal(run)
+
+
+def new_environment(hands, project: str, name: str, **more) -> None:
+    given = {"projectId": project, "name": name, **more}
+    hands.railway("mutation M($i: EnvironmentCreateInput!) { environmentCreate(input: $i) { id } }", i=given)
+
+
 def test_service_kind_itself_refuses_a_shared_project(world, hands, monkeypatch):
     """The step looks again right before it writes, whatever the plan said."""
     project = hands.railway_projects("pantheon")[0]
-    hands.railway(
-        "mutation M($i: EnvironmentCreateInput!) { environmentCreate(input: $i) { id } }",
-        i={"projectId": project["id"], "name": "staging"},
-    )
+    new_environment(hands, project["id"], "staging")
     share_project(world, monkeypatch)
     run = world.open()
     world.plan(run)
@@ -130,14 +162,3 @@ def test_part_that_failed_inside_a_201_is_named(world, hands):
     stopped = attempt(world)
     assert "partial" == stopped.word
     assert "NEXT_PUBLIC_API_URL" in stopped.error.what
-
-
-def edit(world, change) -> None:
-    """The vendors' memory, changed behind everybody's back."""
-    saved = world.folder / "edited"
-    world.running.save(str(saved))
-    document = json.loads((saved / "world.json").read_text())
-    change(document)
-    (saved / "world.json").write_text(json.dumps(document))
-    world.running.load(str(saved))
-    shutil.rmtree(saved)

@@ -30,6 +30,14 @@ def test_names_are_not_unique(cloud: Cloud) -> None:
     assert ["pantheon-production", "staging", "staging"] == sorted(names)
 
 
+def test_keys_come_a_hundred_at_a_time(cloud: Cloud) -> None:
+    for number in range(100):
+        cloud.openrouter("POST", "/keys", {"name": f"key-{number}"})
+    pages = [cloud.openrouter("GET", f"/keys?offset={offset}").json()["data"] for offset in (0, 100, 200)]
+    assert [100, 1, 0] == [len(page) for page in pages]
+    assert 101 == len({key["hash"] for page in pages for key in page})
+
+
 def test_key_is_changed_and_deleted(cloud: Cloud) -> None:
     at = f"/keys/{cloud.openrouter('POST', '/keys', {'name': 'staging'}).json()['data']['hash']}"
     changed = cloud.openrouter("PATCH", at, {"limit": 2.5, "disabled": True}).json()["data"]

@@ -71,6 +71,41 @@ def test_taken_environment_name_is_refused_also_while_it_is_made() -> None:
     cloud.close()
 
 
+@pytest.mark.parametrize("background", [False, True])
+def test_environment_create_blocks_unless_in_the_background(background: bool) -> None:  # noqa: FBT001  a case
+    cloud = Cloud(pace=replace(FAST, environment_create_seconds=0.1))
+    made = environment(cloud, "staging", f"applyChangesInBackground: {str(background).lower()}")
+    instances = cloud.world.document["railway"]["instances"].values()
+
+    def services() -> int:
+        return sum(one["environmentId"] == made["environment"] for one in instances)
+
+    assert (0 if background else 3) == services()
+    cloud.until(lambda: 3 == services())
+    cloud.close()
+
+
+def test_template_deploys_in_the_background_and_names_no_service(cloud: Cloud) -> None:
+    """What it makes is seen later, and has to be looked for."""
+    known = {**ids(cloud), "template": cloud.world.document["railway"]["redis_template_id"]}
+    before = dict(cloud.world.document["railway"]["services"])
+    config = cloud.railway('{ template(code: "redis") { serializedConfig } }')["template"]["serializedConfig"]
+    answer = cloud.railway(
+        "mutation($i: TemplateDeployV2Input!) { templateDeployV2(input: $i) { projectId workflowId } }",
+        {
+            "i": {
+                "projectId": known["project"],
+                "environmentId": known["environment"],
+                "templateId": known["template"],
+                "serializedConfig": config,
+            }
+        },
+    )["templateDeployV2"]
+    services = cloud.world.document["railway"]["services"]
+    assert (known["project"], before) == (answer["projectId"], services)
+    cloud.until(lambda: len(before) + 1 == len(services))
+
+
 def test_copied_environment_brings_productions_values(cloud: Cloud) -> None:
     copied = environment(cloud, "copy", f'sourceEnvironmentId: "{ids(cloud)["environment"]}", skipInitialDeploys: true')
     assert variables(cloud, ids(cloud), ", unrendered: true") == variables(cloud, copied, ", unrendered: true")

@@ -49,6 +49,13 @@ def test_project_comes_up_before_its_services_and_keys() -> None:
     cloud.close()
 
 
+def test_created_project_names_no_database_host(cloud: Cloud) -> None:
+    created = create(cloud)
+    shown = cloud.supabase("GET", f"/v1/projects/{created['ref']}").json()
+    assert ("COMING_UP", None) == (created["status"], created.get("database"))
+    assert f"db.{created['ref']}.supabase.co" == shown["database"]["host"]
+
+
 def test_password_is_forgotten_once_the_database_is_there(cloud: Cloud) -> None:
     cloud.project()
     assert "a long password" not in cloud.world.dumps()
@@ -121,6 +128,13 @@ def test_auth_secrets_come_back_hashed(cloud: Cloud) -> None:
     assert answer["smtp_pass"] != again["smtp_pass"]  # sending back what was read breaks it
 
 
+def test_redirect_list_is_one_string_that_is_replaced_whole(cloud: Cloud) -> None:
+    path = f"/v1/projects/{cloud.facts['supabase']['ref']}/config/auth"
+    for listed in ("https://a.example/**,https://b.example/**", "https://c.example/**"):
+        cloud.supabase("PATCH", path, {"uri_allow_list": listed})
+    assert "https://c.example/**" == cloud.supabase("GET", path).json()["uri_allow_list"]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -169,6 +183,33 @@ def test_edge_secrets_are_shown_as_digests(cloud: Cloud) -> None:
     found = {secret["name"]: secret["value"] for secret in cloud.supabase("GET", path).json()}
     assert hashlib.sha256(b"https://dsn").hexdigest() == found["SENTRY_DSN"]
     assert 400 == cloud.supabase("POST", path, [{"name": "SUPABASE_URL", "value": "x"}]).status_code
+
+
+def test_edge_secrets_are_set_beside_the_others(cloud: Cloud) -> None:
+    path = f"/v1/projects/{cloud.facts['supabase']['ref']}/secrets"
+    before = {secret["name"] for secret in cloud.supabase("GET", path).json()}
+    answer = cloud.supabase("POST", path, [{"name": "NEW", "value": "x"}])
+    assert (201, b"") == (answer.status_code, answer.content)
+    assert before | {"NEW"} == {secret["name"] for secret in cloud.supabase("GET", path).json()}
+
+
+def test_management_view_of_buckets_has_no_limits(cloud: Cloud) -> None:
+    """Production's settings cannot be read through it, and nothing can be written."""
+    path = f"/v1/projects/{cloud.facts['supabase']['ref']}/storage/buckets"
+    cloud.storage("POST", "/storage/v1/bucket", {"name": "avatars", "file_size_limit": 1024})
+    (bucket,) = cloud.supabase("GET", path).json()
+    assert {"id", "name", "owner", "public", "created_at", "updated_at"} == set(bucket)
+    assert 405 == cloud.supabase("POST", path, {"name": "b"}).status_code
+
+
+def test_projects_of_an_organization_come_page_by_page(cloud: Cloud) -> None:
+    slug = cloud.facts["supabase"]["organization_slug"]
+    for name in ("b", "a"):
+        create(cloud, name)
+    pages = [cloud.supabase("GET", f"/v1/organizations/{slug}/projects?limit=2&offset={n}").json() for n in (0, 2)]
+    assert [["a", "b"], ["pantheon-production"]] == [[one["name"] for one in page["projects"]] for page in pages]
+    assert {"count": 3, "limit": 2, "offset": 2} == pages[1]["pagination"]
+    assert 400 == cloud.supabase("GET", f"/v1/organizations/{slug}/projects?limit=101").status_code
 
 
 def test_pooler_host_cannot_be_derived(cloud: Cloud) -> None:

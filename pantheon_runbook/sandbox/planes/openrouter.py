@@ -23,6 +23,7 @@ from pantheon_runbook.sandbox.planes.routes import Described, RefusedError, matc
 from pantheon_runbook.sandbox.world import Record, World
 
 PAGE: Final = 100
+_WORKSPACE: Final = "00000000-0000-4000-8000-00000000c0de"  # the one workspace of this account
 _PERIODS: Final = ("", "_daily", "_weekly", "_monthly")
 
 Limit = Annotated[float, Field(ge=0)]
@@ -89,7 +90,9 @@ def _stamp(moment: datetime) -> str:
 
 
 def _shown(key: Record) -> Record:
+    """With what the vendor's own SDK demands of every key since 1.3."""
     shown = {name: value for name, value in key.items() if name not in {"usage", "production"}}
+    shown |= {"creator_user_id": None, "external_user": None, "last_used_at": None, "workspace_id": _WORKSPACE}
     shown["limit_remaining"] = None if key["limit"] is None else max(0, key["limit"] - key["usage"])
     for period in _PERIODS:
         shown[f"usage{period}"] = key["usage"]
