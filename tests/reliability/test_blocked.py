@@ -148,6 +148,7 @@ def test_refusal_inside_a_200_is_not_taken_for_success(world, hands, monkeypatch
     file.touch(0o600)
     file.write_text(text.replace(hands.facts["railway"]["token"], "00000000-0000-4000-8000-000000000000"))
     monkeypatch.setenv("PANTHEON_CREDENTIALS", str(file))
+    monkeypatch.setenv("PANTHEON_CONFIG", str(config_with(world)))
 
     stopped = attempt(world)
     assert ("no-run", CredentialError) == (stopped.word, type(stopped.error))
