@@ -82,7 +82,7 @@ class Session:
     """Everything one run needs; made by `runner.wiring`, driven by whoever serves the notebook.
 
     `read_plan` holds the bytes of a plan.json that the operator has read (b"" when none was named).
-    `hold_writer_lock` keeps other machines out while this one writes.
+    `hold_writer_lock` keeps other machines out while this one writes. `keep` puts what an act brought on the disk.
     """
 
     opening: Opening
@@ -96,6 +96,7 @@ class Session:
     read_plan: bytes = b""
     progress: Callable[[str], None] = print
     hold_writer_lock: Callable[[], AbstractContextManager[None]] = nullcontext
+    keep: Callable[[Any], None] = lambda _value: None
 
     def __post_init__(self) -> None:
         self.stop = threading.Event()
@@ -128,17 +129,13 @@ class Session:
         self.journal.write("act-begins", act=act)
         try:
             value, facts = getattr(self, f"_{act}")()
+            self.keep(value)  # before its end is journalled: an act that ended can be shown
         except RunbookError as error:
             self.journal.write("act-failed", act=act, **error.as_json())
             raise
         self._done.append(act)
         self.journal.write("act-ends", act=act, **facts)
         return value
-
-    def observed(self) -> Snapshot:
-        """What the observe act saw; there is none before it."""
-        assert self.snapshot is not None
-        return self.snapshot
 
     def _require_order(self, act: str) -> None:
         expected = ACTS[len(self._done)] if len(self._done) < len(ACTS) else ""

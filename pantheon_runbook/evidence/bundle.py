@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from pantheon_runbook.errors import EvidenceError
 from pantheon_runbook.evidence.files import write_file
@@ -18,6 +18,7 @@ from pantheon_runbook.evidence.place import NOTE, Place
 from pantheon_runbook.evidence.seal import SealingKey
 from pantheon_runbook.evidence.sealing import complete, is_entered, masked, move_to_its_place
 from pantheon_runbook.evidence.verify import RUNNING
+from pantheon_runbook.model import Approval, Plan, Snapshot, Verification, canonical
 from pantheon_runbook.secrets import Registry
 from pantheon_runbook.verdict import NotebookStatus, Verdict
 
@@ -34,10 +35,26 @@ class Bundle:
             (place.evidence / RUNNING).mkdir(parents=True, exist_ok=True, mode=0o700)
             self._note = _new_note(place)
             place.running.mkdir(mode=0o700)
+        self._snapshots: dict[str, Any] = {}
 
     @property
     def folder(self) -> Path:
         return self.place.running
+
+    def keep(self, value: object) -> None:
+        """What an act brought, as a file of the bundle; values that are shown on a card only are passed over."""
+        if isinstance(value, Plan):
+            self.write("plan.json", value.to_bytes())
+        elif isinstance(value, Approval):
+            self.write("approval.json", canonical(asdict(value)))
+        elif isinstance(value, Snapshot):
+            self._write_snapshot("observed", value)
+        elif isinstance(value, Verification):
+            self._write_snapshot("verified", value.snapshot)
+
+    def _write_snapshot(self, name: str, snapshot: Snapshot) -> None:
+        self._snapshots[name] = asdict(snapshot)
+        self.write("snapshot.json", canonical(self._snapshots))
 
     def write(self, name: str, content: bytes) -> None:
         """One file, whole or not at all, with every known secret masked; JSON stays JSON."""

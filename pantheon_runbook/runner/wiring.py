@@ -169,6 +169,7 @@ def _session(
         hold_writer_lock=lambda: database_lock(
             parts.database, vault, scope=f"pantheon-runbook {parts.name}", holder=place.run_id[:8]
         ),
+        keep=bundle.keep,
     )
 
 
