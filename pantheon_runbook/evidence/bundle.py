@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -67,9 +68,7 @@ class Bundle:
         """Judge, report, seal, enter in the ledger, move. The sealed folder and the verdict."""
         state = f"as {self.folder / 'journal.jsonl'} says; the next run seals this one as abandoned"
         with self._note, _refused(f"the run {self.place.name} cannot be sealed", state=state):
-            if notebook_json is not None:
-                self.write("runbook.ipynb", notebook_json.encode())
-            verdict = complete(self.place, self._registry, key, notebook, abandoned=False)
+            verdict = complete(self.place, self._registry, key, notebook, abandoned=False, notebook_json=notebook_json)
             self.place.note.unlink()
         return self.place.sealed, verdict
 
@@ -113,11 +112,10 @@ def seal_abandoned(evidence: Path, key: SealingKey, registry: Registry, *, cloud
     sealed: list[str] = []
     with _refused(f"an abandoned run in {evidence} cannot be sealed", state="nothing was changed"):
         for note in sorted((evidence / RUNNING).glob(f"*{NOTE}")):
-            with _ownerless(note) as text:
-                if text is None or json.loads(text)["cloud"] != cloud:
-                    continue
-                if _was_sealed(evidence, note, text, key, registry):
-                    sealed.append(note.stem)
+            with _told_by_us(note), _ownerless(note) as text:
+                place = _place_of(note, text) if text is not None else None
+                if place is not None and place.cloud == cloud and _was_sealed(place, key, registry):
+                    sealed.append(place.name)
     return tuple(sealed)
 
 
@@ -138,15 +136,44 @@ def _ownerless(path: Path) -> Iterator[str | None]:
         yield note.read() if os.fstat(note.fileno()).st_nlink else None
 
 
-def _was_sealed(evidence: Path, note: Path, text: str, key: SealingKey, registry: Registry) -> bool:
-    """Goes on where the run was killed; one without a first line looked at nothing and sent nothing."""
-    place = Place(**{**json.loads(text), "evidence": evidence})
-    began = (place.running / "journal.jsonl").exists()
+@contextmanager
+def _told_by_us(note: Path) -> Iterator[None]:
+    """What no run of ours leaves behind is for people to look at; it is neither sealed nor taken away."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise EvidenceError(
+            f"the abandoned run {note.stem} cannot be sealed",
+            why=f"its files are not as a run leaves them: {type(error).__name__}, {error}",
+            next_step=f"look at {note.with_suffix('')}, then move it and {note.name} out of {note.parent}",
+        ) from error
+
+
+def _place_of(note: Path, text: str) -> Place:
+    """The place that a note tells of, which must be the note's own: its name is where things are moved."""
+    place = Place(**{**json.loads(text), "evidence": note.parent.parent})
+    if place.name != note.stem:
+        raise ValueError(f"{note.name} tells of {place.name}")
+    return place
+
+
+def _was_sealed(place: Place, key: SealingKey, registry: Registry) -> bool:
+    """Goes on where the run was killed; one without a first line and without any file sent nothing."""
+    began = _has_begun(place.running)
     if began and is_entered(place):
         move_to_its_place(place)
     elif began:
         complete(place, registry, key, NotebookStatus("not-observed", "the runner was killed"), abandoned=True)
     elif place.running.exists():
         shutil.rmtree(place.running)
-    note.unlink()
+    place.note.unlink()
     return began
+
+
+def _has_begun(folder: Path) -> bool:
+    """Whether there is a line, or a file that came after one. Errors: ValueError for what no run puts there."""
+    files = sorted(folder.iterdir()) if folder.exists() else []
+    odd = [path.name for path in files if not stat.S_ISREG(path.lstat().st_mode)]  # a pipe would keep us waiting
+    if odd:
+        raise ValueError(f"{odd[0]} is no plain file")
+    return any(path.name != "journal.jsonl" or b"\n" in path.read_bytes() for path in files)

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from pantheon_runbook.errors import CredentialError, EvidenceError, ParameterError
 from pantheon_runbook.evidence import journal, ledger, verify
-from pantheon_runbook.evidence.bundle import seal_abandoned
+from pantheon_runbook.evidence.bundle import Bundle, seal_abandoned
 from pantheon_runbook.evidence.seal import new_key, sealing_key
 from pantheon_runbook.secrets import MASK, Registry
 from pantheon_runbook.verdict import NotebookStatus
@@ -168,7 +167,8 @@ def test_late_secret_is_masked_and_fails_the_run(make):
     bundle, lines = make.begun(registry=registry)
     lines.write("card", act="verify", text=f"the password is {LATE}")
     lines.write("card", act="verify", text="and a line after it, which carries its hash")
-    bundle.write("approval.json", json.dumps({"by": LATE}).encode())
+    approval = json.loads((bundle.folder / "approval.json").read_bytes())
+    bundle.write("approval.json", json.dumps({**approval, "reason": LATE}).encode())
     registry.add(LATE, name="database.password")
 
     folder, verdict = bundle.seal(make.key, STATUS, notebook_json=json.dumps({"cells": [], "x": LATE}))
@@ -176,7 +176,7 @@ def test_late_secret_is_masked_and_fails_the_run(make):
     assert ("failed", 1) == (verdict.word, verdict.exit_code)
     assert "approval.json: database.password; journal.jsonl: database.password" in verdict.why
     assert [] == [path.name for path in folder.iterdir() if registry.names_in(path.read_text())]
-    assert {"by": MASK} == json.loads((folder / "approval.json").read_bytes())
+    assert {**approval, "reason": MASK} == json.loads((folder / "approval.json").read_bytes())
     assert "FAILED" in (folder / "report.md").read_text().splitlines()[0]
     assert "failed" == journal.read(folder / "journal.jsonl")[-1]["word"]
     assert () == verify.verify(make.evidence).findings
@@ -262,3 +262,15 @@ def test_key_is_never_written_over():
         new_key("sandbox-seal")
 
     assert before == sealing_key("sandbox").public
+
+
+@pytest.mark.parametrize("journal_holds", [None, b"", b'{"seq": 0, "ev'], ids=["nothing", "no line", "a cut line"])
+def test_run_that_was_killed_before_its_first_line_leaves_nothing(make, journal_holds: bytes | None):
+    """It had looked at nothing and sent nothing."""
+    bundle = Bundle(make.place(0), Registry())
+    if journal_holds is not None:
+        (bundle.folder / "journal.jsonl").write_bytes(journal_holds)
+    make.forget(bundle)
+
+    assert () == seal_abandoned(make.evidence, make.key, Registry(), cloud="sandbox")
+    assert [] == list((make.evidence / ".running").iterdir())
