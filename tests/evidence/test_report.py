@@ -20,6 +20,7 @@ FACTS = (
     "supervisor, self-asserted (PANTHEON_OPERATOR)",
     f"{digest_of(PLAN)}, code {short_code(digest_of(PLAN))}",
     "self-approved, not pre-read",
+    "3 planned: 3 done; writes sent: openrouter 1, railway 2",
     "abcdefghijklmnopqrst",
     "expected postgres",
     "found postgres",
