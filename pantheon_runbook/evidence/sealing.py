@@ -43,7 +43,7 @@ def complete(
     events = journal.read(place.running / "journal.jsonl")
     _write_reports(place, registry, verdict, events)
     with ledger.held(place.evidence) as end:
-        raw = encoded(_manifest(place, verdict, end))
+        raw = encoded(_manifest(place, verdict, end, tool=next((event.get("tool") for event in events), None)))
         write_file(place.running / "manifest.json", raw)
         write_file(place.running / "seal.json", key.seal(raw))
         if place.cloud == "sandbox":
@@ -144,7 +144,8 @@ def _plan_of(folder: Path) -> Mapping[str, Any]:
         return {}  # there is none, or somebody damaged it: the manifest will hold what is there
 
 
-def _manifest(place: Place, verdict: Verdict, end: ledger.LedgerEnd) -> dict[str, Any]:
+def _manifest(place: Place, verdict: Verdict, end: ledger.LedgerEnd, *, tool: Any) -> dict[str, Any]:
+    """What is signed; `tool` are the versions that the journal's first line gives."""
     folder = place.running
     plan = folder / "plan.json"
     return {
@@ -157,6 +158,7 @@ def _manifest(place: Place, verdict: Verdict, end: ledger.LedgerEnd) -> dict[str
         "started_at": place.started_at,
         "sealed_at": clock.stamp(),
         "verdict": verdict.word,
+        "tool": tool,
         "plan_digest": hashlib.sha256(plan.read_bytes()).hexdigest() if plan.exists() else None,
         "ledger": {"seq": end.seq, "previous": end.previous},
         "files": _files(sorted(folder.iterdir())),

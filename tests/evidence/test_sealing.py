@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_runs import TOOL
+
 from pantheon_runbook.errors import CredentialError, EvidenceError, ParameterError
 from pantheon_runbook.evidence import journal, ledger, verify
 from pantheon_runbook.evidence.bundle import Bundle, seal_abandoned
@@ -262,6 +264,12 @@ def test_key_is_never_written_over():
         new_key("sandbox-seal")
 
     assert before == sealing_key("sandbox").public
+
+
+def test_manifest_holds_the_versions(make):
+    folder = make.sealed(0, notebook=False)
+
+    assert TOOL == json.loads((folder / "manifest.json").read_bytes())["tool"]
 
 
 @pytest.mark.parametrize("journal_holds", [None, b"", b'{"seq": 0, "ev'], ids=["nothing", "no line", "a cut line"])
