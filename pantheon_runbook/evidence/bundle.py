@@ -13,7 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
-from pantheon_runbook.errors import EvidenceError
+from pantheon_runbook.errors import EvidenceError, UnrecordedError
+from pantheon_runbook.evidence import journal
 from pantheon_runbook.evidence.files import write_file
 from pantheon_runbook.evidence.place import NOTE, Place
 from pantheon_runbook.evidence.seal import SealingKey
@@ -23,14 +24,16 @@ from pantheon_runbook.model import Approval, Plan, Snapshot, Verification, canon
 from pantheon_runbook.secrets import Registry
 from pantheon_runbook.verdict import NotebookStatus, Verdict
 
+_MAKE_ROOM = "make room, give write permission, or name another folder in pantheon.toml (evidence.path)"
+
 
 class Bundle:
-    """The folder of one run. Errors: EvidenceError when it cannot be made, or later cannot be sealed."""
+    """The folder of one run. Errors: EvidenceError when it cannot be made; later EvidenceError or UnrecordedError."""
 
     def __init__(self, place: Place, registry: Registry) -> None:
         self.place = place
         self._registry = registry
-        with _refused(f"the evidence folder {place.evidence} cannot be used", state="nothing was changed"):
+        with _refused(f"the evidence folder {place.evidence} cannot be used"):
             if place.sealed.exists():
                 raise FileExistsError(0, f"there is a bundle {place.name} already")
             (place.evidence / RUNNING).mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -59,18 +62,30 @@ class Bundle:
 
     def write(self, name: str, content: bytes) -> None:
         """One file, whole or not at all, with every known secret masked; JSON stays JSON."""
-        with _refused(f"{name} of this run cannot be written", state="unknown: journal.jsonl of this run tells"):
+        with self._recorded(f"{name} of this run cannot be written"):
             write_file(self.folder / name, masked(self._registry, name, content.decode()).encode())
 
     def seal(
         self, key: SealingKey, notebook: NotebookStatus, *, notebook_json: str | None = None
     ) -> tuple[Path, Verdict]:
         """Judge, report, seal, enter in the ledger, move. The sealed folder and the verdict."""
-        state = f"as {self.folder / 'journal.jsonl'} says; the next run seals this one as abandoned"
-        with self._note, _refused(f"the run {self.place.name} cannot be sealed", state=state):
+        what = f"the run {self.place.name} cannot be sealed"
+        with self._note, self._recorded(what, then="; the next run seals this one"):
             verdict = complete(self.place, self._registry, key, notebook, abandoned=False, notebook_json=notebook_json)
             self.place.note.unlink()
         return self.place.sealed, verdict
+
+    @contextmanager
+    def _recorded(self, what: str, *, then: str = "") -> Iterator[None]:
+        """Errors: EvidenceError while nothing has been sent, then UnrecordedError: a refusal changes nothing."""
+        try:
+            yield
+        except (OSError, EvidenceError) as error:  # the journal's own, when its last line finds no room
+            path = self.folder / "journal.jsonl"
+            sent = _writes_in(path)
+            kind = UnrecordedError if sent else EvidenceError
+            state = f"writes sent or about to be sent: {sent}, see {path}" if sent else "nothing was changed"
+            raise kind(what, why=_reason(error), state=f"{state}{then}", next_step=_MAKE_ROOM) from error
 
     def close(self) -> None:
         """Give up a run that has not begun: nothing of it is left."""
@@ -92,16 +107,23 @@ def _new_note(place: Place) -> IO[str]:
 
 
 @contextmanager
-def _refused(what: str, *, state: str) -> Iterator[None]:
+def _refused(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise EvidenceError(
-            what,
-            why=f"{error.strerror or type(error).__name__}",
-            state=state,
-            next_step="make room, give write permission, or name another folder in pantheon.toml (evidence.path)",
-        ) from error
+        raise EvidenceError(what, why=_reason(error), next_step=_MAKE_ROOM) from error
+
+
+def _reason(error: OSError | EvidenceError) -> str:
+    return error.why if isinstance(error, EvidenceError) else error.strerror or type(error).__name__
+
+
+def _writes_in(journal_path: Path) -> int | str:
+    """How many writes the journal announced; a journal that cannot be read does not say that there were none."""
+    try:
+        return len([event for event in journal.read(journal_path) if event["event"] == "write-intent"])
+    except OSError:
+        return "an unknown number of"
 
 
 def seal_abandoned(evidence: Path, key: SealingKey, registry: Registry, *, cloud: str) -> tuple[str, ...]:
@@ -110,7 +132,7 @@ def seal_abandoned(evidence: Path, key: SealingKey, registry: Registry, *, cloud
     A run of the other cloud waits for a run of its own kind: each cloud has its own key.
     """
     sealed: list[str] = []
-    with _refused(f"an abandoned run in {evidence} cannot be sealed", state="nothing was changed"):
+    with _refused(f"an abandoned run in {evidence} cannot be sealed"):
         for note in sorted((evidence / RUNNING).glob(f"*{NOTE}")):
             with _told_by_us(note), _ownerless(note) as text:
                 place = _place_of(note, text) if text is not None else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -12,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_runs import TOOL
+from made_runs import ACTS, NOTEBOOK, TOOL
+from test_journal import no_file_longer_than
 
-from pantheon_runbook.errors import CredentialError, EvidenceError, ParameterError
+from pantheon_runbook.errors import CredentialError, EvidenceError, ParameterError, UnrecordedError
 from pantheon_runbook.evidence import journal, ledger, verify
 from pantheon_runbook.evidence.bundle import Bundle, seal_abandoned
 from pantheon_runbook.evidence.seal import new_key, sealing_key
@@ -264,6 +266,41 @@ def test_key_is_never_written_over():
         new_key("sandbox-seal")
 
     assert before == sealing_key("sandbox").public
+
+
+def test_run_that_wrote_nothing_and_has_no_room_is_refused(make):
+    bundle, _ = make.begun(acts=ACTS[:3])
+
+    with no_file_longer_than(1), pytest.raises(EvidenceError) as stopped:
+        bundle.seal(make.key, STATUS)
+
+    assert (4, "nothing was changed; the next run seals this one.") == (stopped.value.exit_code, stopped.value.state)
+
+
+@pytest.mark.parametrize("notebook", [None, json.dumps(NOTEBOOK)], ids=["no notebook", "notebook"])
+def test_run_that_wrote_and_has_no_room_is_not_refused(make, notebook: str | None):
+    """Things were written, and no guard said no: the operator must look, and is told where."""
+    bundle, _ = make.begun()
+
+    with no_file_longer_than(1), pytest.raises(UnrecordedError) as stopped:
+        bundle.seal(make.key, STATUS, notebook_json=notebook)
+
+    journal_path = bundle.folder / "journal.jsonl"
+    assert ("incomplete", 5) == (stopped.value.word, stopped.value.exit_code)
+    assert f"the run {bundle.place.name} cannot be sealed." == stopped.value.what
+    assert f"writes sent or about to be sent: 3, see {journal_path}; the next run seals this one." == (
+        stopped.value.state
+    )
+    assert (bundle.place.name,) == seal_abandoned(make.evidence, make.key, Registry(), cloud="sandbox")
+    assert () == verify.verify(make.evidence).findings
+
+
+def test_journal_that_is_gone_does_not_say_that_nothing_was_written(make):
+    bundle, _ = make.begun()
+    shutil.rmtree(bundle.folder)
+
+    with pytest.raises(UnrecordedError, match="an unknown number of"):
+        bundle.seal(make.key, STATUS)
 
 
 def test_manifest_holds_the_versions(make):
