@@ -82,9 +82,16 @@ class _Problem(Exception):  # noqa: N818  what a finding will say, on its way up
     pass
 
 
-def verify(evidence: Path, trust: Path | None = None) -> Report:
-    """Check every bundle and the ledger; never raises for what it finds in the folder, only names it."""
-    keys, findings = _pinned_keys(trust or evidence / "trust.toml")
+def verify(evidence: Path, trust: Path | None = None, *, with_rehearsals: bool = False) -> Report:
+    """Check every bundle and the ledger; never raises for what it finds in the folder, only names it.
+
+    The keys are those of `trust`, else those of the folder itself; `with_rehearsals` adds what the folder pins for the
+    sandbox, which can seal nothing live.
+    """
+    own = evidence / "trust.toml"
+    keys, findings = pinned_keys(trust or own)
+    if with_rehearsals:
+        keys = {name: key for name, key in pinned_keys(own)[0].items() if key.cloud == "sandbox"} | keys
     bundles = sorted(path for path in _children(evidence) if path.is_dir() and not path.name.startswith("."))
     sealed: dict[str, _Sealed] = {}
     for bundle in bundles:
@@ -107,7 +114,8 @@ def _children(folder: Path) -> list[Path]:
         return []
 
 
-def _pinned_keys(trust: Path) -> tuple[dict[str, _Key], list[Finding]]:
+def pinned_keys(trust: Path) -> tuple[dict[str, _Key], list[Finding]]:
+    """The keys of a trust file by their id; none, and what is wrong with it, when it cannot be read."""
     try:
         table = tomllib.loads(trust.read_text(encoding="utf-8"))
         keys = {

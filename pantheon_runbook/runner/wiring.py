@@ -21,7 +21,7 @@ from pantheon_runbook.errors import ParameterError, VendorError
 from pantheon_runbook.evidence.bundle import Bundle, seal_abandoned
 from pantheon_runbook.evidence.journal import Journal
 from pantheon_runbook.evidence.place import Place
-from pantheon_runbook.evidence.seal import sealing_key
+from pantheon_runbook.evidence.seal import TRUST, require_pinned, sealing_key
 from pantheon_runbook.model import Check, Desired, Finding, Snapshot
 from pantheon_runbook.planning import plan_changes
 from pantheon_runbook.providers import railway_services
@@ -101,6 +101,7 @@ def open_run(
     _refuse_production(name, runbook_id)
     read_plan = _read_plan(str(parameters["plan_file"]))
     key = sealing_key(outside.config.cloud)
+    require_pinned(key, outside.folder / TRUST, cloud=outside.config.cloud)
     registry = _registry(outside)
     with ExitStack() as ends:  # what was begun is ended when opening does not come to its end
         parts = _parts(outside, name, registry, ends, progress, restores_paused=bool(parameters["restore_paused"]))
