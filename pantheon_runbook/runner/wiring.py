@@ -220,7 +220,8 @@ def _vault(outside: World, registry: Registry) -> Vault:
         vault.hold(f"credentials.{name}", value.reveal())
     for variable in outside.config.variables:
         if variable.source.startswith("literal:"):
-            vault.hold(provisioning.held_as(variable), variable.source.removeprefix("literal:"), secret=variable.secret)
+            # The committed config holds no secret; masking a word like "staging" would blank out what was approved.
+            vault.hold(provisioning.held_as(variable), variable.source.removeprefix("literal:"), secret=False)
     vault.hold("redis.url", railway_services.REDIS_URL, secret=False)
     return vault
 
