@@ -141,7 +141,11 @@ def evidence() -> None:
 
 @evidence.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False), required=False)
-@click.option("--trust", type=click.Path(path_type=Path), help="trust.toml with the pinned keys.")
+@click.option(
+    "--trust",
+    type=click.Path(path_type=Path),
+    help="trust.toml with the pinned keys; else the one beside a live config.",
+)
 @_JSON
 def verify(folder: Path | None, *, trust: Path | None, as_json: bool) -> None:
     """Check every bundle and the ledger, offline; names each file that is wrong."""
@@ -150,7 +154,8 @@ def verify(folder: Path | None, *, trust: Path | None, as_json: bool) -> None:
     from pantheon_runbook import config  # noqa: PLC0415
     from pantheon_runbook.evidence import verify as verifier  # noqa: PLC0415
 
-    report = verifier.verify(folder or config.evidence_folder(), trust)
+    live = None if trust else config.trust_file()
+    report = verifier.verify(folder or config.evidence_folder(), trust or live, with_rehearsals=live is not None)
     click.echo(json.dumps(asdict(report), indent=1) if as_json else "\n".join(verifier.lines_of(report)))
     sys.exit(0 if report.is_intact else 4)
 
@@ -163,7 +168,7 @@ def keys() -> None:
 @keys.command("new")
 @click.argument("name")
 def keys_new(name: str) -> None:
-    """Make a sealing key and print the lines to commit into trust.toml."""
+    """Make a sealing key and print the lines to commit into trust.toml, beside pantheon.toml."""
     from pantheon_runbook.evidence import seal  # noqa: PLC0415
 
     click.echo(seal.trust_entry(seal.new_key(name), owner=name, cloud="live"), nl=False)

@@ -10,12 +10,13 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from pantheon_runbook.config import evidence_folder
 from pantheon_runbook.credentials import OPTIONAL_TOKENS
 from pantheon_runbook.errors import RunbookError
-from pantheon_runbook.evidence.seal import keys_folder, sealing_key
+from pantheon_runbook.evidence.seal import TRUST, keys_folder, require_pinned, sealing_key
 from pantheon_runbook.providers import openrouter, railway, supabase, vercel
 from pantheon_runbook.providers.http import Client, WriteGate
 from pantheon_runbook.runbooks import FOLDER, all_runbooks
@@ -62,7 +63,7 @@ def examine() -> tuple[Item, ...]:
     items.append(Item("cloud", cloud))
     if cloud == "sandbox":
         items.append(_sandbox())
-    items += [_sealing_key(cloud), _evidence(), *_outside()]
+    items += [_sealing_key(cloud, path.with_name(TRUST) if path else Path(TRUST)), _evidence(), *_outside()]
     return tuple(items)
 
 
@@ -100,12 +101,14 @@ def _sandbox() -> Item:
     return Item("sandbox", "none runs; run starts one")
 
 
-def _sealing_key(cloud: str) -> Item:
+def _sealing_key(cloud: str, trust: Path) -> Item:
     path = keys_folder() / f"{cloud}-seal.pem"
     if cloud == "sandbox" and not path.exists():
         return Item("sealing key", "none yet; the first run makes one")
     try:
-        return Item("sealing key", f"{path} (key id {sealing_key(cloud).keyid[:12]})")
+        key = sealing_key(cloud)
+        require_pinned(key, trust, cloud=cloud)
+        return Item("sealing key", f"{path} (key id {key.keyid[:12]})")
     except RunbookError as error:
         return _missing("sealing key", error)
 

@@ -14,6 +14,7 @@ RunbookError
 │   ├── AnotherWriterError
 │   └── AmbiguousTargetError
 ├── EvidenceError              a bundle is not what was sealed, or cannot be written
+├── UnrecordedError            writes were sent, and what they came to cannot be written down or sealed
 ├── VendorError                a vendor did not do what was asked
 │   ├── VendorUnavailableError   no usable answer; a read was given up after its retries
 │   ├── VendorRefusedError       a clear "no" (4xx, GraphQL error): the effect did not happen
@@ -134,6 +135,11 @@ class AmbiguousTargetError(RefusedError):
 class EvidenceError(RunbookError):
     exit_code = 4
     word = "refused"
+
+
+class UnrecordedError(RunbookError):
+    exit_code = 5
+    word = "incomplete"
 
 
 class VendorError(RunbookError):

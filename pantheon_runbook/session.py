@@ -84,6 +84,7 @@ class Session:
 
     `read_plan` holds the bytes of a plan.json that the operator has read (b"" when none was named).
     `hold_writer_lock` keeps other machines out while this one writes; `stop` is set when the run is to end early.
+    `keep` puts what an act brought on the disk.
     """
 
     opening: Opening
@@ -98,6 +99,7 @@ class Session:
     progress: Callable[[str], None] = print
     hold_writer_lock: Callable[[], AbstractContextManager[None]] = nullcontext
     stop: threading.Event = field(default_factory=threading.Event)
+    keep: Callable[[Any], None] = lambda _value: None
 
     def __post_init__(self) -> None:
         self.snapshot: Snapshot | None = None
@@ -129,17 +131,13 @@ class Session:
         self.journal.write("act-begins", act=act)
         try:
             value, facts = getattr(self, f"_{act}")()
+            self.keep(value)  # before its end is journalled: an act that ended can be shown
         except RunbookError as error:
             self.journal.write("act-failed", act=act, **error.as_json())
             raise
         self._done.append(act)
         self.journal.write("act-ends", act=act, **facts)
         return value
-
-    def observed(self) -> Snapshot:
-        """What the observe act saw; there is none before it."""
-        assert self.snapshot is not None
-        return self.snapshot
 
     def _require_order(self, act: str) -> None:
         expected = ACTS[len(self._done)] if len(self._done) < len(ACTS) else ""

@@ -6,55 +6,86 @@ import fcntl
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from pantheon_runbook.errors import EvidenceError
+from pantheon_runbook.errors import EvidenceError, UnrecordedError
+from pantheon_runbook.evidence import journal
 from pantheon_runbook.evidence.files import write_file
 from pantheon_runbook.evidence.place import NOTE, Place
 from pantheon_runbook.evidence.seal import SealingKey
 from pantheon_runbook.evidence.sealing import complete, is_entered, masked, move_to_its_place
 from pantheon_runbook.evidence.verify import RUNNING
+from pantheon_runbook.model import Approval, Plan, Snapshot, Verification, canonical
 from pantheon_runbook.secrets import Registry
 from pantheon_runbook.verdict import NotebookStatus, Verdict
 
+_MAKE_ROOM = "make room, give write permission, or name another folder in pantheon.toml (evidence.path)"
+
 
 class Bundle:
-    """The folder of one run. Errors: EvidenceError when it cannot be made, or later cannot be sealed."""
+    """The folder of one run. Errors: EvidenceError when it cannot be made; later EvidenceError or UnrecordedError."""
 
     def __init__(self, place: Place, registry: Registry) -> None:
         self.place = place
         self._registry = registry
-        with _refused(f"the evidence folder {place.evidence} cannot be used", state="nothing was changed"):
+        with _refused(f"the evidence folder {place.evidence} cannot be used"):
             if place.sealed.exists():
                 raise FileExistsError(0, f"there is a bundle {place.name} already")
             (place.evidence / RUNNING).mkdir(parents=True, exist_ok=True, mode=0o700)
             self._note = _new_note(place)
             place.running.mkdir(mode=0o700)
+        self._snapshots: dict[str, Any] = {}
 
     @property
     def folder(self) -> Path:
         return self.place.running
 
+    def keep(self, value: object) -> None:
+        """What an act brought, as a file of the bundle; values that are shown on a card only are passed over."""
+        if isinstance(value, Plan):
+            self.write("plan.json", value.to_bytes())
+        elif isinstance(value, Approval):
+            self.write("approval.json", canonical(asdict(value)))
+        elif isinstance(value, Snapshot):
+            self._write_snapshot("observed", value)
+        elif isinstance(value, Verification):
+            self._write_snapshot("verified", value.snapshot)
+
+    def _write_snapshot(self, name: str, snapshot: Snapshot) -> None:
+        self._snapshots[name] = asdict(snapshot)
+        self.write("snapshot.json", canonical(self._snapshots))
+
     def write(self, name: str, content: bytes) -> None:
         """One file, whole or not at all, with every known secret masked; JSON stays JSON."""
-        with _refused(f"{name} of this run cannot be written", state="unknown: journal.jsonl of this run tells"):
+        with self._recorded(f"{name} of this run cannot be written"):
             write_file(self.folder / name, masked(self._registry, name, content.decode()).encode())
 
     def seal(
         self, key: SealingKey, notebook: NotebookStatus, *, notebook_json: str | None = None
     ) -> tuple[Path, Verdict]:
         """Judge, report, seal, enter in the ledger, move. The sealed folder and the verdict."""
-        state = f"as {self.folder / 'journal.jsonl'} says; the next run seals this one as abandoned"
-        with self._note, _refused(f"the run {self.place.name} cannot be sealed", state=state):
-            if notebook_json is not None:
-                self.write("runbook.ipynb", notebook_json.encode())
-            verdict = complete(self.place, self._registry, key, notebook, abandoned=False)
+        what = f"the run {self.place.name} cannot be sealed"
+        with self._note, self._recorded(what, then="; the next run seals this one"):
+            verdict = complete(self.place, self._registry, key, notebook, abandoned=False, notebook_json=notebook_json)
             self.place.note.unlink()
         return self.place.sealed, verdict
+
+    @contextmanager
+    def _recorded(self, what: str, *, then: str = "") -> Iterator[None]:
+        """Errors: EvidenceError while nothing has been sent, then UnrecordedError: a refusal changes nothing."""
+        try:
+            yield
+        except (OSError, EvidenceError) as error:  # the journal's own, when its last line finds no room
+            path = self.folder / "journal.jsonl"
+            sent = _writes_in(path)
+            kind = UnrecordedError if sent else EvidenceError
+            state = f"writes sent or about to be sent: {sent}, see {path}" if sent else "nothing was changed"
+            raise kind(what, why=_reason(error), state=f"{state}{then}", next_step=_MAKE_ROOM) from error
 
     def close(self) -> None:
         """Give up a run that has not begun: nothing of it is left."""
@@ -76,16 +107,23 @@ def _new_note(place: Place) -> IO[str]:
 
 
 @contextmanager
-def _refused(what: str, *, state: str) -> Iterator[None]:
+def _refused(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise EvidenceError(
-            what,
-            why=f"{error.strerror or type(error).__name__}",
-            state=state,
-            next_step="make room, give write permission, or name another folder in pantheon.toml (evidence.path)",
-        ) from error
+        raise EvidenceError(what, why=_reason(error), next_step=_MAKE_ROOM) from error
+
+
+def _reason(error: OSError | EvidenceError) -> str:
+    return error.why if isinstance(error, EvidenceError) else error.strerror or type(error).__name__
+
+
+def _writes_in(journal_path: Path) -> int | str:
+    """How many writes the journal announced; a journal that cannot be read does not say that there were none."""
+    try:
+        return len([event for event in journal.read(journal_path) if event["event"] == "write-intent"])
+    except OSError:
+        return "an unknown number of"
 
 
 def seal_abandoned(evidence: Path, key: SealingKey, registry: Registry, *, cloud: str) -> tuple[str, ...]:
@@ -94,13 +132,12 @@ def seal_abandoned(evidence: Path, key: SealingKey, registry: Registry, *, cloud
     A run of the other cloud waits for a run of its own kind: each cloud has its own key.
     """
     sealed: list[str] = []
-    with _refused(f"an abandoned run in {evidence} cannot be sealed", state="nothing was changed"):
+    with _refused(f"an abandoned run in {evidence} cannot be sealed"):
         for note in sorted((evidence / RUNNING).glob(f"*{NOTE}")):
-            with _ownerless(note) as text:
-                if text is None or json.loads(text)["cloud"] != cloud:
-                    continue
-                if _was_sealed(evidence, note, text, key, registry):
-                    sealed.append(note.stem)
+            with _told_by_us(note), _ownerless(note) as text:
+                place = _place_of(note, text) if text is not None else None
+                if place is not None and place.cloud == cloud and _was_sealed(place, key, registry):
+                    sealed.append(place.name)
     return tuple(sealed)
 
 
@@ -121,15 +158,44 @@ def _ownerless(path: Path) -> Iterator[str | None]:
         yield note.read() if os.fstat(note.fileno()).st_nlink else None
 
 
-def _was_sealed(evidence: Path, note: Path, text: str, key: SealingKey, registry: Registry) -> bool:
-    """Goes on where the run was killed; one without a first line looked at nothing and sent nothing."""
-    place = Place(**{**json.loads(text), "evidence": evidence})
-    began = (place.running / "journal.jsonl").exists()
+@contextmanager
+def _told_by_us(note: Path) -> Iterator[None]:
+    """What no run of ours leaves behind is for people to look at; it is neither sealed nor taken away."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise EvidenceError(
+            f"the abandoned run {note.stem} cannot be sealed",
+            why=f"its files are not as a run leaves them: {type(error).__name__}, {error}",
+            next_step=f"look at {note.with_suffix('')}, then move it and {note.name} out of {note.parent}",
+        ) from error
+
+
+def _place_of(note: Path, text: str) -> Place:
+    """The place that a note tells of, which must be the note's own: its name is where things are moved."""
+    place = Place(**{**json.loads(text), "evidence": note.parent.parent})
+    if place.name != note.stem:
+        raise ValueError(f"{note.name} tells of {place.name}")
+    return place
+
+
+def _was_sealed(place: Place, key: SealingKey, registry: Registry) -> bool:
+    """Goes on where the run was killed; one without a first line and without any file sent nothing."""
+    began = _has_begun(place.running)
     if began and is_entered(place):
         move_to_its_place(place)
     elif began:
         complete(place, registry, key, NotebookStatus("not-observed", "the runner was killed"), abandoned=True)
     elif place.running.exists():
         shutil.rmtree(place.running)
-    note.unlink()
+    place.note.unlink()
     return began
+
+
+def _has_begun(folder: Path) -> bool:
+    """Whether there is a line, or a file that came after one. Errors: ValueError for what no run puts there."""
+    files = sorted(folder.iterdir()) if folder.exists() else []
+    odd = [path.name for path in files if not stat.S_ISREG(path.lstat().st_mode)]  # a pipe would keep us waiting
+    if odd:
+        raise ValueError(f"{odd[0]} is no plain file")
+    return any(path.name != "journal.jsonl" or b"\n" in path.read_bytes() for path in files)

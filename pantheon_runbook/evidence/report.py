@@ -9,6 +9,7 @@ import html
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pantheon_runbook.evidence import changes
 from pantheon_runbook.model import banner, short_code
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -30,15 +31,16 @@ _TAGS = {
     "img",
 }  # fmt: skip
 _PICTURE = "data:image/svg+xml;base64,"  # a drawing of our own; as an image it cannot run anything
-
-
+_HEADS = ("change", "action", "outcome", "reason", "seconds")
 Facts = Mapping[str, Any]
 
 
 def report_markdown(events: Iterable[Facts], verdict: Facts, plan: Facts) -> str:
-    """Banner, facts, one section per act in the order they happened with the cards as they were shown, the checks."""
+    """Banner, facts, changes, one section per act in the order they happened with its card as it was shown, checks."""
     listed = list(events)
     parts = [f"# {_banner(verdict)}", "", *(f"- {name}: {text}" for name, text in _facts(listed, verdict, plan))]
+    rows = changes.rows_of(listed, plan)
+    parts += ["", "## Changes", "", changes.summary(rows, listed), "", *(f"- {_line(row)}" for row in rows)]
     for event in listed:
         if event["event"] == "card":
             parts += ["", f"## {event['act'].capitalize()}", "", "```text", event["text"], "```"]
@@ -51,12 +53,14 @@ def report_html(events: Iterable[Facts], verdict: Facts, plan: Facts, notebook: 
     listed = list(events)
     body = _notebook_body(notebook) if notebook is not None else _cards_body(listed)
     facts = _table(_facts(listed, verdict, plan))
+    rows = changes.rows_of(listed, plan)
+    became = f"<p>{html.escape(changes.summary(rows, listed))}</p>{_table(rows, heads=_HEADS if rows else ())}"
     banner = html.escape(_banner(verdict))
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{banner}</title>\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n<style>{_STYLE}</style></head>\n'
         f'<body><header class="{html.escape(str(verdict["cloud"]))}"><h1>{banner}</h1>{facts}</header>\n'
-        f"{body}\n<h2>Checks</h2>{_table(_checks(listed))}\n</body></html>\n"
+        f"<h2>Changes</h2>{became}\n{body}\n<h2>Checks</h2>{_table(_checks(listed))}\n</body></html>\n"
     )
 
 
@@ -97,9 +101,16 @@ def _checks(events: list[Facts]) -> list[tuple[str, ...]]:
     ]
 
 
-def _table(rows: Iterable[tuple[str, ...]]) -> str:
+def _line(row: changes.Row) -> str:
+    return " | ".join(
+        (row.outcome, row.action, row.address, *filter(None, (row.reason, row.seconds and f"{row.seconds} s")))
+    )
+
+
+def _table(rows: Iterable[tuple[str, ...]], *, heads: tuple[str, ...] = ()) -> str:
+    head = f"<tr>{''.join(f'<th>{html.escape(name)}</th>' for name in heads)}</tr>" if heads else ""
     cells = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table>{cells}</table>"
+    return f"<table>{head}{cells}</table>"
 
 
 def _cards_body(events: list[Mapping[str, Any]]) -> str:

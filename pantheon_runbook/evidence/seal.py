@@ -16,7 +16,7 @@ from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 from pantheon_runbook import clock
 from pantheon_runbook.errors import CredentialError, ParameterError
 from pantheon_runbook.evidence.files import write_file
-from pantheon_runbook.evidence.verify import PAYLOAD_TYPE
+from pantheon_runbook.evidence.verify import PAYLOAD_TYPE, pinned_keys
 
 TRUST = "trust.toml"
 
@@ -53,7 +53,8 @@ def sealing_key(cloud: str) -> SealingKey:
             raise CredentialError(
                 f"there is no key to seal {cloud} evidence with",
                 why=f"{path} does not exist",
-                next_step=f"pantheon-runbook keys new {cloud}-seal, and have trust.toml with it committed",
+                next_step=f"pantheon-runbook keys new {cloud}-seal, and commit what it prints as trust.toml beside the "
+                "config",
             )
         try:
             return new_key(path.stem)
@@ -61,6 +62,23 @@ def sealing_key(cloud: str) -> SealingKey:
             if not path.exists():
                 raise
     return _read_key(path)  # it was there, or another run made it this moment
+
+
+def require_pinned(key: SealingKey, trust: Path, *, cloud: str) -> None:
+    """Live evidence sealed by a key that nobody pinned could never be checked. Errors: CredentialError.
+
+    Sandbox keys are pinned at first use; a live key by people, in the trust file that is committed beside the config.
+    """
+    pinned = [one.public.public_bytes_raw().hex() for one in pinned_keys(trust)[0].values() if one.cloud == cloud]
+    if cloud == "sandbox" or key.public in pinned:
+        return
+    name = f"pantheon-runbook keys new {cloud}-seal"
+    raise CredentialError(
+        f"the key that seals {cloud} evidence is not pinned",
+        why=f'{trust} pins no key {key.keyid[:12]} for cloud "{cloud}": nobody could check what it seals',
+        next_step=f"put the lines that `{name}` printed into {trust} and commit it; when they are lost, move "
+        f"{keys_folder() / f'{cloud}-seal.pem'} away and run it again",
+    )
 
 
 def _read_key(path: Path) -> SealingKey:

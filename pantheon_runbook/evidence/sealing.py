@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from pantheon_runbook.evidence.files import encoded, settle, write_file
 from pantheon_runbook.evidence.place import Place
 from pantheon_runbook.evidence.report import report_html, report_markdown
 from pantheon_runbook.evidence.seal import TRUST, SealingKey, pin
-from pantheon_runbook.evidence.verify import SEALED_BESIDE, entry_of
+from pantheon_runbook.evidence.verify import NOTEBOOK, SEALED_BESIDE, disagreements, entry_of
 from pantheon_runbook.secrets import Registry
 from pantheon_runbook.verdict import EXIT_CODES, NotebookStatus, Verdict, judge
 
@@ -27,14 +27,23 @@ _SCHEMA = "pantheon-runbook/manifest/1"
 
 
 def complete(
-    place: Place, registry: Registry, key: SealingKey, notebook: NotebookStatus, *, abandoned: bool
+    place: Place,
+    registry: Registry,
+    key: SealingKey,
+    notebook: NotebookStatus,
+    *,
+    abandoned: bool,
+    notebook_json: str | None = None,
 ) -> Verdict:
-    """All of it. `registry` knows what must not be in the bundle. Errors: OSError."""
-    verdict = _judged(place, registry, notebook, abandoned=abandoned)
-    _write_reports(place, registry, verdict)
+    """All of it. `registry` knows what must not be in the bundle. Errors: OSError, EvidenceError."""
+    executed = masked(registry, NOTEBOOK, notebook_json).encode() if notebook_json is not None else None
+    verdict = _judged(place, registry, notebook, executed, abandoned=abandoned)
+    if executed is not None:
+        write_file(place.running / NOTEBOOK, executed)  # after its digest is in the journal: one without was planted
+    events = journal.read(place.running / "journal.jsonl")
+    _write_reports(place, registry, verdict, events)
     with ledger.held(place.evidence) as end:
-        manifest = _manifest(place, verdict, end)
-        raw = encoded(manifest)
+        raw = encoded(_manifest(place, verdict, end, tool=next((event.get("tool") for event in events), None)))
         write_file(place.running / "manifest.json", raw)
         write_file(place.running / "seal.json", key.seal(raw))
         if place.cloud == "sandbox":
@@ -58,21 +67,37 @@ def move_to_its_place(place: Place) -> None:
     settle(place.evidence)
 
 
-def _judged(place: Place, registry: Registry, notebook: NotebookStatus, *, abandoned: bool) -> Verdict:
+def _judged(
+    place: Place, registry: Registry, notebook: NotebookStatus, executed: bytes | None, *, abandoned: bool
+) -> Verdict:
     path = place.running / "journal.jsonl"
-    masked = _mask_leaks(place.running, registry)
-    events = journal.read(path)
-    former = next((event for event in reversed(events) if event["event"] == "run-sealed"), None)
-    if masked:
-        why = f"a secret had to be masked after the fact, which is our bug: {'; '.join(masked)}"
+    leaks = _mask_leaks(place.running, registry)
+    lines = journal.Journal(path, run_id=place.run_id, registry=registry)  # cuts off what a crash left of a last line
+    events = journal.read(path) if path.exists() else []
+    last = next((event for event in reversed(events) if event["event"] == "run-sealed"), None)
+    # A sealing that was killed after it had judged has left its verdict there.
+    former = Verdict(last["word"], EXIT_CODES[last["word"]], last["why"], last["cells"]) if last else None
+    if leaks:
+        why = f"a secret had to be masked after the fact, which is our bug: {'; '.join(leaks)}"
         verdict = Verdict("failed", EXIT_CODES["failed"], why, notebook.cells)
-    elif former is not None:
-        return Verdict(former["word"], EXIT_CODES[former["word"]], former["why"], former["cells"])
     else:
-        verdict = judge(events, notebook, abandoned=abandoned)
-    lines = journal.Journal(path, run_id=place.run_id, registry=registry)
-    lines.write("run-sealed", word=verdict.word, why=verdict.why, cells=verdict.cells)
+        verdict = former or judge(events, notebook, abandoned=abandoned)
+    verdict = _doubted(verdict, place, abandoned=abandoned)
+    if verdict != former:
+        digest = hashlib.sha256(executed).hexdigest() if executed is not None else (last or {}).get("notebook")
+        lines.write("run-sealed", word=verdict.word, why=verdict.why, cells=verdict.cells, notebook=digest)
     return verdict
+
+
+def _doubted(verdict: Verdict, place: Place, *, abandoned: bool) -> Verdict:
+    """The verdict, unless the files contradict each other: then it says so, and is no success."""
+    files = sorted({file for file, _ in disagreements(place.running, asdict(place))})
+    if not files:
+        return verdict
+    how = "its folder was changed before it was sealed" if abandoned else "its files contradict each other"
+    doubt = f"; {how}: {', '.join(files)}"
+    word = verdict.word if verdict.exit_code else "abandoned" if abandoned else "incomplete"
+    return replace(verdict, word=word, exit_code=EXIT_CODES[word], why=verdict.why.removesuffix(doubt) + doubt)
 
 
 def _mask_leaks(folder: Path, registry: Registry) -> list[str]:
@@ -98,11 +123,10 @@ def masked(registry: Registry, name: str, text: str) -> str:
     return registry.redact(text)
 
 
-def _write_reports(place: Place, registry: Registry, verdict: Verdict) -> None:
+def _write_reports(place: Place, registry: Registry, verdict: Verdict, events: Sequence[Mapping[str, Any]]) -> None:
     folder = place.running
-    events = journal.read(folder / "journal.jsonl")
     shown = {**asdict(verdict), "cloud": place.cloud, "environment": place.environment, "runbook": place.runbook}
-    executed = folder / "runbook.ipynb"
+    executed = folder / NOTEBOOK
     plan = _plan_of(folder)
     written = {
         "verdict.json": encoded(shown).decode(),
@@ -116,11 +140,12 @@ def _write_reports(place: Place, registry: Registry, verdict: Verdict) -> None:
 def _plan_of(folder: Path) -> Mapping[str, Any]:
     try:
         return dict(json.loads((folder / "plan.json").read_bytes()))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, TypeError, RecursionError):
         return {}  # there is none, or somebody damaged it: the manifest will hold what is there
 
 
-def _manifest(place: Place, verdict: Verdict, end: ledger.LedgerEnd) -> dict[str, Any]:
+def _manifest(place: Place, verdict: Verdict, end: ledger.LedgerEnd, *, tool: Any) -> dict[str, Any]:
+    """What is signed; `tool` are the versions that the journal's first line gives."""
     folder = place.running
     plan = folder / "plan.json"
     return {
@@ -133,6 +158,7 @@ def _manifest(place: Place, verdict: Verdict, end: ledger.LedgerEnd) -> dict[str
         "started_at": place.started_at,
         "sealed_at": clock.stamp(),
         "verdict": verdict.word,
+        "tool": tool,
         "plan_digest": hashlib.sha256(plan.read_bytes()).hexdigest() if plan.exists() else None,
         "ledger": {"seq": end.seq, "previous": end.previous},
         "files": _files(sorted(folder.iterdir())),

@@ -26,8 +26,10 @@ SEALED_BESIDE = frozenset({"manifest.json", "seal.json"})
 NO_PREVIOUS = "0" * 64
 LEDGER = "ledger.jsonl"
 RUNNING = ".running"
+NOTEBOOK = "runbook.ipynb"
 _SHAPE: Mapping[str, type] = {
-    "bundle": str, "cloud": str, "runbook": str, "verdict": str, "sealed_at": str, "ledger": dict, "files": dict,
+    "bundle": str, "cloud": str, "environment": str, "runbook": str, "run_id": str, "verdict": str, "sealed_at": str,
+    "ledger": dict, "files": dict,
 }  # fmt: skip
 
 
@@ -80,9 +82,16 @@ class _Problem(Exception):  # noqa: N818  what a finding will say, on its way up
     pass
 
 
-def verify(evidence: Path, trust: Path | None = None) -> Report:
-    """Check every bundle and the ledger; never raises for what it finds in the folder, only names it."""
-    keys, findings = _pinned_keys(trust or evidence / "trust.toml")
+def verify(evidence: Path, trust: Path | None = None, *, with_rehearsals: bool = False) -> Report:
+    """Check every bundle and the ledger; never raises for what it finds in the folder, only names it.
+
+    The keys are those of `trust`, else those of the folder itself; `with_rehearsals` adds what the folder pins for the
+    sandbox, which can seal nothing live.
+    """
+    own = evidence / "trust.toml"
+    keys, findings = pinned_keys(trust or own)
+    if with_rehearsals:
+        keys = {name: key for name, key in pinned_keys(own)[0].items() if key.cloud == "sandbox"} | keys
     bundles = sorted(path for path in _children(evidence) if path.is_dir() and not path.name.startswith("."))
     sealed: dict[str, _Sealed] = {}
     for bundle in bundles:
@@ -105,7 +114,8 @@ def _children(folder: Path) -> list[Path]:
         return []
 
 
-def _pinned_keys(trust: Path) -> tuple[dict[str, _Key], list[Finding]]:
+def pinned_keys(trust: Path) -> tuple[dict[str, _Key], list[Finding]]:
+    """The keys of a trust file by their id; none, and what is wrong with it, when it cannot be read."""
     try:
         table = tomllib.loads(trust.read_text(encoding="utf-8"))
         keys = {
@@ -136,10 +146,10 @@ def _bundle_findings(bundle: Path, keys: Mapping[str, _Key], sealed: dict[str, _
         yield Finding(name, "manifest.json", "missing or changed: it is not what was sealed")
     if one.manifest["bundle"] != name:
         yield Finding(name, "manifest.json", f"sealed as {one.manifest['bundle']}: the folder was renamed")
-    yield from _file_findings(bundle, one.manifest["files"])
-    broken = _broken_journal_line(bundle / "journal.jsonl")
-    if broken is not None:
-        yield Finding(name, "journal.jsonl", f"line {broken + 1} does not follow the one before it")
+    changed = list(_file_findings(bundle, one.manifest["files"]))
+    yield from changed
+    if not changed:  # a file that was changed is named already; what is left is what was sealed, and must agree
+        yield from (Finding(name, file, problem) for file, problem in disagreements(bundle, one.manifest))
 
 
 def _file_findings(bundle: Path, files: Mapping[str, Any]) -> Iterator[Finding]:
@@ -210,6 +220,94 @@ def _broken_journal_line(path: Path) -> int | None:
 
 def _carries(entry: Mapping[str, Any] | None, previous: str, number: int) -> bool:
     return entry is not None and entry.get("previous") == previous and entry.get("seq") == number
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What the files of one run say, and what is known `about` it; a file that is not there says nothing."""
+
+    about: Mapping[str, Any]
+    raw: Mapping[str, bytes]
+    events: tuple[Mapping[str, Any], ...]
+
+    def line(self, number: int, event: str) -> Mapping[str, Any]:
+        """One line of the journal when it is of this kind."""
+        there = self.events[number] if self.events else {}
+        return there if there.get("event") == event else {}
+
+    def document(self, name: str) -> Mapping[str, Any]:
+        return _plain(_json_object(self.raw.get(name, b"")) or {})
+
+    def digest_of(self, name: str) -> str | None:
+        return hashlib.sha256(self.raw[name]).hexdigest() if name in self.raw else None
+
+    def is_about(self, said: Mapping[str, Any]) -> bool:
+        return all(said.get(name) == self.about[name] for name in ("cloud", "environment", "runbook"))
+
+    def of_act(self, act: str, event: str) -> Mapping[str, Any] | None:
+        """The first line of this kind about an act."""
+        return next((one for one in self.events if one.get("act") == act and one.get("event") == event), None)
+
+    def is_in_place(self, name: str, act: str) -> bool:
+        """What an act brings is kept before its end is journalled: a kill in between leaves the file and no end."""
+        end = self.of_act(act, "act-ends")
+        if end is None:
+            return name not in self.raw or self.of_act(act, "act-begins") is not None
+        return (name in self.raw) is not bool(end.get("held"))
+
+
+def _agreements(told: _Told) -> Iterator[tuple[str, str, bool]]:
+    """A file, what would be wrong with it, and whether it is in order. What is sealed is asked when there is a seal."""
+    opened, sealed = told.line(0, "run-opened"), told.line(-1, "run-sealed")
+    planned, approved = told.of_act("plan", "act-ends") or {}, told.of_act("approve", "act-ends") or {}
+    plan, approval, verdict = (told.document(f"{name}.json") for name in ("plan", "approval", "verdict"))
+    digest, notebook = told.digest_of("plan.json"), told.digest_of(NOTEBOOK)
+    has_written = any(event.get("event") == "write-intent" for event in told.events)
+    of_others = [event for event in told.events if event.get("run") != told.about["run_id"]]
+
+    yield "journal.jsonl", "its first line does not open this run", told.is_about(opened)
+    yield "journal.jsonl", "it holds a line of another run", not of_others
+    yield "journal.jsonl", "it tells of a write that nobody had approved", not has_written or "kind" in approved
+    yield "plan.json", "there without a plan act, or the other way round", told.is_in_place("plan.json", "plan")
+    yield "plan.json", "not the plan that the journal tells of", digest == planned.get("digest", digest)
+    yield "plan.json", "for another cloud, environment or runbook", digest is None or told.is_about(plan)
+    yield (
+        "approval.json",
+        "there without approval, or the other way round",
+        told.is_in_place("approval.json", "approve"),
+    )
+    if "approval.json" in told.raw:
+        kind, is_by_operator = approval.get("kind"), approval.get("approver") == opened.get("operator")
+        is_self_approved = str(kind).startswith("self-approved")
+        yield "approval.json", "it approves another plan", approval.get("plan_digest") == digest
+        yield "approval.json", "not as the journal tells of it", kind == approved.get("kind", kind)
+        yield "approval.json", "self-approved by another than the operator", is_by_operator or not is_self_approved
+    yield NOTEBOOK, "not the notebook that the runner saw", notebook in (None, sealed.get("notebook"))
+    if "verdict" in told.about:
+        word = told.about["verdict"]
+        yield "journal.jsonl", "its last line is not the sealed verdict", sealed.get("word") == word
+        yield "verdict.json", "not the sealed verdict", told.is_about(verdict) and verdict.get("word") == word
+        yield "verdict.json", "it gives another reason than the journal", verdict.get("why") == sealed.get("why")
+        yield "plan.json", "not the plan whose digest was sealed", digest == told.about.get("plan_digest")
+
+
+def disagreements(folder: Path, about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(file, what is wrong) where the files of one run contradict each other, or what is known `about` the run.
+
+    `about` is its manifest; before there is one, {"run_id", "cloud", "environment", "runbook"}.
+    """
+    broken = _broken_journal_line(folder / "journal.jsonl")
+    if broken is not None:
+        yield "journal.jsonl", f"line {broken + 1} does not follow the one before it"
+    raw = {path.name: content for path in _children(folder) if (content := _bytes_of(path)) is not None}
+    lines = (_json_object(line) for line in raw.get("journal.jsonl", b"").splitlines())
+    told = _Told(about, raw, tuple(_plain(line) for line in lines if line is not None))
+    yield from ((file, problem) for file, problem, is_in_order in _agreements(told) if not is_in_order)
+
+
+def _plain(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Without what is nested: nothing here needs it, and comparing what somebody nested too deep would raise."""
+    return {name: item for name, item in value.items() if not isinstance(item, dict | list)}
 
 
 def entry_of(raw_manifest: bytes) -> dict[str, Any]:

@@ -8,14 +8,13 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pantheon_runbook.errors import EvidenceError, RunbookError
 from pantheon_runbook.evidence.bundle import Bundle
 from pantheon_runbook.evidence.seal import SealingKey
-from pantheon_runbook.model import Approval, Plan, Snapshot, Verification, canonical
 from pantheon_runbook.runner.cards import Card, draw
 from pantheon_runbook.secrets import Registry
 from pantheon_runbook.session import Session
@@ -113,21 +112,7 @@ class Host:
             raise _not_opened(self.usage_error)
         if act == "evidence":
             return self._evidence_card(self.run)
-        value = self.run.session.perform(act)
-        self._keep(self.run, value)
-        return draw(value)
-
-    def _keep(self, run: OpenRun, value: Any) -> None:
-        """What an act brought is a file of the bundle the moment it exists."""
-        if isinstance(value, Snapshot):
-            run.bundle.write("snapshot.json", canonical({"observed": asdict(value)}))
-        if isinstance(value, Plan):
-            run.bundle.write("plan.json", value.to_bytes())
-        if isinstance(value, Approval):
-            run.bundle.write("approval.json", canonical(asdict(value)))
-        if isinstance(value, Verification):
-            both = {"observed": asdict(run.session.observed()), "verified": asdict(value.snapshot)}
-            run.bundle.write("snapshot.json", canonical(both))
+        return draw(self.run.session.perform(act))
 
     def _evidence_card(self, run: OpenRun) -> Card:
         place = run.bundle.place

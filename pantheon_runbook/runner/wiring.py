@@ -21,7 +21,7 @@ from pantheon_runbook.errors import ParameterError, VendorError
 from pantheon_runbook.evidence.bundle import Bundle, seal_abandoned
 from pantheon_runbook.evidence.journal import Journal
 from pantheon_runbook.evidence.place import Place
-from pantheon_runbook.evidence.seal import sealing_key
+from pantheon_runbook.evidence.seal import TRUST, require_pinned, sealing_key
 from pantheon_runbook.model import Check, Desired, Finding, Snapshot
 from pantheon_runbook.planning import plan_changes
 from pantheon_runbook.providers import railway_services
@@ -101,6 +101,7 @@ def open_run(
     _refuse_production(name, runbook_id)
     read_plan = _read_plan(str(parameters["plan_file"]))
     key = sealing_key(outside.config.cloud)
+    require_pinned(key, outside.folder / TRUST, cloud=outside.config.cloud)
     registry = _registry(outside)
     with ExitStack() as ends:  # what was begun is ended when opening does not come to its end
         parts = _parts(outside, name, registry, ends, progress, restores_paused=bool(parameters["restore_paused"]))
@@ -170,6 +171,7 @@ def _session(
         hold_writer_lock=lambda: database_lock(
             parts.database, vault, scope=f"pantheon-runbook {parts.name}", holder=place.run_id[:8]
         ),
+        keep=bundle.keep,
     )
 
 
@@ -219,7 +221,8 @@ def _vault(outside: World, registry: Registry) -> Vault:
         vault.hold(f"credentials.{name}", value.reveal())
     for variable in outside.config.variables:
         if variable.source.startswith("literal:"):
-            vault.hold(provisioning.held_as(variable), variable.source.removeprefix("literal:"), secret=variable.secret)
+            # The committed config holds no secret; masking a word like "staging" would blank out what was approved.
+            vault.hold(provisioning.held_as(variable), variable.source.removeprefix("literal:"), secret=False)
     vault.hold("redis.url", railway_services.REDIS_URL, secret=False)
     return vault
 

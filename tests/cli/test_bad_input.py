@@ -20,8 +20,10 @@ def _no_credentials(desk):
 
 
 def _key(desk):
-    """A live sealing key, so that what comes after it is what is wrong."""
-    assert 0 == desk.call("keys", "new", "live-seal")[0]
+    """A live sealing key and its pin, so that what comes after it is what is wrong."""
+    code, lines, _ = desk.call("keys", "new", "live-seal")
+    assert 0 == code
+    (desk.folder / "trust.toml").write_text(lines)
 
 
 def _live_with_pin(desk):

@@ -145,6 +145,15 @@ def test_new_key_prints_what_to_commit(desk):
     assert 0o600 == (desk.folder / "config/pantheon-runbook/keys/live-seal.pem").stat().st_mode & 0o777
 
 
+@pytest.mark.parametrize("word", ["staging", "production", "sandbox"])
+def test_word_of_the_config_is_no_secret(desk, word: str):
+    """Masked everywhere, it would blank out the plan that was approved and the name of the environment."""
+    desk.replace(desk.config, 'literal:debug"\nsecret = false', f'literal:{word}"')
+
+    assert 0 == desk.call("run", "RB-010")[0]
+    assert 0 == desk.call("evidence", "verify")[0]
+
+
 def test_verify_uses_the_configured_folder(desk):
     desk.replace(desk.config, "$", '\n[evidence]\npath = "proofs"\n')
     (desk.folder / "proofs").mkdir()

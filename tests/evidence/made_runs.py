@@ -10,10 +10,24 @@ from pantheon_runbook.evidence.bundle import Bundle
 from pantheon_runbook.evidence.journal import Journal
 from pantheon_runbook.evidence.place import Place
 from pantheon_runbook.evidence.seal import SealingKey, sealing_key
+from pantheon_runbook.model import canonical, digest_of
 from pantheon_runbook.secrets import Registry
 from pantheon_runbook.verdict import NotebookStatus
 
-PLAN = {"cloud": "sandbox", "identities": {"supabase_ref": "abcdefghijklmnopqrst"}, "changes": []}
+CHANGES = [
+    {"address": "openrouter/key", "action": "create", "depends_on": []},
+    {"address": "railway/environment", "action": "create", "depends_on": []},
+    {"address": "railway/service/api", "action": "create", "depends_on": ["railway/environment"]},
+]
+PLAN = {
+    "cloud": "sandbox",
+    "environment": "staging",
+    "runbook": "RB-010",
+    "identities": {"supabase_ref": "abcdefghijklmnopqrst"},
+    "changes": CHANGES,
+}
+TOOL = {"pantheon-runbook": "0.1.0", "python": "3.11.0"}
+KIND = "self-approved, not pre-read"
 MAP = "data:image/svg+xml;base64,PHN2Zz48L3N2Zz4="
 NOTEBOOK = {
     "cells": [
@@ -45,6 +59,24 @@ NOTEBOOK = {
 }
 
 
+ACTS = ("open", "observe", "plan", "approve", "apply", "verify")
+
+
+def carried_out(journal: Journal, address: str, *, until: str = "change-ends", **end: object) -> None:
+    """The four lines of one change, up to this one; `end` is what became of it."""
+    write = {"address": address, "vendor": address.partition("/")[0], "operation": "create"}
+    lines = {
+        "change-begins": {"address": address, "action": "create"},
+        "write-intent": write,
+        "write-result": {**write, "result": 201},
+        "change-ends": {"address": address, "outcome": "done", "reason": "", "seconds": 0.25, **end},
+    }
+    for event, fields in lines.items():
+        journal.write(event, **fields)
+        if event == until:
+            return
+
+
 class Maker:
     """Makes runs in one evidence folder, all sealed by one key."""
 
@@ -62,8 +94,10 @@ class Maker:
         moment = f"2026-11-23T10:{number // 60:02}:{number % 60:02}Z"
         return Place(self.evidence, "sandbox", "staging", "RB-010", run_id, moment)
 
-    def begun(self, number: int = 0, registry: Registry | None = None) -> tuple[Bundle, Journal]:
-        """A run that has done its five acts and is not sealed."""
+    def begun(
+        self, number: int = 0, registry: Registry | None = None, *, acts: tuple[str, ...] = ACTS
+    ) -> tuple[Bundle, Journal]:
+        """A run that has done these acts and is not sealed."""
         known = registry or Registry()
         place = self.place(number)
         bundle = Bundle(place, known)
@@ -76,17 +110,30 @@ class Maker:
             mode="apply",
             operator="supervisor",
             operator_source="self-asserted (PANTHEON_OPERATOR)",
+            tool=TOOL,
         )
-        facts = {"plan": {"digest": "4be1c09d" + "0" * 56, "changes": 3}, "approve": {"kind": "self-approved"}}
-        for act in ("open", "observe", "plan", "approve", "apply", "verify"):
-            journal.write("act-begins", act=act)
-            if act == "verify":
-                journal.write("checks", checks=[["session pooler answers", "postgres", "postgres", True]])
-            journal.write("act-ends", act=act, **facts.get(act, {}))
-            journal.write("card", act=act, text=f"{act.upper()}  staging")
-        bundle.write("plan.json", json.dumps(PLAN).encode())
-        bundle.write("approval.json", b"{}")
+        for act in acts:
+            self._act(act, bundle, journal)
         return bundle, journal
+
+    @staticmethod
+    def _act(act: str, bundle: Bundle, journal: Journal) -> None:
+        journal.write("act-begins", act=act)
+        facts: dict[str, object] = {}
+        if act == "plan":
+            bundle.write("plan.json", canonical(PLAN))
+            facts = {"digest": digest_of(PLAN), "changes": len(CHANGES)}
+        if act == "approve":
+            approval = {"plan_digest": digest_of(PLAN), "kind": KIND, "approver": "supervisor"}
+            bundle.write("approval.json", canonical(approval))
+            facts = {"digest": digest_of(PLAN), "kind": KIND}
+        if act == "apply":
+            for change in CHANGES:
+                carried_out(journal, str(change["address"]))
+        if act == "verify":
+            journal.write("checks", checks=[["session pooler answers", "postgres", "postgres", True]])
+        journal.write("act-ends", act=act, **facts)
+        journal.write("card", act=act, text=f"{act.upper()}  staging")
 
     def sealed(self, number: int = 0, *, notebook: bool = True) -> Path:
         bundle, _ = self.begun(number)

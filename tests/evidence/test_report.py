@@ -8,17 +8,19 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from made_runs import MAP
+from made_runs import MAP, PLAN
 
 from pantheon_runbook.evidence.report import report_html, report_markdown
+from pantheon_runbook.model import digest_of, short_code
 
 FACTS = (
-    "done: 3 changes made with 0 writes, and verified",
+    "done: 3 changes made with 3 writes, and verified",
     "all-run",
     "a run in apply mode",
     "supervisor, self-asserted (PANTHEON_OPERATOR)",
-    f"4be1c09d{'0' * 56}, code 4be1-c09d",
-    "self-approved",
+    f"{digest_of(PLAN)}, code {short_code(digest_of(PLAN))}",
+    "self-approved, not pre-read",
+    "3 planned: 3 done; writes sent: openrouter 1, railway 2",
     "abcdefghijklmnopqrst",
     "expected postgres",
     "found postgres",

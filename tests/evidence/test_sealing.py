@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -12,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_runs import ACTS, NOTEBOOK, TOOL
+from test_journal import no_file_longer_than
 
-from pantheon_runbook.errors import CredentialError, EvidenceError, ParameterError
+from pantheon_runbook.errors import CredentialError, EvidenceError, ParameterError, UnrecordedError
 from pantheon_runbook.evidence import journal, ledger, verify
-from pantheon_runbook.evidence.bundle import seal_abandoned
+from pantheon_runbook.evidence.bundle import Bundle, seal_abandoned
 from pantheon_runbook.evidence.seal import new_key, sealing_key
 from pantheon_runbook.secrets import MASK, Registry
 from pantheon_runbook.verdict import NotebookStatus
@@ -168,7 +171,8 @@ def test_late_secret_is_masked_and_fails_the_run(make):
     bundle, lines = make.begun(registry=registry)
     lines.write("card", act="verify", text=f"the password is {LATE}")
     lines.write("card", act="verify", text="and a line after it, which carries its hash")
-    bundle.write("approval.json", json.dumps({"by": LATE}).encode())
+    approval = json.loads((bundle.folder / "approval.json").read_bytes())
+    bundle.write("approval.json", json.dumps({**approval, "reason": LATE}).encode())
     registry.add(LATE, name="database.password")
 
     folder, verdict = bundle.seal(make.key, STATUS, notebook_json=json.dumps({"cells": [], "x": LATE}))
@@ -176,7 +180,7 @@ def test_late_secret_is_masked_and_fails_the_run(make):
     assert ("failed", 1) == (verdict.word, verdict.exit_code)
     assert "approval.json: database.password; journal.jsonl: database.password" in verdict.why
     assert [] == [path.name for path in folder.iterdir() if registry.names_in(path.read_text())]
-    assert {"by": MASK} == json.loads((folder / "approval.json").read_bytes())
+    assert {**approval, "reason": MASK} == json.loads((folder / "approval.json").read_bytes())
     assert "FAILED" in (folder / "report.md").read_text().splitlines()[0]
     assert "failed" == journal.read(folder / "journal.jsonl")[-1]["word"]
     assert () == verify.verify(make.evidence).findings
@@ -262,3 +266,56 @@ def test_key_is_never_written_over():
         new_key("sandbox-seal")
 
     assert before == sealing_key("sandbox").public
+
+
+def test_run_that_wrote_nothing_and_has_no_room_is_refused(make):
+    bundle, _ = make.begun(acts=ACTS[:3])
+
+    with no_file_longer_than(1), pytest.raises(EvidenceError) as stopped:
+        bundle.seal(make.key, STATUS)
+
+    assert (4, "nothing was changed; the next run seals this one.") == (stopped.value.exit_code, stopped.value.state)
+
+
+@pytest.mark.parametrize("notebook", [None, json.dumps(NOTEBOOK)], ids=["no notebook", "notebook"])
+def test_run_that_wrote_and_has_no_room_is_not_refused(make, notebook: str | None):
+    """Things were written, and no guard said no: the operator must look, and is told where."""
+    bundle, _ = make.begun()
+
+    with no_file_longer_than(1), pytest.raises(UnrecordedError) as stopped:
+        bundle.seal(make.key, STATUS, notebook_json=notebook)
+
+    journal_path = bundle.folder / "journal.jsonl"
+    assert ("incomplete", 5) == (stopped.value.word, stopped.value.exit_code)
+    assert f"the run {bundle.place.name} cannot be sealed." == stopped.value.what
+    assert f"writes sent or about to be sent: 3, see {journal_path}; the next run seals this one." == (
+        stopped.value.state
+    )
+    assert (bundle.place.name,) == seal_abandoned(make.evidence, make.key, Registry(), cloud="sandbox")
+    assert () == verify.verify(make.evidence).findings
+
+
+def test_journal_that_is_gone_does_not_say_that_nothing_was_written(make):
+    bundle, _ = make.begun()
+    shutil.rmtree(bundle.folder)
+
+    with pytest.raises(UnrecordedError, match="an unknown number of"):
+        bundle.seal(make.key, STATUS)
+
+
+def test_manifest_holds_the_versions(make):
+    folder = make.sealed(0, notebook=False)
+
+    assert TOOL == json.loads((folder / "manifest.json").read_bytes())["tool"]
+
+
+@pytest.mark.parametrize("journal_holds", [None, b"", b'{"seq": 0, "ev'], ids=["nothing", "no line", "a cut line"])
+def test_run_that_was_killed_before_its_first_line_leaves_nothing(make, journal_holds: bytes | None):
+    """It had looked at nothing and sent nothing."""
+    bundle = Bundle(make.place(0), Registry())
+    if journal_holds is not None:
+        (bundle.folder / "journal.jsonl").write_bytes(journal_holds)
+    make.forget(bundle)
+
+    assert () == seal_abandoned(make.evidence, make.key, Registry(), cloud="sandbox")
+    assert [] == list((make.evidence / ".running").iterdir())

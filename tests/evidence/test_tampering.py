@@ -203,7 +203,10 @@ CASES: dict[str, tuple[Callable[[Any], object], set[str]]] = {
         set(),
     ),
     "signed again by another key": (lambda three: _sign_again(three, pinned=False), {"second/seal.json"}),
-    "signed again by another pinned key": (lambda three: _sign_again(three, pinned=True), {LEDGER}),
+    "signed again by another pinned key": (
+        lambda three: _sign_again(three, pinned=True),
+        {LEDGER, "second/verdict.json"},
+    ),
     "signed as live by the sandbox's key": (_sign_as_live, {"second/seal.json"}),
     "trust file removed": (
         lambda three: (three.evidence / "trust.toml").unlink(),
