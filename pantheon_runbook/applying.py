@@ -14,6 +14,7 @@ from pantheon_runbook import clock
 from pantheon_runbook.errors import (
     OutcomeUnknownError,
     RunbookError,
+    UnrecordedError,
     VendorUnavailableError,
 )
 from pantheon_runbook.model import Change, Outcome, Plan, Resource, StepResult
@@ -108,7 +109,7 @@ class Applying:
             self._workers[change.address].settle(change)
         except RunbookError as error:
             self.errors[change.address] = error
-            if isinstance(error, OutcomeUnknownError):
+            if isinstance(error, OutcomeUnknownError | UnrecordedError):
                 self._lost.set()
                 return "unknown", error.what
             return ("not-ready" if written else "not-done"), error.what

@@ -15,11 +15,13 @@ from pantheon_runbook.applying import Applying, current_change, order_of_looks
 from pantheon_runbook.errors import (
     ActOrderError,
     BlockedPlanError,
+    EvidenceError,
     NotVerifiedError,
     RunbookError,
     StalePlanError,
     StoppedError,
     UnknownOutcomeError,
+    UnrecordedError,
     WrongEnvironmentError,
 )
 from pantheon_runbook.evidence.journal import Journal
@@ -225,6 +227,7 @@ class Session:
             )
         endpoints, by_hand = self.definition.endpoints(snapshot), self.definition.manual_steps(snapshot)
         facts = {"passed": len(self.checks), "endpoints": dict(endpoints), "by_hand": list(by_hand)}
+        facts["identities"] = dict(snapshot.identities)
         return Verification(self.checks, snapshot, endpoints, by_hand), facts
 
     def _look_at_everything(self) -> Snapshot:
@@ -321,7 +324,15 @@ class Session:
         self.journal.write("write-intent", address=current_change.get(), **event)
 
     def _after_write(self, event: dict[str, Any]) -> None:
-        self.journal.write("write-result", address=current_change.get(), **event)
+        try:
+            self.journal.write("write-result", address=current_change.get(), **event)
+        except EvidenceError as error:
+            raise UnrecordedError(
+                f"{event['vendor']}: {event['operation']} was sent, and its result cannot be written down",
+                why=error.why,
+                state=f"sent, with the result {event['result']}",
+                next_step=error.next_step,
+            ) from error
 
 
 def _refuse_findings(plan: Plan) -> None:

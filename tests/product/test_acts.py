@@ -11,9 +11,11 @@ from pantheon_runbook.errors import (
     ActOrderError,
     BlockedPlanError,
     ConfigError,
+    EvidenceError,
     ParameterError,
     RefusedError,
     StalePlanError,
+    UnknownOutcomeError,
     WrongEnvironmentError,
 )
 from pantheon_runbook.model import Held
@@ -202,6 +204,28 @@ def test_journal_has_intent_before_each_write(world):
     assert sorted((e["address"], e["operation"]) for e in intents) == sorted(
         (e["address"], e["operation"]) for e in results
     )
+
+
+def test_write_whose_result_cannot_be_written_down_is_unknown(world):
+    """The disk fills up between a write and its line: what was sent is never called "not done"."""
+    run = world.open()
+    world.plan(run)
+    run.session.perform("approve")
+    write = run.session.journal.write
+    full = iter([True])
+
+    def on_a_full_disk(event, **fields):
+        if event == "write-result" and next(full, False):
+            raise EvidenceError("the journal cannot be written", why="No space left on device", next_step="make room")
+        write(event, **fields)
+
+    run.session.journal.write = on_a_full_disk
+    with pytest.raises(UnknownOutcomeError) as stopped:
+        run.session.perform("apply")
+
+    assert "No space left on device." == stopped.value.why
+    assert ("unknown", 5) == (stopped.value.word, stopped.value.exit_code)
+    assert "unknown" == world.seal(run).word
 
 
 def test_pin_is_refused_on_live(world, monkeypatch):

@@ -15,6 +15,7 @@ from pantheon_runbook.errors import (
     AmbiguousTargetError,
     OutcomeUnknownError,
     RunbookError,
+    UnrecordedError,
     VendorRefusedError,
     VendorUnavailableError,
 )
@@ -22,6 +23,7 @@ from pantheon_runbook.model import Change, Plan, Resource
 
 FIELDS = {"vendor": "v", "operation": "o", "why": "w", "state": "s", "next_step": "n"}
 LOST = OutcomeUnknownError("lost", **FIELDS)
+UNRECORDED = UnrecordedError("sent", why="w", next_step="n")
 LATER = VendorUnavailableError("later", **FIELDS)
 REFUSED = VendorRefusedError("no", status=400, **FIELDS)
 TWINS = AmbiguousTargetError("two", why="w", next_step="n")
@@ -157,6 +159,16 @@ def test_lost_answer_that_cannot_be_looked_up_is_unknown(world, failure):
     assert {"v/a": "unknown", "v/b": "not-done"} == outcomes
     assert "unknown" == applying.errors["v/a"].word
     assert 1 == world.did.count("write v/a")
+
+
+def test_write_without_its_result_on_the_disk_is_unknown(world):
+    """It was sent; "not done" would be a lie, and sending it again a second write."""
+    world.fails["v/a"] = iter([UNRECORDED])
+    outcomes, applying = world.apply(change("v/a"), change("v/b", "v/a"))
+
+    assert {"v/a": "unknown", "v/b": "not-done"} == outcomes
+    assert {"v/a": UNRECORDED} == applying.errors
+    assert ["write v/a"] == world.did
 
 
 def test_nothing_begins_after_an_unknown_outcome(now):
