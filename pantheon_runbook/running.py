@@ -87,7 +87,7 @@ def _near(path: Path) -> Path:
 def _behind(events: Sequence[Mapping[str, Any]], word: str) -> Iterable[str]:
     """The plan that was made, what stopped the run, or where the environment answers and what is left to people."""
     if word in _STOPPED:
-        stopped = last_failure(events)
+        stopped = journal.last_failure(events)
         names = {"Why": "why", "State": "state", "Next": "next"} if stopped else {}
         yield from (f"{name + ':':<8} {stopped[key]}" for name, key in names.items() if stopped)
         return
@@ -97,12 +97,6 @@ def _behind(events: Sequence[Mapping[str, Any]], word: str) -> Iterable[str]:
         yield from (line for line in card.splitlines() if not line.startswith("Next: "))
     yield from (f"{what:<9} {url}" for what, url in ended["verify"].get("endpoints", {}).items())
     yield from (f"by hand:  {step}" for step in ended["verify"].get("by_hand", ()))
-
-
-def last_failure(events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The act that stopped a run, with its four fields; an act that was only called too early did not."""
-    failures = [event for event in events if event["event"] == "act-failed" and not event.get("out_of_order")]
-    return failures[-1] if failures else None
 
 
 def exit_code(outcome: Outcome, *, detailed: bool) -> int:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,12 @@ def read(path: Path) -> list[dict[str, Any]]:
             break
         events.append(event)
     return events
+
+
+def last_failure(events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The act that stopped a run, with its four fields; an act that was only called too early did not."""
+    failures = [event for event in events if event["event"] == "act-failed" and not event.get("out_of_order")]
+    return failures[-1] if failures else None
 
 
 def mask(path: Path, registry: Registry) -> None:

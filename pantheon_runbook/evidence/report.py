@@ -9,7 +9,7 @@ import html
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pantheon_runbook.evidence import changes
+from pantheon_runbook.evidence import changes, journal
 from pantheon_runbook.model import banner, short_code
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -69,25 +69,28 @@ def _banner(verdict: Facts) -> str:
 
 
 def _facts(events: list[Facts], verdict: Facts, plan: Facts) -> list[tuple[str, str]]:
-    """What a reader wants to know first; all times are UTC."""
+    """What a reader wants to know first: what stopped it, who did what when (UTC), on what, and what is left to do."""
     opened = next((event for event in events if event["event"] == "run-opened"), None)
-    planned = next((event for event in events if event["event"] == "act-ends" and event["act"] == "plan"), None)
-    approved = next((event for event in events if event["event"] == "act-ends" and event.get("kind")), None)
+    ended = {event["act"]: event for event in events if event["event"] == "act-ends"}
+    planned, approved, verified = (ended.get(act, {}) for act in ("plan", "approve", "verify"))
+    stopped = (verdict.get("exit_code") and journal.last_failure(events)) or {}
     facts = [("verdict", f"{verdict['word']}: {verdict['why']}"), ("cells", str(verdict["cells"]))]
+    facts += [(name, str(stopped[name])) for name in ("why", "state", "next") if name in stopped]
     if opened is not None:
         facts.append(("run", f"{opened['run']}, a run in {opened['mode']} mode"))
         facts.append(("opened", f"{opened['at']} UTC"))
         facts.append(("sealed", f"{events[-1]['at']} UTC"))
         facts.append(("operator", f"{opened['operator']}, {opened['operator_source']}"))
-    if planned is not None:
+    if planned:
         facts.append(("plan digest", f"{planned['digest']}, code {short_code(planned['digest'])}"))
         facts.append(("changes planned", str(planned["changes"])))
-    if approved is not None:
+    if "kind" in approved:
         facts.append(("approval", str(approved["kind"])))
-    identities = plan.get("identities")
+    identities = verified.get("identities") or plan.get("identities")
     if isinstance(identities, Mapping):
         facts += [(f"observed {name}", str(value)) for name, value in sorted(identities.items())]
-    return facts
+    facts += [(f"answers: {what}", url) for what, url in verified.get("endpoints", {}).items()]
+    return facts + [("by hand", step) for step in verified.get("by_hand", ())]
 
 
 def _checks(events: list[Facts]) -> list[tuple[str, ...]]:

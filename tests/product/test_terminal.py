@@ -1,4 +1,4 @@
-"""What a terminal shows at the end of a run: nobody opens a report at 2 a.m. to learn what state things are in."""
+"""What a terminal shows at the end of a run, and a report at its beginning: the state of things, and what to type."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import shlex
 import subprocess
 import sys
 
+import pytest
+
+from pantheon_runbook.errors import StoppedError
 from pantheon_runbook.evidence import ledger
 
 
@@ -103,3 +106,30 @@ def _read(terminal: int) -> bytes:
         return os.read(terminal, 1 << 16)
     except OSError:
         return b""  # Linux's way of saying that nobody writes any more
+
+
+def head_of_the_report(world) -> str:
+    """Of the newest bundle, up to its first section."""
+    *_, entry = ledger.entries(world.evidence)
+    return (world.evidence / entry["bundle"] / "report.md").read_text().partition("\n## ")[0]
+
+
+def test_report_begins_with_where_it_is_and_what_people_must_do(world):
+    world.provision()
+
+    head = head_of_the_report(world)
+    assert f"- observed supabase_ref: {world.staging_ref()}\n" in head
+    assert f"- answers: Supabase: https://{world.staging_ref()}.supabase.co\n" in head
+    assert "- by hand: SMTP: " in head
+    assert "- state: " not in head
+
+
+def test_report_of_a_stopped_run_begins_with_the_state_and_what_to_type(world, hands):
+    world.running.faults([{"kind": "500-before", "operation": "POST /v1/projects", "times": 99}])
+    with pytest.raises(StoppedError):
+        world.provision()
+
+    head = head_of_the_report(world)
+    assert "PARTIAL" in head.splitlines()[0]
+    assert "- state: 6 of 19 changes are done; not done: supabase/project, " in head
+    assert "- next: look at the vendor's status page, then run the plan again.\n" in head
