@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-
 import pytest
-from attempts import attempt, config_with
+from attempts import attempt, config_with, edit, share_project
 
 from pantheon_runbook.config import load_identities
 from pantheon_runbook.errors import BlockedPlanError, CredentialError, RefusedError
@@ -104,11 +101,6 @@ def test_service_kind_itself_refuses_a_shared_project(world, hands, monkeypatch)
     world.seal(run)
 
 
-def share_project(world, monkeypatch) -> None:
-    old = 'layout = "own-project"'
-    monkeypatch.setenv("PANTHEON_CONFIG", str(config_with(world, (old, 'layout = "shared-project"'))))
-
-
 def test_refusal_inside_a_200_is_not_taken_for_success(world, hands, monkeypatch):
     """GraphQL says no with status 200, here to a credential of nobody's."""
     text = (world.customer / "credentials.toml").read_text()
@@ -130,14 +122,3 @@ def test_part_that_failed_inside_a_201_is_named(world, hands):
     stopped = attempt(world)
     assert "partial" == stopped.word
     assert "NEXT_PUBLIC_API_URL" in stopped.error.what
-
-
-def edit(world, change) -> None:
-    """The vendors' memory, changed behind everybody's back."""
-    saved = world.folder / "edited"
-    world.running.save(str(saved))
-    document = json.loads((saved / "world.json").read_text())
-    change(document)
-    (saved / "world.json").write_text(json.dumps(document))
-    world.running.load(str(saved))
-    shutil.rmtree(saved)
