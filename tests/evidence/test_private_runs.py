@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import nbformat
 import pytest
 
 from pantheon_runbook.evidence import journal, sealing, verify
@@ -36,6 +37,22 @@ def test_file_of_a_running_run_is_masked(make):
 
     assert {"by": MASK} == json.loads((bundle.folder / "approval.json").read_bytes())
     make.forget(bundle)
+
+
+def test_secret_that_only_a_browser_would_spell_out_is_masked_in_the_report(make):
+    """An output in HTML may write each letter as a number; the page is made of what it means."""
+    registry = Registry()
+    registry.add(SECRET, name="database.password")
+    bundle, _ = make.begun(registry=registry)
+    spelled = "".join(f"&#{ord(letter)};" for letter in SECRET)
+    output = nbformat.v4.new_output("display_data", {"text/html": f"<p>it is {spelled}</p>"})
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("show()", outputs=[output])])
+
+    folder, _ = bundle.seal(make.key, NotebookStatus("all-run"), notebook_json=nbformat.writes(notebook))
+
+    page = (folder / "report.html").read_text()
+    assert f"it is {MASK}" in page
+    assert () == registry.names_in(page)
 
 
 def test_verdict_given_before_a_kill_is_kept(make, monkeypatch):
