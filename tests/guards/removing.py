@@ -31,7 +31,8 @@ COPIED = (
 )
 TEST_FAILED = 1  # pytest's exit code; 2 to 5 mean that no test could say anything
 _HANGS_SECONDS = 180  # a test that has not ended by then
-_OUR_OWN_FAULT = ("NameError", "UnboundLocalError", "ImportError")  # what is put in the place of a guard must work
+# Of what is put in a guard's place, or of the sandbox: a test that fails by these has shown nothing.
+_OUR_OWN_FAULT = frozenset({"NameError", "UnboundLocalError", "ImportError", "SandboxError"})
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,9 @@ class Outcome:
 
     @property
     def is_noticed(self) -> bool:
-        """A test failed, and not only what was prepared for it, nor by what was put in the guard's place."""
-        return self.exit_code == TEST_FAILED and bool(self.failed) and not self.failed.startswith(_OUR_OWN_FAULT)
+        """A test failed, not only what was prepared for it, and by no fault of our own."""
+        error = self.failed.partition(":")[0].rpartition(".")[2]
+        return self.exit_code == TEST_FAILED and bool(self.failed) and error not in _OUR_OWN_FAULT
 
 
 def listed() -> list[Guard]:

@@ -20,8 +20,8 @@ PROJECT = {"ref": "a" * 20, "name": "pantheon-staging", "region": "eu-west-1", "
 SETTINGS = Supabase(name="pantheon-staging", organization="ours")
 
 
-def will_list(stub: Any, **project: Any) -> None:
-    stub.will_answer(200, {"projects": [{**PROJECT, **project}], "pagination": {"count": 1}})
+def will_list(stub: Any, *, times: int = 1, **project: Any) -> None:
+    stub.will_answer(200, {"projects": [{**PROJECT, **project}] * times, "pagination": {"count": times}})
 
 
 @pytest.fixture
@@ -60,6 +60,16 @@ def test_paused_project_blocks_until_its_restore_is_asked_for(client, stub, arou
     look = Project(client, SETTINGS, replace(around, restores_paused=is_asked_for), plan="pro").look()
 
     assert [("paused", not is_asked_for)] == [(finding.code, finding.blocks) for finding in look.findings]
+
+
+@pytest.mark.parametrize(("plan", "expected"), [("free", ["plan-limit"]), ("pro", [])])
+def test_project_without_room_for_it_blocks(client, stub, around, plan: str, expected: list[str]):
+    """Two active projects of others; one more is refused after half of staging was made."""
+    will_list(stub, times=2, name="of-others", status="ACTIVE_HEALTHY")
+
+    look = Project(client, SETTINGS, around, plan=plan).look()
+
+    assert expected == [finding.code for finding in look.findings if finding.blocks]
 
 
 @pytest.mark.parametrize(("role", "state"), [("service_role", "present"), ("anon", "absent"), (None, "absent")])

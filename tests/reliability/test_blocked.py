@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from attempts import attempt, config_with, edit, share_project
+from runners import until
 
 from pantheon_runbook.config import load_identities
 from pantheon_runbook.errors import BlockedPlanError, CredentialError, RefusedError
@@ -53,6 +54,7 @@ def share_an_edge_secret(whole, production: str) -> None:
 
 def test_free_plan_without_room_blocks(world, hands):
     hands.new_project("somebody-elses-experiment")
+    until(lambda: "ACTIVE_HEALTHY" == hands.projects("somebody-elses-experiment")[0]["status"])
     slug = hands.facts["supabase"]["organization_slug"]
     edit(world, lambda whole: whole["supabase"]["organizations"][slug].update(plan="free"))
     refused(world, hands, because="the Free plan holds 2 active projects and there are 2")
