@@ -149,3 +149,12 @@ def hands(world: SandboxWorld) -> Iterator[Hands]:
     hands = Hands(world.running)
     yield hands
     hands.close()
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The table of the guards that were taken out, from whatever process tried them."""
+    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    rows = sorted(text for report in reports for name, text in report.user_properties if name == "guard")
+    if rows:
+        terminalreporter.section("guards taken out")
+        terminalreporter.write_line("\n".join(rows))

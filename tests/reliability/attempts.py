@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from pantheon_runbook.errors import RunbookError
 from pantheon_runbook.session import ACTS
@@ -54,3 +58,20 @@ def verdicts(evidence: Path) -> list[dict[str, Any]]:
     """Of every sealed bundle, oldest first by the ledger."""
     bundles = [json.loads(line)["bundle"] for line in (evidence / "ledger.jsonl").read_text().splitlines()]
     return [json.loads((evidence / name / "verdict.json").read_text()) for name in bundles]
+
+
+def share_project(world: Any, monkeypatch: pytest.MonkeyPatch, *more: tuple[str, str]) -> None:
+    """From now on staging is configured to live in production's Railway project."""
+    layout = ('layout = "own-project"', 'layout = "shared-project"')
+    monkeypatch.setenv("PANTHEON_CONFIG", str(config_with(world, layout, *more)))
+
+
+def edit(world: Any, change: Callable[[dict[str, Any]], object]) -> None:
+    """The vendors' memory, changed behind everybody's back."""
+    saved = world.folder / "edited"
+    world.running.save(str(saved))
+    document = json.loads((saved / "world.json").read_text())
+    change(document)
+    (saved / "world.json").write_text(json.dumps(document))
+    world.running.load(str(saved))
+    shutil.rmtree(saved)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from attempts import attempt, config_with
+from attempts import attempt, config_with, edit, share_project
+from runners import until
 
 from pantheon_runbook.config import load_identities
 from pantheon_runbook.errors import BlockedPlanError, CredentialError, RefusedError
@@ -53,6 +54,7 @@ def share_an_edge_secret(whole, production: str) -> None:
 
 def test_free_plan_without_room_blocks(world, hands):
     hands.new_project("somebody-elses-experiment")
+    until(lambda: "ACTIVE_HEALTHY" == hands.projects("somebody-elses-experiment")[0]["status"])
     slug = hands.facts["supabase"]["organization_slug"]
     hands.edit(lambda whole: whole["supabase"]["organizations"][slug].update(plan="free"))
     refused(world, hands, because="the Free plan holds 2 active projects and there are 2")
@@ -134,11 +136,6 @@ def test_service_kind_itself_refuses_a_shared_project(world, hands, monkeypatch)
     assert "serviceCreate would also create it in production." == stopped.value.why
     assert [] == hands.sent_since(sent)
     world.seal(run)
-
-
-def share_project(world, monkeypatch) -> None:
-    old = 'layout = "own-project"'
-    monkeypatch.setenv("PANTHEON_CONFIG", str(config_with(world, (old, 'layout = "shared-project"'))))
 
 
 def test_refusal_inside_a_200_is_not_taken_for_success(world, hands, monkeypatch):

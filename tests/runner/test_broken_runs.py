@@ -47,7 +47,7 @@ def test_tags_that_excuse_a_cell_do_not_excuse_it_here(tmp_path, tag, source, wh
 
 
 def test_cell_has_a_time_limit(tmp_path):
-    path = Copy(tmp_path).before("approve", "import time; time.sleep(60)").path
+    path = Copy(tmp_path).before("approve", "import time; time.sleep(20)").path
 
     verdict = execute(path, cell_seconds=2).verdict
 
@@ -55,7 +55,7 @@ def test_cell_has_a_time_limit(tmp_path):
 
 
 def test_run_has_a_time_limit(tmp_path):
-    path = Copy(tmp_path).before("approve", "import time; time.sleep(60)").path
+    path = Copy(tmp_path).before("approve", "import time; time.sleep(20)").path
 
     verdict = execute(path, run_seconds=3).verdict
 

@@ -1,0 +1,58 @@
+"""The one statement that provisioning sends to a database goes through the same door as every request."""
+
+from __future__ import annotations
+
+import pytest
+
+from pantheon_runbook.database.kinds import SCHEMA
+from pantheon_runbook.errors import RefusedError, WrongEnvironmentError
+from pantheon_runbook.model import Change
+
+CHANGE = Change("database/marker", "create", {}, {}, (), "none", "drop it")
+
+
+@pytest.fixture
+def marker(world):
+    """Of a staging that stands; its row can be taken away or rewritten through `database`."""
+    assert "done" == world.provision().word
+    run = world.open()
+    world.plan(run)
+    yield run.session.kinds["database/marker"]
+    world.seal(run)
+
+
+def sql(marker, statement: str, *values: str) -> None:
+    with marker._database.session() as connection:
+        connection.execute(statement, values)
+
+
+def test_marking_outside_apply_is_refused(world, marker):
+    sql(marker, f"delete from {SCHEMA}.environment")
+    before = world.running.statements(world.staging_ref())
+
+    with pytest.raises(RefusedError, match="outside the apply act"):
+        marker.write(CHANGE)
+
+    assert before == world.running.statements(world.staging_ref())
+
+
+def test_productions_database_is_not_marked(world, marker):
+    sql(marker, f"delete from {SCHEMA}.environment")
+    before = world.running.statements(world.staging_ref())
+    marker._gate.is_open = True
+    marker._vault.hold("supabase.ref", world.facts["supabase"]["ref"], secret=False)
+
+    with pytest.raises(RefusedError, match="names production's Supabase project"):
+        marker.write(CHANGE)
+
+    assert before == world.running.statements(world.staging_ref())
+
+
+def test_copy_of_another_projects_staging_is_refused(marker):
+    """A restored backup brings its marker along."""
+    sql(marker, f"update {SCHEMA}.environment set ref = %s", "a" * 20)
+
+    with pytest.raises(WrongEnvironmentError, match='"staging" of project aaaa') as stopped:
+        marker.look()
+
+    assert "restored copy" in stopped.value.why
