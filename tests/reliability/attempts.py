@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,14 +62,3 @@ def share_project(world: Any, monkeypatch: pytest.MonkeyPatch, *more: tuple[str,
     """From now on staging is configured to live in production's Railway project."""
     layout = ('layout = "own-project"', 'layout = "shared-project"')
     monkeypatch.setenv("PANTHEON_CONFIG", str(config_with(world, layout, *more)))
-
-
-def edit(world: Any, change: Callable[[dict[str, Any]], object]) -> None:
-    """The vendors' memory, changed behind everybody's back."""
-    saved = world.folder / "edited"
-    world.running.save(str(saved))
-    document = json.loads((saved / "world.json").read_text())
-    change(document)
-    (saved / "world.json").write_text(json.dumps(document))
-    world.running.load(str(saved))
-    shutil.rmtree(saved)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from attempts import attempt, config_with, edit, share_project
+from attempts import attempt, config_with, share_project
 from runners import until
 
 from pantheon_runbook.config import load_identities

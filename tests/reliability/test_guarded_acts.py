@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from attempts import attempt, config_with, edit, share_project
+from attempts import attempt, config_with, share_project
 
 from pantheon_runbook.errors import (
     BlockedPlanError,
@@ -182,6 +182,7 @@ def test_value_that_nobody_provides_blocks(world, monkeypatch):
     file.touch(0o600)
     file.write_text(text.replace("SENTRY_DSN", "ANOTHER_NAME"))
     monkeypatch.setenv("PANTHEON_CREDENTIALS", str(file))
+    monkeypatch.setenv("PANTHEON_CONFIG", str(config_with(world)))
 
     stopped = attempt(world)
 
@@ -254,7 +255,7 @@ def test_redirect_added_after_the_plan_is_kept(world, hands):
 def used_key(world, hands) -> str:
     """The hash of a key of staging's name that has spent something, and whose value nobody of ours holds."""
     made = hands.call("openrouter", "POST", "/api/v1/keys", {"name": "pantheon-staging", "limit": 5.0})
-    edit(world, lambda whole: whole["openrouter"]["keys"][made["data"]["hash"]].update(usage=1.5))
+    hands.edit(lambda whole: whole["openrouter"]["keys"][made["data"]["hash"]].update(usage=1.5))
     return str(made["data"]["hash"])
 
 
