@@ -140,8 +140,10 @@ class EnvironmentKind(Kind):
             self._vault.hold("railway.project_id", project["id"], secret=False)
         others = other_environments(project, environment["id"] if environment else None) if project else []
         beside = {"other_environments": others} if others else {}
-        if project is None or environment is None:
-            return Look((Resource(self.prefix, "absent", beside),))
+        if project is None:
+            return Look((Resource(self.prefix, "absent"),))
+        if environment is None:
+            return Look((Resource(self.prefix, "absent", beside),), (), {"railway_project": project["id"]})
         self._vault.hold("railway.environment_id", environment["id"], secret=False)
         attributes = {"project": project["name"], "name": environment["name"], **beside}
         return Look(

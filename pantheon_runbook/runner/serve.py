@@ -98,7 +98,10 @@ class Host:
 
     def redact(self, text: str) -> str:
         """The text with every secret of this run masked."""
-        return (self.run.registry if self.run else Registry()).redact(text)
+        return self._registry().redact(text)
+
+    def _registry(self) -> Registry:
+        return self.run.registry if self.run else Registry()
 
     def _card(self, act: str, request: Mapping[str, Any]) -> Card:
         if act == "open":
@@ -125,7 +128,8 @@ class Host:
     def _noted(self, act: str, error: RunbookError) -> dict[str, Any]:
         with suppress(EvidenceError):  # no room for the journal: the card still goes out, and sealing will stop too
             self._journal_card(act, draw(error))
-        return {**error.as_json(), "lines": [self.redact(line) for line in error.lines()]}
+        told: dict[str, Any] = self._registry().redact_in({**error.as_json(), "lines": list(error.lines())})
+        return told
 
     def _bug(self, act: str, error: Exception) -> dict[str, Any]:
         trace = "".join(traceback.format_exception(error))

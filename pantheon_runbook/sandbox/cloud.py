@@ -29,6 +29,7 @@ class Cloud:
         self.machines = Machines(folder, self._pooler_host_of, in_memory=in_memory)
         self.log = RequestLog(folder / "requests.jsonl")
         self._saved_text = ""
+        self._replacing = asyncio.Lock()  # held while another world takes the place of this one
         self.front = Front(world=self.world, platform=self.machines, planes=planes, log=self.log, keep=self.keep)
 
     async def start(self, *, seed_text: str, load: str | None) -> None:
@@ -59,7 +60,8 @@ class Cloud:
         """The vendors' own work changes their memory between requests too."""
         while True:
             await asyncio.sleep(every_seconds)
-            self.keep(self.world.dumps())
+            async with self._replacing:
+                self.keep(self.world.dumps())
 
     def facts(self) -> dict[str, Any]:
         """Ids, names, hosts, tokens and passwords of the seeded world."""
@@ -79,11 +81,12 @@ class Cloud:
         source = saving.saved_path(self.folder, name)
         if not (source / saving.WORLD).exists():
             raise SandboxError(f"there is no saved world {name!r} in {source.parent}")
-        self.front.close()
-        await self.machines.stop_servers()
-        await asyncio.to_thread(saving.copy_in, source, self.folder, self.machines.clusters_folder)
-        self.log.clear()
-        await self._resume()
+        async with self._replacing:
+            self.front.close()
+            await self.machines.stop_servers()
+            await asyncio.to_thread(saving.copy_in, source, self.folder, self.machines.clusters_folder)
+            self.log.clear()
+            await self._resume()
 
     async def reset(self) -> None:
         """Back to the world this folder began with."""

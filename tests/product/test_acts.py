@@ -152,20 +152,17 @@ def test_staging_that_is_production_is_refused(world):
     world.seal(run)
 
 
-def test_railway_environment_of_production_is_refused(world):
-    railway = world.facts["railway"]
-    config_of(
-        world,
-        (
-            'project_name = "pantheon-staging" }',
-            f'project_name = "{railway["project_name"]}", environment_name = "{railway["environment_name"]}" }}',
-        ),
-    )
+@pytest.mark.parametrize("environment", ["production", "staging"])
+def test_railway_project_of_production_is_refused(world, environment):
+    """Also while it has no environment of the name that we would make."""
+    names = f'project_name = "{world.facts["railway"]["project_name"]}", environment_name = "{environment}" }}'
+    config_of(world, ('project_name = "pantheon-staging" }', names))
     run = world.open()
 
-    with pytest.raises(WrongEnvironmentError):
+    with pytest.raises(WrongEnvironmentError) as stopped:
         run.session.perform("observe")
 
+    assert "railway_" in stopped.value.what
     assert [] == world.mutating()
     world.seal(run)
 

@@ -53,8 +53,9 @@ def share_an_edge_secret(whole, production: str) -> None:
 
 
 def test_free_plan_without_room_blocks(world, hands):
-    hands.new_project("somebody-elses-experiment")
+    health = f"/v1/projects/{hands.new_project('somebody-elses-experiment')}/health?services=storage"
     until(lambda: "ACTIVE_HEALTHY" == hands.projects("somebody-elses-experiment")[0]["status"])
+    until(lambda: hands.call("supabase", "GET", health)[0]["healthy"])  # a world in motion is not saved whole
     slug = hands.facts["supabase"]["organization_slug"]
     hands.edit(lambda whole: whole["supabase"]["organizations"][slug].update(plan="free"))
     refused(world, hands, because="the Free plan holds 2 active projects and there are 2")

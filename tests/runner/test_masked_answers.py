@@ -43,10 +43,10 @@ def test_secret_in_a_refusal_is_masked(token, host, monkeypatch):
 
     monkeypatch.setattr(host.run.session, "perform", refuse)
 
-    lines = host.answer({"act": "observe"})["error"]["lines"]
+    told = host.answer({"act": "observe"})["error"]
 
-    assert f"Stopped: {MASK} was refused." == lines[0]
-    assert token not in "".join(lines)
+    assert f"Stopped: {MASK} was refused." == told["lines"][0]
+    assert token not in str(told)
 
 
 def test_hostile_words_stay_words_in_a_card():
