@@ -17,7 +17,7 @@ from pantheon_runbook.errors import (
     UnrecordedError,
     VendorUnavailableError,
 )
-from pantheon_runbook.model import Change, Outcome, Plan, Resource, StepResult
+from pantheon_runbook.model import OUTCOME_WORDS, Change, Outcome, Plan, Resource, StepResult
 
 _WIDTH = 8
 _WRITE_ATTEMPTS = 4
@@ -94,7 +94,7 @@ class Applying:
         self._progress(f"{change.action} {change.address}")
         outcome, reason = self._attempt(change)
         result = StepResult(change.address, outcome, reason, round(clock.monotonic() - started, 3))
-        self._progress(f"{change.address} is {outcome} ({result.seconds:.1f} s)")
+        self._progress(f"{change.address} is {OUTCOME_WORDS[outcome]} ({result.seconds:.1f} s)")
         self._journal.write(
             "change-ends", address=change.address, outcome=result.outcome, reason=result.reason, seconds=result.seconds
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -32,12 +33,14 @@ class _Group(click.Group):
             stop(_mistyped(error))
 
     def invoke(self, context: click.Context) -> Any:
-        from pantheon_runbook.errors import RunbookError  # noqa: PLC0415
+        from pantheon_runbook.errors import RunbookError, StopRequestedError  # noqa: PLC0415
 
         try:
             return super().invoke(context)
         except RunbookError as error:
             stop(error)
+        except KeyboardInterrupt:
+            stop(StopRequestedError("this command was stopped", why="it was told to", next_step="run it again"))
         except click.exceptions.NoArgsIsHelpError:
             raise
         except click.UsageError as error:
@@ -79,7 +82,9 @@ def list_command(*, as_json: bool) -> None:
     for row in rows:
         click.echo(f"{row['id']}  {row['title']}")
         click.echo(f"        changes   {row['changes']}")
-        click.echo(f"        last run  {row['last_run'] or 'never'}")
+        click.echo(f"        last run  {row['last_run'] or 'never sealed one'}")
+        for unsealed in row["unsealed"]:
+            click.echo(f"        unsealed  {unsealed}")
 
 
 @main.command()
@@ -96,6 +101,7 @@ def run(
     from pantheon_runbook import running  # noqa: PLC0415
 
     progress = _Progress()
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # both end a run that has not begun in the same way
     try:
         outcome = running.run(
             runbook,
@@ -171,7 +177,9 @@ def keys_new(name: str) -> None:
     """Make a sealing key and print the lines to commit into trust.toml, beside pantheon.toml."""
     from pantheon_runbook.evidence import seal  # noqa: PLC0415
 
-    click.echo(seal.trust_entry(seal.new_key(name), owner=name, cloud="live"), nl=False)
+    key = seal.new_key(name)
+    click.echo(f"the private key is {seal.keys_folder() / name}.pem (0600); it stays on this machine", err=True)
+    click.echo(seal.trust_entry(key, owner=name, cloud="live"), nl=False)
 
 
 @main.group()
@@ -186,7 +194,13 @@ _FOLDER = click.option(
 
 @sandbox.command("start")
 @_FOLDER
-@click.option("--pace", default=1.0, show_default=True, help="How long the vendors' own work takes, as a factor.")
+@click.option(
+    "--pace",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    show_default=True,
+    help="How long the vendors' own work takes, as a factor.",
+)
 def sandbox_start(folder: Path, *, pace: float) -> None:
     """Start it, or say that it runs; it stops by itself after two hours without a request."""
     from pantheon_runbook.sandbox import control  # noqa: PLC0415
@@ -221,28 +235,50 @@ def sandbox_log(folder: Path, *, as_json: bool, mutating: bool) -> None:
         click.echo(json.dumps(record, sort_keys=True) if as_json else line)
 
 
-def _simple(name: str, words: str) -> Callable[..., None]:
-    def command(folder: Path) -> None:
-        _of_sandbox(getattr(_running(folder), name))
-        click.echo(f"sandbox in {folder}: {words}")
+@sandbox.command("stop")
+@_FOLDER
+def sandbox_stop(folder: Path) -> None:
+    """Stop it; its world is kept, and the next start goes on with it."""
+    from pantheon_runbook.sandbox import control  # noqa: PLC0415
 
-    command.__doc__ = f"{words.capitalize()}."
-    return command
-
-
-def _named(name: str, words: str) -> Callable[..., None]:
-    def command(folder: Path, world: str) -> None:
-        _of_sandbox(lambda: getattr(_running(folder), name)(world))
-        click.echo(f"sandbox in {folder}: {words} {world}")
-
-    command.__doc__ = f"{words.capitalize()} a world of this name."
-    return command
+    running = control.Running.of(folder)
+    if running is not None:
+        _of_sandbox(running.stop)
+    click.echo(f"sandbox in {folder}: stopped" if running else f"no sandbox runs in {folder}")
 
 
-for _name, _words in (("stop", "stopped"), ("reset", "back to the world it began with")):
-    sandbox.command(_name)(_FOLDER(_simple(_name, _words)))
-for _name, _words in (("save", "saved"), ("load", "loaded")):
-    sandbox.command(_name)(click.argument("world")(_FOLDER(_named(_name, _words))))
+@sandbox.command("reset")
+@_FOLDER
+def sandbox_reset(folder: Path) -> None:
+    """Put it back to the world that it began with: the first one, or the one that the demo left."""
+    _of_sandbox(_running(folder).reset)
+    click.echo(f"sandbox in {folder}: back to the world it began with")
+
+
+_WORLD = click.argument("world", metavar="NAME|PATH")
+
+
+@sandbox.command("save")
+@_WORLD
+@_FOLDER
+def sandbox_save(world: str, folder: Path) -> None:
+    """Save its world under a name of its own, or in a folder (anything with a slash); replaces a saved one only."""
+    saved = _of_sandbox(lambda: _running(folder).save(_world(world)))
+    click.echo(f"sandbox in {folder}: saved in {saved}")
+
+
+@sandbox.command("load")
+@_WORLD
+@_FOLDER
+def sandbox_load(world: str, folder: Path) -> None:
+    """Replace its world by a saved one."""
+    _of_sandbox(lambda: _running(folder).load(_world(world)))
+    click.echo(f"sandbox in {folder}: loaded {world}")
+
+
+def _world(named: str) -> str:
+    """A path means the same to the daemon, which works somewhere else."""
+    return str(Path(named).absolute()) if "/" in named else named
 
 
 def _running(folder: Path) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tomllib
@@ -15,9 +16,12 @@ from pantheon_runbook.secrets import has_token_shape
 
 CONFIG_VARIABLE = "PANTHEON_CONFIG"
 DEFAULT_CONFIG = "pantheon.toml"
+_WEEK_SECONDS = 7 * 24 * 3600
 
 Ref = Annotated[str, StringConstraints(pattern=r"^[a-z]{20}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Slug = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s,<>]+$")]  # a comma would make two of it at Supabase
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$")]
 Source = Annotated[
     str,
@@ -29,7 +33,7 @@ Source = Annotated[
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 _Loaded = TypeVar("_Loaded", bound=_Table)
@@ -40,7 +44,7 @@ class Supabase(_Table):
 
     ref: Ref | None = None
     name: Name | None = None
-    organization: str | None = None
+    organization: Slug | None = None
     region: str = "eu-west-1"
     size: str | None = None
 
@@ -49,17 +53,17 @@ class Railway(_Table):
     """Where the services live. An own project keeps `serviceCreate` away from production (FACTS 2)."""
 
     layout: Literal["own-project", "shared-project"] = "own-project"
-    workspace: str | None = None
-    project: str | None = None
+    workspace: Slug | None = None
+    project: Slug | None = None
     project_name: Name | None = None
-    environment: str | None = None
+    environment: Slug | None = None
     environment_name: Name = "staging"
 
 
 class Vercel(_Table):
     target: Literal["production", "preview"] = "preview"
-    site_url: str | None = None
-    redirect_urls: tuple[str, ...] = ()
+    site_url: Url | None = None
+    redirect_urls: tuple[Url, ...] = ()
 
 
 class OpenRouter(_Table):
@@ -99,8 +103,8 @@ class Backend(_Table):
 
 
 class Frontend(_Table):
-    vercel_project: str
-    vercel_team: str
+    vercel_project: Slug
+    vercel_team: Slug
 
 
 class Variable(_Table):
@@ -125,10 +129,10 @@ class Variable(_Table):
 class Policy(_Table):
     """Limits in seconds: one cell, the whole run, one request, one wait for a vendor's own work."""
 
-    cell_seconds: float = Field(default=900, gt=0)
-    run_seconds: float = Field(default=3600, gt=0)
-    request_seconds: float = Field(default=30, gt=0)
-    wait_seconds: float = Field(default=900, gt=0)
+    cell_seconds: float = Field(default=900, gt=0, le=_WEEK_SECONDS)
+    run_seconds: float = Field(default=3600, gt=0, le=_WEEK_SECONDS)
+    request_seconds: float = Field(default=30, gt=0, le=_WEEK_SECONDS)
+    wait_seconds: float = Field(default=900, gt=0, le=_WEEK_SECONDS)
 
 
 class Evidence(_Table):
@@ -138,7 +142,7 @@ class Evidence(_Table):
 class Config(_Table):
     cloud: Literal["sandbox", "live"]
     product: Name = "pantheon"
-    environments: dict[str, Environment]
+    environments: dict[Name, Environment]
     backend: Backend
     frontend: Frontend
     variables: tuple[Variable, ...]
@@ -163,6 +167,17 @@ class Config(_Table):
             missing = [field for field, value in wanted.items() if not value]
             if name != "production" and missing:
                 raise ValueError(f"environments.{name}.{missing[0]} is missing")
+        return self
+
+    @model_validator(mode="after")
+    def _is_not_called_production(self) -> Config:
+        """Ids are compared with what the vendors say; a name is the first thing that people mix up."""
+        railway = self.production.railway
+        named = {railway.environment_name.casefold()} if "environment_name" in railway.model_fields_set else set()
+        taken = {"production", *named}
+        for name, environment in self.environments.items():
+            if name != "production" and environment.railway.environment_name.casefold() in taken:
+                raise ValueError(f"environments.{name}.railway.environment_name is production's")
         return self
 
     @model_validator(mode="after")
@@ -239,7 +254,7 @@ def load_identities(path: Path) -> Identities:
 
 def _load(path: Path, model: type[_Loaded]) -> _Loaded:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"{path.name} cannot be read", why=str(error), next_step=f"give another file with --config, or fix {path}"
@@ -247,11 +262,19 @@ def _load(path: Path, model: type[_Loaded]) -> _Loaded:
     try:
         # By way of JSON: strict validation accepts a JSON array, but not a Python list, where a tuple is meant.
         return model.model_validate_json(json.dumps(tomllib.loads(text), default=str))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path.name} is not TOML", why=str(error), next_step=f"correct {path}") from error
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ConfigError(
-            f"{path.name}: {field} is wrong", why=first["msg"], next_step=f"correct {field} in {path}"
-        ) from error
+        given = first.get("input")
+        why = "it is the example's placeholder" if isinstance(given, str) and "<" in given else first["msg"]
+        raise ConfigError(f"{path.name}: {field} is wrong", why=why, next_step=f"correct {field} in {path}") from error
+    except (ValueError, RecursionError) as error:
+        why = str(error) or "it is nested too deep"
+        raise ConfigError(f"{path.name} is not TOML", why=why, next_step=f"correct {path}") from error
+
+
+def read_regular(path: Path) -> bytes:
+    """The bytes of a file that is one: a pipe never ends, and neither does a device. Errors: OSError."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return path.read_bytes()

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pantheon_runbook.config import read_regular
 from pantheon_runbook.errors import CredentialError
-from pantheon_runbook.secrets import Secret
+from pantheon_runbook.secrets import SHORTEST_SECRET, Secret
 
 FILE_VARIABLE = "PANTHEON_CREDENTIALS"
 TOKENS: Mapping[str, str] = {
@@ -59,8 +60,8 @@ def from_file(path: Path) -> Credentials:
     """[tokens] and [values] of a TOML file that only its owner can read."""
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        table = tomllib.loads(read_regular(path).decode())
+    except (OSError, ValueError, RecursionError) as error:
         raise CredentialError(
             f"the credentials file {path} cannot be read",
             why=f"{type(error).__name__}",
@@ -73,7 +74,7 @@ def from_file(path: Path) -> Credentials:
             next_step=f"chmod 600 {path}",
         )
     tokens = {key: _token(key, value, str(path)) for key, value in _texts(table, "tokens", path).items()}
-    values = {key: Secret(value) for key, value in _texts(table, "values", path).items()}
+    values = {key: _value(key, value, path) for key, value in _texts(table, "values", path).items()}
     return Credentials(tokens, values, str(path))
 
 
@@ -85,6 +86,17 @@ def _token(name: str, value: str, source: str) -> Secret:
         f"{name} in {source} is no token",
         why="it holds blanks, line breaks or other characters that no token has",
         next_step=f"copy it again from {({**TOKENS, **OPTIONAL_TOKENS}).get(name, 'its vendor')}",
+    )
+
+
+def _value(name: str, value: str, path: Path) -> Secret:
+    """A value that is too short cannot be kept out of the evidence: masking it would blank out half of every text."""
+    if len(value.strip()) >= SHORTEST_SECRET:
+        return Secret(value)
+    raise CredentialError(
+        f"the value of {name} in {path} is too short for a secret",
+        why=f"what has fewer than {SHORTEST_SECRET} characters cannot be masked in the evidence",
+        next_step=f'give {name} a longer value, or put it into pantheon.toml as "literal:..." if it is no secret',
     )
 
 

@@ -16,13 +16,14 @@ from typing import Any
 from pantheon_runbook.config import evidence_folder
 from pantheon_runbook.credentials import OPTIONAL_TOKENS
 from pantheon_runbook.errors import RunbookError
+from pantheon_runbook.evidence.bundle import unsealed
 from pantheon_runbook.evidence.seal import TRUST, keys_folder, require_pinned, sealing_key
 from pantheon_runbook.providers import openrouter, railway, supabase, vercel
 from pantheon_runbook.providers.http import Client, WriteGate
 from pantheon_runbook.runbooks import FOLDER, all_runbooks
 from pantheon_runbook.runner.surroundings import World, chosen, world
 from pantheon_runbook.sandbox import control
-from pantheon_runbook.secrets import Secret
+from pantheon_runbook.secrets import Registry, Secret
 
 _LIBRARIES = ("papermill", "nbclient", "ipykernel", "jupyter-client")
 # None of the four can be narrowed to staging by its vendor; after provisioning, Railway's project token can.
@@ -63,7 +64,12 @@ def examine() -> tuple[Item, ...]:
     items.append(Item("cloud", cloud))
     if cloud == "sandbox":
         items.append(_sandbox())
-    items += [_sealing_key(cloud, path.with_name(TRUST) if path else Path(TRUST)), _evidence(), *_outside()]
+    items += [
+        _sealing_key(cloud, path.with_name(TRUST) if path else Path(TRUST)),
+        _evidence(),
+        *_unsealed(),
+        *_outside(),
+    ]
     return tuple(items)
 
 
@@ -121,6 +127,11 @@ def _evidence() -> Item:
         return Item("evidence folder", str(folder))
     next_step = f"give write permission to {there}, or name another folder in pantheon.toml (evidence.path)"
     return Item("evidence folder", f"{there} cannot be written to", next_step)
+
+
+def _unsealed() -> Iterator[Item]:
+    for name, state in unsealed(evidence_folder()).items():
+        yield Item("unsealed run", f"{name}: {state}")
 
 
 def _outside() -> Iterator[Item]:
@@ -193,10 +204,12 @@ def _asked(outside: World, token: str, vendor: str, base_url: str, ask: Callable
         headers={"Authorization": Secret(f"Bearer {held.reveal()}")},
         timeout_seconds=outside.config.policy.request_seconds,
     )
+    registry = Registry()
+    registry.add(held.reveal(), name=token)
     try:
         answer = ask(client)
     except RunbookError as error:
-        return _missing(token, error)
+        return Item(token, registry.redact(f"{error.what} {error.why}"), error.next_step)
     finally:
         client.close()
     return Item(token, f"from {outside.credentials.source}; reaches {answer}; {_REACH}")

@@ -44,7 +44,7 @@ class RunbookError(Exception):
         self.what = _sentence(what)
         self.why = _sentence(why)
         self.state = _sentence(state)
-        self.next_step = _sentence(next_step)
+        self.next_step = _command_or_sentence(next_step)
 
     def lines(self) -> tuple[str, str, str, str]:
         """The four lines of the card."""
@@ -79,6 +79,12 @@ def _sentence(text: str) -> str:
     """One line that ends with a full stop; what vendors send may hold line breaks."""
     line = " ".join(text.split())
     return line if line.endswith((".", "?", "!")) else f"{line}."
+
+
+def _command_or_sentence(text: str) -> str:
+    """A command is copied as it stands: nothing is put behind it."""
+    line = " ".join(text.split())
+    return line if line.startswith("pantheon-runbook ") and ", " not in line and ": " not in line else _sentence(line)
 
 
 class UsageError(RunbookError):

@@ -11,6 +11,9 @@ from typing import Any, Literal
 Attributes = Mapping[str, Any]
 State = Literal["present", "absent", "unreadable"]
 Outcome = Literal["done", "not-ready", "not-done", "unknown"]
+OUTCOME_WORDS: Mapping[Outcome, str] = {
+    "done": "done", "not-ready": "made but not ready", "not-done": "not done", "unknown": "unknown",
+}  # fmt: skip
 ApprovalKind = Literal["self-approved, not pre-read", "self-approved, pre-read", "nothing to approve"]
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, replace
 from typing import Any
 
 from pantheon_runbook.model import Change, Desired, Plan, Resource, Snapshot
+
+_FEW = 3  # names in a line for a reader
 
 
 def difference(desired: Desired, seen: Resource) -> tuple[str, ...]:
@@ -96,18 +98,39 @@ def in_order(wanted: Iterable[Desired]) -> tuple[Desired, ...]:
 
 
 def plan_difference(read: bytes, plan: Plan) -> str:
-    """What is not the same in a plan file and in a plan, in one line: fields, and the addresses of changes."""
-    try:
-        before = json.loads(read)
-    except ValueError:
-        return "it is not a plan.json of this tool"
-    now = json.loads(plan.to_bytes())
-    if not isinstance(before, dict) or set(before) != set(now):
-        return "it is not a plan.json of this version of the tool"
-    fields = sorted(name for name in now if before[name] != now[name] and name != "changes")
+    """What is not the same in a plan that was read and in the plan of now, in one line: first of all its changes."""
+    before, now = json.loads(read), json.loads(plan.to_bytes())
     then, today = ({one["address"]: one for one in listed["changes"]} for listed in (before, now))
-    addresses = sorted(one for one in {*then, *today} if then.get(one) != today.get(one))
-    return f"these differ: {', '.join((*addresses, *fields)) or 'its bytes only'}"
+    sorts = {
+        "no longer to change": sorted(then.keys() - today.keys()),
+        "new": sorted(today.keys() - then.keys()),
+        "to change in another way": sorted(one for one in then.keys() & today.keys() if then[one] != today[one]),
+    }
+    told = [f"{words}: {_few(addresses)}" for words, addresses in sorts.items() if addresses]
+    others = sorted(name for name in now if before[name] != now[name])
+    return "; ".join(told) or f"the same changes, but {_few(others) or 'other bytes'}"
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:_FEW]) + (f" and {len(names) - _FEW} more" if len(names) > _FEW else "")
+
+
+def is_plan(read: bytes) -> bool:
+    """Whether these bytes are a plan.json of this version of the tool, by its fields."""
+    try:
+        told = json.loads(read)
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(told, dict) or set(told) != {one.name for one in fields(Plan)}:
+        return False
+    changes = told["changes"]
+    return isinstance(changes, list) and all(isinstance(one, dict) and "address" in one for one in changes)
+
+
+def is_plan_for(read: bytes, plan: Plan) -> bool:
+    """Whether a plan that was read is for the same cloud, environment and runbook, and the same production."""
+    before, now = json.loads(read), json.loads(plan.to_bytes())
+    return all(before[name] == now[name] for name in ("cloud", "environment", "runbook", "production"))
 
 
 def build_plan(

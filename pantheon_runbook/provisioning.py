@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pantheon_runbook.config import Config, Environment, Variable
-from pantheon_runbook.model import Change, Desired, Finding, Snapshot
+from pantheon_runbook.model import Change, Desired, Finding, Snapshot, canonical
 
 REDIS = "Redis"
 _BUCKET_SETTINGS = ("public", "file_size_limit", "allowed_mime_types")
@@ -258,6 +258,19 @@ def _dependencies(config: Config, wanted: Iterable[Variable]) -> tuple[str, ...]
 def findings(config: Config, name: str, snapshot: Snapshot, fingerprints: Mapping[str, str]) -> tuple[Finding, ...]:
     """What only the whole picture shows: values that nobody provides, services that nobody may create."""
     return (*_missing_values(config, fingerprints), *_missing_beside_others(config, name, snapshot))
+
+
+def names_production(wanted: Iterable[Desired], forbidden: Mapping[str, str]) -> Iterable[Finding]:
+    """What the gate would refuse in the middle of an apply is said before it; `forbidden` is the gate's."""
+    for desired in wanted:
+        text = canonical(desired.attributes).decode().casefold()
+        for name in (what for value, what in forbidden.items() if value.casefold() in text):
+            yield Finding(
+                "names-production",
+                desired.address,
+                f"{desired.address} would name {name}",
+                "take it out of pantheon.toml, and out of what stands there at the vendor, then plan again",
+            )
 
 
 def _missing_values(config: Config, fingerprints: Mapping[str, str]) -> Iterable[Finding]:

@@ -37,7 +37,7 @@ def all_runbooks(folder: Path = FOLDER) -> tuple[Runbook, ...]:
 def find(runbook_id: str, folder: Path = FOLDER) -> Runbook:
     """The notebook with this id. Errors: ParameterError that lists the ids there are."""
     for runbook in all_runbooks(folder):
-        if runbook.id == runbook_id:
+        if runbook.id == runbook_id.upper():
             return runbook
     known = ", ".join(runbook.id for runbook in all_runbooks(folder)) or "none"
     raise ParameterError(
@@ -57,7 +57,7 @@ def read_runbook(path: Path) -> Runbook:
         title=first_line.partition("  ")[2].strip() or first_line,
         changes=changes.strip(" :|"),
         path=path,
-        parameters=_declared(cells),
+        parameters=declared_in(cells),
         digest=hashlib.sha256(canonical(sources)).hexdigest(),
     )
 
@@ -66,18 +66,25 @@ def _is_ours(cell: Mapping[str, Any]) -> bool:
     return "injected-parameters" not in cell.get("metadata", {}).get("tags", [])
 
 
-def _declared(cells: list[dict[str, Any]]) -> dict[str, Any]:
-    """Name and literal default of each assignment in the cell tagged "parameters"."""
+def declared_in(cells: list[dict[str, Any]]) -> dict[str, Any]:
+    """Name and literal value of each assignment in the cell tagged "parameters". Errors: ParameterError."""
     tagged = next((cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])), None)
     if tagged is None:
         return {}
-    assignments = (node for node in ast.parse("".join(tagged["source"])).body if isinstance(node, ast.Assign))
-    return {
-        target.id: ast.literal_eval(node.value)
-        for node in assignments
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
+    try:
+        assignments = [node for node in ast.parse("".join(tagged["source"])).body if isinstance(node, ast.Assign)]
+        return {
+            target.id: ast.literal_eval(node.value)
+            for node in assignments
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+    except (ValueError, SyntaxError) as error:
+        raise ParameterError(
+            "the cell with the parameters holds more than plain values",
+            why=str(error),
+            next_step="give parameters on the command line, and leave that cell as it is installed",
+        ) from error
 
 
 def checked_parameters(runbook: Runbook, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,7 +100,7 @@ def checked_parameters(runbook: Runbook, given: Mapping[str, Any]) -> dict[str, 
             raise ParameterError(
                 f'the parameter "{name}" is a {type(value).__name__}',
                 why=f"it is declared as {wanted.__name__}, default {runbook.parameters[name]!r}",
-                next_step=f"give {name} a {wanted.__name__}",
+                next_step=f"give {name} {'true or false' if wanted is bool else f'a {wanted.__name__}'}",
             )
         if isinstance(value, str) and has_token_shape(value):
             raise ParameterError(

@@ -12,11 +12,12 @@ from pantheon_runbook.evidence import journal
 from pantheon_runbook.model import banner
 from pantheon_runbook.runbooks import checked_parameters, find, typed
 from pantheon_runbook.runner.surroundings import world
-from pantheon_runbook.verdict import CHANGES_PENDING_EXIT_CODE, EXIT_CODES
+from pantheon_runbook.verdict import CHANGES_PENDING_EXIT_CODE, EXIT_CODES, Verdict
 
 if TYPE_CHECKING:
     from pantheon_runbook.runner.engine import Outcome
 
+_OPTIONS = {"mode": "--apply, or leave it out for a plan run", "environment": "-e", "plan_file": "--plan"}
 _STOPPED = frozenset(word for word, code in EXIT_CODES.items() if code)
 
 
@@ -25,7 +26,14 @@ def run(
 ) -> Outcome:
     """The sealed outcome, whatever its verdict. Errors: UsageError and RefusedError when nothing was opened."""
     runbook = find(runbook_id)
-    given = checked_parameters(runbook, {**parameters, **typed(runbook, _pairs(pairs))})
+    own = _pairs(pairs)
+    for name in own.keys() & _OPTIONS.keys():
+        raise ParameterError(
+            f'"{name}" cannot be given with -p',
+            why="two ways to say it could contradict each other",
+            next_step=f"use {_OPTIONS[name]}",
+        )
+    given = checked_parameters(runbook, {**parameters, **typed(runbook, own)})
     policy = world().config.policy  # a config that cannot be used is said before a kernel starts
     import papermill  # noqa: PLC0415  half a second
 
@@ -70,11 +78,11 @@ def summary(outcome: Outcome) -> str:
         (
             f"{banner(opened['cloud'])}  {opened['runbook']}  {opened['environment']}  {opened['mode']} run",
             f"{verdict.word.upper()}: {verdict.why}",
-            *_behind(events, verdict.word),
+            *_behind(events, verdict),
             f"notebook  {_near(folder / 'runbook.ipynb')}",
             f"report    {_near(folder / 'report.html')}",
             f"check it  pantheon-runbook evidence verify {_near(folder.parent)}",
-            *((f"next      {then}",) if verdict.word in {"planned", *_STOPPED} else ()),
+            *((f"type      {then}",) if verdict.word in {"planned", *_STOPPED} else ()),
         )
     )
 
@@ -84,15 +92,14 @@ def _near(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def _behind(events: Sequence[Mapping[str, Any]], word: str) -> Iterable[str]:
+def _behind(events: Sequence[Mapping[str, Any]], verdict: Verdict) -> Iterable[str]:
     """The plan that was made, what stopped the run, or where the environment answers and what is left to people."""
-    if word in _STOPPED:
-        stopped = journal.last_failure(events)
-        names = {"Why": "why", "State": "state", "Next": "next"} if stopped else {}
-        yield from (f"{name + ':':<8} {stopped[key]}" for name, key in names.items() if stopped)
+    if verdict.word in _STOPPED:
+        told = journal.told(events, why=verdict.why)
+        yield from (f"{name.capitalize() + ':':<8} {text}" for name, text in told.items())
         return
     ended = {event["act"]: event for event in events if event["event"] == "act-ends"}
-    if word == "planned":
+    if verdict.word == "planned":
         card = next(event["text"] for event in events if event["event"] == "card" and event["act"] == "plan")
         yield from (line for line in card.splitlines() if not line.startswith("Next: "))
     yield from (f"{what:<9} {url}" for what, url in ended["verify"].get("endpoints", {}).items())

@@ -17,7 +17,7 @@ from typing import Any
 
 MASK = "[secret]"
 _PIN_BITS = 100  # below this a fingerprint can be guessed from its salt, which is committed
-_SHORTEST = 6  # a shorter value would blank out half the text around it
+SHORTEST_SECRET = 6  # a shorter value would blank out half the text around it
 _TOKEN_SHAPES = re.compile(
     r"sbp_(?:oauth_)?[a-f0-9]{40}|sb_secret_[A-Za-z0-9_-]{16,}|sk-or-v1-[a-f0-9]{32,}"
     r"|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}"
@@ -78,7 +78,7 @@ class Registry:
 
     def add(self, value: str, *, name: str) -> Secret:
         """Remember the value under a name that may be shown."""
-        if len(value) >= _SHORTEST and value not in MASK:
+        if len(value) >= SHORTEST_SECRET and value not in MASK:
             forms = dict.fromkeys(forms_of(value), name)
             with self._lock:
                 self._forms.update(forms)
@@ -120,7 +120,7 @@ def forms_of(value: str) -> frozenset[str]:
     """
     once = {value, *(spell(value) for spell in _SPELLINGS)}
     twice = {spell(text) for text in once for spell in _SPELLINGS}
-    return frozenset(form for form in (*once, *twice, *_encoded(once)) if len(form) >= _SHORTEST)
+    return frozenset(form for form in (*once, *twice, *_encoded(once)) if len(form) >= SHORTEST_SECRET)
 
 
 def _encoded(texts: set[str]) -> Iterator[str]:
@@ -149,6 +149,7 @@ def _lower_quoted(text: str) -> str:
 
 _URL_SAFE = str.maketrans("+/", "-_")
 _SPELLINGS: tuple[Callable[[str], str], ...] = (
+    lambda text: " ".join(text.split()),  # as a card of one line shows it
     lambda text: urllib.parse.quote(text, safe=""),
     urllib.parse.quote,
     lambda text: urllib.parse.quote(text, safe="!'()*"),  # as JavaScript does

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from pantheon_runbook import clock
@@ -37,8 +37,9 @@ from pantheon_runbook.model import (
     Snapshot,
     StepResult,
     Verification,
+    digest_of,
 )
-from pantheon_runbook.planning import build_plan, difference, plan_difference, shown
+from pantheon_runbook.planning import build_plan, difference, is_plan_for, plan_difference, shown
 from pantheon_runbook.providers.http import WriteGate
 from pantheon_runbook.providers.kind import Kind
 
@@ -61,7 +62,9 @@ class Opening:
     operator: str
     operator_source: str
     warnings: tuple[str, ...] = ()
+    host: str = ""
     tool: Mapping[str, str] = field(default_factory=dict)  # versions of what ran, by name
+    decided_by: Mapping[str, str] = field(default_factory=dict)  # sha256 of the committed files, by name
 
 
 class Definition(Protocol):
@@ -99,7 +102,7 @@ class Session:
     production_identities: Mapping[str, str]
     read_plan: bytes = b""
     progress: Callable[[str], None] = print
-    hold_writer_lock: Callable[[], AbstractContextManager[None]] = nullcontext
+    hold_writer_lock: Callable[[], AbstractContextManager[str]] = lambda: nullcontext("none")
     stop: threading.Event = field(default_factory=threading.Event)
     keep: Callable[[Any], None] = lambda _value: None
 
@@ -120,6 +123,8 @@ class Session:
             mode=self.opening.mode,
             operator=self.opening.operator,
             operator_source=self.opening.operator_source,
+            host=self.opening.host,
+            decided_by=dict(self.opening.decided_by),
             parameters=dict(self.parameters),
             read_plan=hashlib.sha256(self.read_plan).hexdigest() if self.read_plan else None,
             tool=dict(self.opening.tool),
@@ -140,6 +145,13 @@ class Session:
         self._done.append(act)
         self.journal.write("act-ends", act=act, **facts)
         return value
+
+    def end(self, stopped_by: str = "") -> None:
+        """The run's own last line, and who asked for an early end.
+
+        Its chain goes on from what this process wrote: a journal that somebody else rewrote meanwhile is broken by it.
+        """
+        self.journal.write("run-ends", **({"stopped_by": stopped_by} if stopped_by else {}))
 
     def _require_order(self, act: str) -> None:
         expected = ACTS[len(self._done)] if len(self._done) < len(ACTS) else ""
@@ -171,11 +183,11 @@ class Session:
             return self._held("approve"), {"held": True}
         _refuse_findings(self.plan)
         pre_read = self.read_plan == self.plan.to_bytes()
-        if self.plan.changes and self.read_plan and not pre_read:
+        if self.read_plan and not pre_read and not self._was_carried_out():
             raise StalePlanError(
-                "the plan that was read is not the plan of today",
+                "the plan that was read is not the plan of now",
                 why=plan_difference(self.read_plan, self.plan),
-                next_step=f"{self._plan_command}, read the new plan.json, then name that one with --plan",
+                next_step=self._plan_command,
             )
         kind: ApprovalKind = "self-approved, pre-read" if pre_read else "self-approved, not pre-read"
         self.approval = Approval(
@@ -185,7 +197,13 @@ class Session:
             kind=kind if self.plan.changes else "nothing to approve",
             at=clock.stamp(),
         )
-        return self.approval, {"digest": self.approval.plan_digest, "kind": self.approval.kind}
+        facts = {"digest": self.approval.plan_digest, "kind": self.approval.kind}
+        return self.approval, {**facts, "approval": digest_of(asdict(self.approval))}
+
+    def _was_carried_out(self) -> bool:
+        """A plan of ours that was read, with nothing left to do today: naming it twice does no harm."""
+        assert self.plan is not None
+        return not self.plan.changes and is_plan_for(self.read_plan, self.plan)
 
     def _apply(self) -> tuple[tuple[StepResult, ...] | Held, dict[str, Any]]:
         if self.opening.mode == "plan":
@@ -199,7 +217,8 @@ class Session:
             progress=self.progress,
             stop=self.stop,
         )
-        with self.hold_writer_lock():
+        with self.hold_writer_lock() as lock:
+            self.journal.write("writer-locked", lock=lock)
             self._refuse_moved_ground(self.plan)  # inside the lock: nobody moves it from here on
             self.gate.is_open = True
             try:
@@ -223,7 +242,7 @@ class Session:
                 f"{len(failed)} of {len(self.checks)} checks failed, first: {failed[0].name}",
                 why=f"expected {failed[0].expected}, found {failed[0].found}",
                 state="applied, not verified",
-                next_step=f"{self._plan_command}: it shows what differs",
+                next_step=self._plan_command,
             )
         endpoints, by_hand = self.definition.endpoints(snapshot), self.definition.manual_steps(snapshot)
         facts = {"passed": len(self.checks), "endpoints": dict(endpoints), "by_hand": list(by_hand)}
@@ -258,7 +277,7 @@ class Session:
     def _refuse_production(self, identities: Mapping[str, str]) -> None:
         """Production's identities are a deny list; one match is enough."""
         for name, value in identities.items():
-            if self.production_identities.get(name) == value:
+            if self.production_identities.get(name, "").casefold() == value.casefold():
                 raise WrongEnvironmentError(
                     f'"{self.opening.environment}" is production by its {name}',
                     why=f"{value} is on production's deny list in identities.toml",
@@ -281,11 +300,13 @@ class Session:
         """Observe again; what was approved holds only for what was seen then."""
         assert self.snapshot is not None
         now = self._look_at_everything()
-        if self._plan_for(now).digest != plan.digest:
+        digest = self._plan_for(now).digest
+        self.journal.write("looked-again", snapshot=now.digest, plan=digest)
+        if digest != plan.digest:
             raise StalePlanError(
                 f'the plan for "{self.opening.environment}" is out of date',
                 why=f"{_first_difference(self.snapshot, now)} ({self.snapshot.observed_at}, now {now.observed_at})",
-                next_step=f"{self._plan_command}, read it, and approve the new digest",
+                next_step=self._plan_command,
             )
 
     def _as_desired(self, snapshot: Snapshot) -> tuple[Check, ...]:

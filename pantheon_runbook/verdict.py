@@ -51,6 +51,8 @@ def judge(events: Iterable[Mapping[str, Any]], notebook: NotebookStatus, *, aban
     failures = [event for event in listed if event["event"] == "act-failed" and _counts(event, ended)]
     if failures:
         word, why = _worst(failures, has_written=any(event["event"] == "write-intent" for event in listed))
+        asked = next((str(event["stopped_by"]) for event in listed if event.get("stopped_by")), "")
+        why = f"{why} {asked}" if asked else why
         why = f"{why}; then the runner was killed" if abandoned else why
     elif abandoned:
         word, why = "abandoned", f"the runner was killed {_moment(listed, ended)}"
@@ -99,7 +101,13 @@ def _by_acts(events: list[Mapping[str, Any]], ended: Mapping[str, Any]) -> tuple
         return "nothing-to-do", "everything is as desired"
     if mode == "plan":
         return "planned", f"{changes} to change"
-    writes = sum(event["event"] == "write-intent" for event in events)
     by_hand = len(ended["verify"].get("by_hand", ()))
     left = f"; {by_hand} steps by hand are left to people" if by_hand else ""
-    return "done", f"{changes} changes made with {writes} writes, and verified{left}"
+    return "done", f"{changes} changes made with {_writes(events)}, and verified{left}"
+
+
+def _writes(events: list[Mapping[str, Any]]) -> str:
+    """The vendors' logs count the calls, the database's log counts the rest."""
+    vendors = [event.get("vendor") for event in events if event["event"] == "write-intent"]
+    calls, rest = len(vendors) - vendors.count("database"), vendors.count("database")
+    return f"{calls} API calls" + (f" and {rest} write to the database" if rest else "")

@@ -43,9 +43,7 @@ class Database:
         One that does not connect is not kept: what is built from it would look as if it were known.
         """
         copy = self._vault.get("railway.DATABASE_URL")
-        if copy is None or self._vault.text("supabase.ref") not in copy.reveal():
-            return False
-        password = urllib.parse.urlsplit(copy.reveal()).password
+        password = _password_for(self._vault.text("supabase.ref"), copy.reveal()) if copy is not None else None
         if not password:
             return False
         self._vault.hold("database.password", urllib.parse.unquote(password))
@@ -91,6 +89,16 @@ class Database:
             yield connection
         finally:
             connection.close()
+
+
+def _password_for(ref: str, url: str) -> str | None:
+    """The password in a database URL whose login is this project's own: on the pooler, or on its direct host."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        is_own = parts.username == f"postgres.{ref}" or parts.hostname == f"db.{ref}.supabase.co"
+    except ValueError:
+        return None  # somebody's typing error is no URL
+    return parts.password if is_own else None
 
 
 def _connected(settings: dict[str, Any]) -> psycopg.Connection[Any]:

@@ -125,9 +125,11 @@ class Marker(Kind):
         if self.look().resources:
             return "adopted: it was there by then"
         row = (self._environment, self._cloud, self._vault.text("supabase.ref"), clock.now())
-        self._gate.check("database", "mark the environment", *map(str, row))
+        where_to = (self._vault.text("supabase.pooler_user"), self._vault.text("supabase.pooler_host"))
+        self._gate.check("database", "mark the environment", *map(str, row), *where_to)
         assert self._gate.before is not None
-        where = {"host": self._vault.text("supabase.pooler_host"), "path": f"{SCHEMA}.environment"}
+        named = {"environment": self._environment, "cloud": self._cloud, "ref": self._vault.text("supabase.ref")}
+        where = {"host": self._vault.text("supabase.pooler_host"), "path": f"{SCHEMA}.environment", "sent": named}
         event = {"vendor": "database", "operation": "mark the environment", "method": "SQL", **where}
         self._gate.before(event)
         try:

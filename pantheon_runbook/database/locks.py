@@ -12,10 +12,13 @@ from typing import TextIO
 
 from psycopg.errors import OperationalError
 
+from pantheon_runbook import clock
 from pantheon_runbook.database.connection import Database
 from pantheon_runbook.errors import AnotherWriterError, UsageError
 from pantheon_runbook.secrets import Vault
 
+_TRIES = 3
+_BETWEEN_TRIES_SECONDS = 0.05
 _HOLDER = """
 select activity.application_name
 from pg_locks as locks join pg_stat_activity as activity using (pid)
@@ -33,12 +36,11 @@ class MachineLock:
     """Held from opening an apply run until it is sealed; the file says who holds it. `scope` is what is written to."""
 
     def __init__(self, scope: str, *, holder: str) -> None:
-        self._file = _lock_file(hashlib.sha256(scope.encode()).hexdigest()[:32])
+        self._file = _lock_file(_file_name(scope))
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(self._file)
         except BlockingIOError as error:
-            self._file.seek(0)
-            other = self._file.read().strip() or "a run that has not said its name yet"
+            other = _name_in(self._file)
             self._file.close()
             raise _busy(other, "on this machine") from error
         self._file.truncate(0)
@@ -47,6 +49,41 @@ class MachineLock:
 
     def release(self) -> None:
         self._file.close()
+
+
+def _take(file: TextIO) -> None:
+    """Somebody who only asks who writes holds the lock for a moment (`holder_of`): so a few tries."""
+    for attempt in range(_TRIES):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if attempt == _TRIES - 1:
+                raise
+            clock.sleep(_BETWEEN_TRIES_SECONDS)
+        else:
+            return
+
+
+def holder_of(scope: str) -> str:
+    """Who holds the lock of this scope on this machine, "" when nobody does; for a reader who only wants to know."""
+    path = state_folder() / "locks" / _file_name(scope)
+    if not path.exists():
+        return ""
+    with path.open("r+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _name_in(file)
+    return ""
+
+
+def _name_in(file: TextIO) -> str:
+    file.seek(0)
+    return file.read().strip() or "a run that has not said its name yet"
+
+
+def _file_name(scope: str) -> str:
+    return hashlib.sha256(scope.encode()).hexdigest()[:32]
 
 
 def _lock_file(name: str) -> TextIO:
@@ -63,13 +100,13 @@ def _lock_file(name: str) -> TextIO:
 
 
 @contextmanager
-def database_lock(database: Database, vault: Vault, *, scope: str, holder: str) -> Iterator[None]:
-    """The advisory lock on a session of its own; before the database exists there is nothing to lock.
+def database_lock(database: Database, vault: Vault, *, scope: str, holder: str) -> Iterator[str]:
+    """The advisory lock on a session of its own, said in words; before the database exists there is nothing to lock.
 
     Until then two creators are told apart by listing again after every create.
     """
     if vault.get("database.session_url") is None or not database.connects():
-        yield
+        yield "this machine's; there is no database yet that lets us in"
         return
     key = hashlib.sha256(scope.encode()).digest()
     high, low = int.from_bytes(key[:4]) >> 1, int.from_bytes(key[4:8]) >> 1
@@ -79,7 +116,7 @@ def database_lock(database: Database, vault: Vault, *, scope: str, holder: str) 
             row = connection.execute(_HOLDER, (high, low)).fetchone()
             raise _busy(str(row[0]) if row else "a session that has just ended", "in the database")
         try:
-            yield
+            yield "this machine's and the database's"
         finally:
             try:
                 connection.execute("select pg_advisory_unlock(%s, %s)", (high, low))

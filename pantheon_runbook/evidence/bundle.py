@@ -141,6 +141,15 @@ def seal_abandoned(evidence: Path, key: SealingKey, registry: Registry, *, cloud
     return tuple(sealed)
 
 
+def unsealed(evidence: Path) -> dict[str, str]:
+    """By name, whether each run that is not sealed is at work or was killed; reads only."""
+    found = {}
+    for note in sorted((evidence / RUNNING).glob(f"*{NOTE}")):
+        with _ownerless(note) as text:
+            found[note.stem] = "running now" if text is None else "killed; the next run of its cloud seals it"
+    return found
+
+
 @contextmanager
 def _ownerless(path: Path) -> Iterator[str | None]:
     """The note's text when nobody holds it; it is ours until the end of the block. None: somebody does, or did."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from pantheon_runbook.model import OUTCOME_WORDS
+
 Facts = Mapping[str, Any]
-# The words of a StepResult as people say them; "not reached" is for what the journal never saw begin.
-_WORDS = {"done": "done", "not-ready": "made but not ready", "not-done": "not done", "unknown": "unknown"}
+# "not reached" is for what the journal never saw begin, "planned" for what a plan run was not to begin.
+_WORDS: Mapping[str, str] = {str(outcome): words for outcome, words in OUTCOME_WORDS.items()}
 
 
 class Row(NamedTuple):
@@ -32,8 +35,8 @@ def rows_of(events: Sequence[Facts], plan: Facts) -> list[Row]:
 def summary(rows: Sequence[Row], events: Sequence[Facts]) -> str:
     """How many came to what, and how many writes were sent to whom, in one line."""
     outcomes = Counter(row.outcome for row in rows)
-    counts = [f"{outcomes[word]} {word}" for word in (*_WORDS.values(), "not reached") if outcomes[word]]
-    parts = [f"{len(rows)} planned: {', '.join(counts)}" if rows else "none planned"]
+    counts = [f"{outcomes[word]} {word}" for word in (*_WORDS.values(), "not reached", "planned") if outcomes[word]]
+    parts = [f"{len(rows)} in the plan: {', '.join(counts)}" if rows else "none planned"]
     sent = Counter(str(event.get("vendor")) for event in events if event["event"] == "write-intent")
     answered = Counter(str(event.get("vendor")) for event in events if _is_answer(event))
     parts.append(f"writes sent: {_listed(sent)}")
@@ -59,8 +62,15 @@ def _is_of(event: Facts, change: Facts) -> bool:
 
 def _row(change: Facts, own: Sequence[Facts], events: Sequence[Facts], done: set[str]) -> Row:
     outcome, reason, seconds = _end(own) or _begun(own) or _not_reached(change, events, done)
-    words = (str(change.get("address")), str(change.get("action")), outcome, reason, seconds)
+    told = "; ".join(filter(None, (reason, _made(own))))
+    words = (str(change.get("address")), str(change.get("action")), outcome, told, seconds)
     return Row(*(" ".join(word.split()) for word in words))  # a line of its own in the report stays one
+
+
+def _made(own: Sequence[Facts]) -> str:
+    """What the vendor called the thing: whoever undoes the work has to find it."""
+    answers = [event["made"] for event in own if event["event"] == "write-result" and event.get("made")]
+    return f"made {', '.join(json.dumps(answer) for answer in answers)}" if answers else ""
 
 
 def _end(own: Sequence[Facts]) -> tuple[str, str, str] | None:
@@ -87,5 +97,5 @@ def _not_reached(change: Facts, events: Sequence[Facts], done: set[str]) -> tupl
     if not any(event["event"] == "act-begins" and event.get("act") == "apply" for event in events):
         return "not reached", "the apply act did not begin", ""
     if any(event["event"] == "act-ends" and event.get("act") == "apply" and event.get("held") for event in events):
-        return "not reached", "a plan run ends after the plan", ""
+        return "planned", "", ""
     return "not reached", f"waits for {', '.join(waits)}" if waits else "the run ended before it", ""

@@ -90,6 +90,22 @@ def last_failure(events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | Non
     return failures[-1] if failures else None
 
 
+def told(events: Sequence[Mapping[str, Any]], *, why: str) -> dict[str, str]:
+    """{"why", "state", "next"} of a run that stopped: as its last act said, else as its writes say."""
+    stopped = last_failure(events)
+    if stopped is not None:
+        return {name: str(stopped[name]) for name in ("why", "state", "next")}
+    opened = next((event for event in events if event["event"] == "run-opened"), {})
+    writes = sum(event["event"] == "write-intent" for event in events)
+    return {
+        "why": f"{why}.",
+        "state": f"{writes} writes were sent or about to be: see Changes in the report."
+        if writes
+        else "nothing was changed.",
+        "next": f"pantheon-runbook run {opened.get('runbook')} -e {opened.get('environment')}",
+    }
+
+
 def mask(path: Path, registry: Registry) -> None:
     """Take out what should never have been written, and tie the chain anew."""
     previous, lines = FIRST_PREVIOUS, []

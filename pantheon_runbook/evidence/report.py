@@ -16,7 +16,9 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1b1f24; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
 header { border: 2px solid #1b1f24; padding: .6rem 1rem; margin-bottom: 1.5rem }
-header.sandbox { border-style: dashed; background: #fff8e1 }
+header.sandbox { border-style: dashed }
+header.went-well { background: #eef7ee } header.stopped { background: #fdecea }
+td { overflow-wrap: anywhere }
 header h1 { font-size: 1.15rem; margin: 0 }
 pre, code { font: 13px/1.45 ui-monospace, monospace }
 pre { white-space: pre-wrap; margin: .3rem 0 }
@@ -53,13 +55,14 @@ def report_html(events: Iterable[Facts], verdict: Facts, plan: Facts, notebook: 
     listed = list(events)
     body = _notebook_body(notebook) if notebook is not None else _cards_body(listed)
     facts = _table(_facts(listed, verdict, plan))
+    how = f"{html.escape(str(verdict['cloud']))} {_how(verdict)}"
     rows = changes.rows_of(listed, plan)
     became = f"<p>{html.escape(changes.summary(rows, listed))}</p>{_table(rows, heads=_HEADS if rows else ())}"
     banner = html.escape(_banner(verdict))
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{banner}</title>\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n<style>{_STYLE}</style></head>\n'
-        f'<body><header class="{html.escape(str(verdict["cloud"]))}"><h1>{banner}</h1>{facts}</header>\n'
+        f'<body><header class="{how}"><h1>{banner}</h1>{facts}</header>\n'
         f"<h2>Changes</h2>{became}\n{body}\n<h2>Checks</h2>{_table(_checks(listed))}\n</body></html>\n"
     )
 
@@ -68,19 +71,26 @@ def _banner(verdict: Facts) -> str:
     return f"{banner(verdict['cloud'])}: {verdict['runbook']} {verdict['environment']}: {str(verdict['word']).upper()}"
 
 
+def _how(verdict: Facts) -> str:
+    """A colour that only repeats what the words say."""
+    return "stopped" if verdict.get("exit_code") else "went-well"
+
+
 def _facts(events: list[Facts], verdict: Facts, plan: Facts) -> list[tuple[str, str]]:
     """What a reader wants to know first: what stopped it, who did what when (UTC), on what, and what is left to do."""
     opened = next((event for event in events if event["event"] == "run-opened"), None)
     ended = {event["act"]: event for event in events if event["event"] == "act-ends"}
     planned, approved, verified = (ended.get(act, {}) for act in ("plan", "approve", "verify"))
-    stopped = (verdict.get("exit_code") and journal.last_failure(events)) or {}
+    stopped = journal.told(events, why=str(verdict["why"])) if verdict.get("exit_code") else {}
     facts = [("verdict", f"{verdict['word']}: {verdict['why']}"), ("cells", str(verdict["cells"]))]
-    facts += [(name, str(stopped[name])) for name in ("why", "state", "next") if name in stopped]
+    facts += stopped.items()
     if opened is not None:
         facts.append(("run", f"{opened['run']}, a run in {opened['mode']} mode"))
         facts.append(("opened", f"{opened['at']} UTC"))
         facts.append(("sealed", f"{events[-1]['at']} UTC"))
         facts.append(("operator", f"{opened['operator']}, {opened['operator_source']}"))
+        versions = ", ".join(f"{name} {version}" for name, version in dict(opened.get("tool", {})).items())
+        facts.append(("ran on", f"{opened.get('host', '')} with {versions}"))
     if planned:
         facts.append(("plan digest", f"{planned['digest']}, code {short_code(planned['digest'])}"))
         facts.append(("changes planned", str(planned["changes"])))

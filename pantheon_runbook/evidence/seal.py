@@ -124,6 +124,12 @@ def new_key(name: str) -> SealingKey:
             path.hardlink_to(beside)  # whole or not at all, and never over a key that is there
         finally:
             beside.unlink()
+    except FileExistsError as error:
+        raise CredentialError(
+            f"there is a key {name} already",
+            why=f"{path} exists, and a key is never written over",
+            next_step=f"choose another name, or move {path.name} away first",
+        ) from error
     except OSError as error:
         raise CredentialError(
             f"the key {name} cannot be written",

@@ -22,6 +22,7 @@ from pantheon_runbook.errors import (
     VendorRefusedError,
     VendorUnavailableError,
 )
+from pantheon_runbook.providers import footprint
 from pantheon_runbook.secrets import Secret
 
 GRAPHQL_PATH = "/graphql/v2"  # Railway's one path, for queries and mutations alike
@@ -40,7 +41,7 @@ _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 class WriteGate:
     """Shut except inside the apply act; then open, but not for anything that names production.
 
-    `forbidden` maps what must not occur in a write (a ref, an id) to what it is called.
+    `forbidden` maps what must not occur in a write (a ref, an id; in capitals or not) to what it is called.
     `before` and `after` are the journal: when `before` raises, nothing is sent.
     """
 
@@ -58,7 +59,7 @@ class WriteGate:
                 next_step="report this as a bug, with the journal of this run",
             )
         for value, name in self.forbidden.items():
-            if any(value in text for text in texts):
+            if any(value.casefold() in text.casefold() for text in texts):
                 raise RefusedError(
                     f"{vendor}: {operation} names {name}",
                     why="this run may write to its own environment only",
@@ -177,6 +178,8 @@ class Client:
             "method": method,
             "host": request.url.host,
             "path": request.url.path,
+            "params": dict(request.url.params),
+            "sent": footprint.sent(body),
             "bytes": len(request.content),
         }
         self._gate.before(event)
@@ -185,12 +188,13 @@ class Client:
         except VendorError as error:
             self._noted(event, type(error).__name__)
             raise
-        self._noted(event, response.status_code)
+        self._noted(event, response.status_code, footprint.made(json_of(response)))
         return response
 
-    def _noted(self, event: dict[str, Any], result: Any) -> None:
+    def _noted(self, event: dict[str, Any], result: Any, made: Any = None) -> None:
         if self._gate.after is not None:
-            self._gate.after({**event, "result": result})
+            told = {name: event[name] for name in ("vendor", "operation")}
+            self._gate.after({**told, "result": result, **({"made": made} if made else {})})
 
     def _sent(self, operation: str, request: httpx.Request, accept: frozenset[int]) -> httpx.Response:
         try:

@@ -14,6 +14,7 @@ from pantheon_runbook.model import Change, Finding, Resource
 from pantheon_runbook.secrets import Vault
 
 _LONGEST_PAUSE_SECONDS = 30.0  # 15 minutes of waiting stay under the 100 requests an hour of a Free plan
+_SAID_AGAIN_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,13 @@ class Surroundings:
     progress: Callable[[str], None]
     pins: Mapping[str, str] = field(default_factory=dict)
     restores_paused: bool = False
+    production_ref: str = ""  # what no value of staging may point at
     stop: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def seconds_until_listed(self) -> float:
+        """How long a thing that was made may be missing in a list before it is made again: names are not unique."""
+        return self.wait_seconds / 60
 
     def wait_until(self, is_done: Callable[[], bool], *, what: str, vendor: str) -> None:
         """Ask again and again, each pause 15 % of the time waited so far: few calls, and never much too late.
@@ -56,14 +63,24 @@ class Surroundings:
                     state="changed in part: what was asked for exists but is not ready",
                     next_step="look at the vendor's dashboard; running again goes on from there",
                 )
-            self.progress(f"waiting for {what} ({waited:.0f} s)")
-            if clock.sleep(min(_LONGEST_PAUSE_SECONDS, max(0.05, waited * 0.15)), unless=self.stop):
+            pause = min(_LONGEST_PAUSE_SECONDS, max(0.05, waited * 0.15))
+            if self._paused(pause, waited, what):
                 raise StopRequestedError(
                     f"the wait for {what} was broken off",
                     why="the run was told to stop",
                     state=f"{what} may still be on its way at {vendor}",
                     next_step="run the plan again: it looks first and goes on from there",
                 )
+
+    def _paused(self, pause: float, waited: float, what: str) -> bool:
+        """Whether `stop` was set meanwhile; a long pause says now and then that it still lasts."""
+        while pause > 0:
+            self.progress(f"waiting for {what} ({waited:.0f} s)")
+            part = min(pause, _SAID_AGAIN_SECONDS)
+            if clock.sleep(part, unless=self.stop):
+                return True
+            pause, waited = pause - part, waited + part
+        return False
 
 
 class Kind(ABC):
@@ -113,14 +130,23 @@ def values_have_landed(vault: Vault, change: Change, seen: Resource) -> bool:
     )
 
 
-def pinned_finding(pins: Mapping[str, str], address: str, name: str, fingerprint: str) -> Finding | None:
-    """A finding when this value is one of production's pinned secrets."""
-    pinned = next((pin for pin, known in pins.items() if known == fingerprint), None)
-    if pinned is None:
-        return None
-    return Finding(
-        "production-secret",
-        f"{address}/{name}",
-        f"{name} holds production's secret ({pinned})",
-        f"remove {name} from {address} at the vendor, rotate it in production, then plan again",
-    )
+def production_finding(
+    around: Surroundings, address: str, name: str, *, fingerprint: str | None, value: str = ""
+) -> Finding | None:
+    """A finding when a variable of staging holds one of production's pinned secrets, or names its database or host."""
+    pinned = next((pin for pin, known in around.pins.items() if known == fingerprint), None)
+    if pinned is not None:
+        return Finding(
+            "production-secret",
+            f"{address}/{name}",
+            f"{name} holds production's secret ({pinned})",
+            f"remove {name} from {address} at the vendor, rotate it in production, then plan again",
+        )
+    if around.production_ref and around.production_ref in value:
+        return Finding(
+            "points-at-production",
+            f"{address}/{name}",
+            f"{name} points at production's Supabase project",
+            f"remove {name} from {address} at the vendor, or give it staging's value, then plan again",
+        )
+    return None

@@ -37,6 +37,7 @@ class StagingKey(Kind):
     def __init__(self, client: Client, settings: OpenRouter, surroundings: Surroundings) -> None:
         self._client = client
         self._settings = settings
+        self._surroundings = surroundings
         self._vault = surroundings.vault
 
     def look(self) -> Look:
@@ -85,6 +86,9 @@ class StagingKey(Kind):
             return
         answer = self._client.write("POST", _KEYS, operation="create a key", body=body)
         self._vault.hold("openrouter.key", json_of(answer)["key"])
+
+    def seconds_until_seen(self, change: Change) -> float:
+        return self._surroundings.seconds_until_listed
 
     def has_landed(self, change: Change, seen: Resource) -> bool:
         """A key that was made but whose value was lost with the answer is of no use."""

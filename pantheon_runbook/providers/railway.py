@@ -170,6 +170,9 @@ class EnvironmentKind(Kind):
         }
         self._api.mutate(_ENVIRONMENT_CREATE, {"input": environment})
 
+    def seconds_until_seen(self, change: Change) -> float:
+        return self._surroundings.seconds_until_listed
+
     def settle(self, change: Change) -> None:
         self._surroundings.wait_until(
             lambda: self.look().resources[0].state == "present",

@@ -13,7 +13,7 @@ from pantheon_runbook.errors import (
     VendorUnavailableError,
 )
 from pantheon_runbook.model import Change, Finding, Resource
-from pantheon_runbook.providers.kind import Kind, Look, Surroundings, pinned_finding, values_have_landed
+from pantheon_runbook.providers.kind import Kind, Look, Surroundings, production_finding, values_have_landed
 from pantheon_runbook.providers.railway import VENDOR, RailwayApi, all_projects, nodes, other_environments
 from pantheon_runbook.secrets import Vault
 
@@ -281,9 +281,10 @@ class VariablesKind(Kind):
         return Resource(address, "present" if attributes else "absent", attributes)
 
     def _findings(self, address: str, values: Mapping[str, str]) -> list[Finding]:
-        pins = self._surroundings.pins
+        fingerprint_of = self._vault.fingerprint_of
         found = (
-            pinned_finding(pins, address, name, self._vault.fingerprint_of(value)) for name, value in values.items()
+            production_finding(self._surroundings, address, name, fingerprint=fingerprint_of(value), value=value)
+            for name, value in values.items()
         )
         return [finding for finding in found if finding is not None]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -54,11 +55,12 @@ class Project(Kind):
         if not found:
             return Look((Resource(self.prefix, "absent"),), tuple(self._no_room(projects)))
         project = found[0]
-        if project["status"] in _ON_ITS_WAY:
+        self._hold(project)
+        if project["status"] in _ON_ITS_WAY or (is_ready(project["status"]) and self._services_are_coming_up()):
             # A plan made meanwhile would be out of date by the time it is applied.
             self._wait_until_healthy()
             project = self._named(self._all())[0]
-        self._hold(project)
+            self._hold(project)
         seen = Resource(
             self.prefix,
             "present",
@@ -101,6 +103,9 @@ class Project(Kind):
             what=f"the services of {self._settings.name}",
             vendor=VENDOR,
         )
+
+    def seconds_until_seen(self, change: Change) -> float:
+        return self._surroundings.seconds_until_listed
 
     def has_landed(self, change: Change, seen: Resource) -> bool:
         """A restore shows at once, and takes minutes to end."""
@@ -175,8 +180,19 @@ class Project(Kind):
         entries = json_of(answer) if answer.is_success else []
         primary = next((entry for entry in entries if entry["database_type"] == "PRIMARY"), None)
         if primary is not None:
+            self._refuse_another_tenant(ref, primary)
             self._vault.hold("supabase.pooler_host", primary["db_host"], secret=False)
             self._vault.hold("supabase.pooler_user", primary["db_user"], secret=False)
+
+    def _refuse_another_tenant(self, ref: str, pooler: Mapping[str, Any]) -> None:
+        """Every statement goes where this entry says: it must be this project's own tenant, at Supabase."""
+        user, host = str(pooler["db_user"]), str(pooler["db_host"])
+        if user != f"postgres.{ref}" or not re.fullmatch(r"[a-z0-9-]+\.pooler\.supabase\.com", host):
+            raise WrongEnvironmentError(
+                f"the pooler of project {ref} is said to be {user} at {host}",
+                why="that is not this project's own tenant: what is written there would be written elsewhere",
+                next_step="look at the project's connection settings in Supabase before anything else",
+            )
 
     def _is_healthy(self) -> bool:
         found = self._named(self._all())
@@ -197,19 +213,27 @@ class Project(Kind):
 
     def _services_are_healthy(self) -> bool:
         """All services, and a pooler that can be read: a healthy project answers neither for some minutes."""
-        ref = self._vault.text("supabase.ref")
+        services = self._services()
+        healthy = bool(services) and all(status == "ACTIVE_HEALTHY" for status in services)
+        if healthy and self._vault.get("supabase.pooler_host") is None:
+            self._hold_pooler(self._vault.text("supabase.ref"))
+        return healthy and self._vault.get("supabase.pooler_host") is not None
+
+    def _services_are_coming_up(self) -> bool:
+        """One that is broken is none that is waited for."""
+        services = self._services()
+        return not services or "COMING_UP" in services
+
+    def _services(self) -> list[str]:
+        """The status of each service; none while the project does not answer for them."""
         answer = self._client.read(
             "GET",
-            f"/v1/projects/{ref}/health",
+            f"/v1/projects/{self._vault.text('supabase.ref')}/health",
             operation="read the services' health",
             params=[("services", name) for name in SERVICES],
             accept=frozenset({404}),
         )
-        services = json_of(answer) if answer.is_success else []
-        healthy = bool(services) and all(service["status"] == "ACTIVE_HEALTHY" for service in services)
-        if healthy and self._vault.get("supabase.pooler_host") is None:
-            self._hold_pooler(ref)
-        return healthy and self._vault.get("supabase.pooler_host") is not None
+        return [service["status"] for service in json_of(answer)] if answer.is_success else []
 
     def _paused(self) -> Finding:
         return Finding(

@@ -13,7 +13,7 @@ from pantheon_runbook.config import Frontend
 from pantheon_runbook.errors import VendorRefusedError
 from pantheon_runbook.model import Change, Finding, Resource
 from pantheon_runbook.providers.http import Client, json_of
-from pantheon_runbook.providers.kind import Kind, Look, Surroundings, pinned_finding, values_have_landed
+from pantheon_runbook.providers.kind import Kind, Look, Surroundings, production_finding, values_have_landed
 
 VENDOR = "vercel"
 BASE_URL = "https://api.vercel.com"
@@ -36,20 +36,20 @@ def check_token(client: Client, frontend: Frontend) -> str:
 class PreviewVariables(Kind):
     """Variables of the target "preview"; the project is shared with production, its variables must not be.
 
-    `secret_names` are stored as sensitive, the others readable.
+    `names` are ours, and whether each is secret: those are stored as sensitive, the others readable.
     """
 
     prefix = "vercel/variables"
 
     def __init__(
-        self, client: Client, frontend: Frontend, surroundings: Surroundings, *, secret_names: Iterable[str]
+        self, client: Client, frontend: Frontend, surroundings: Surroundings, *, names: Mapping[str, bool]
     ) -> None:
         self._client = client
         self._project = frontend.vercel_project
         self._scope = {"teamId": frontend.vercel_team}
         self._surroundings = surroundings
         self._vault = surroundings.vault
-        self._secret_names = frozenset(secret_names)
+        self._names = dict(names)
 
     def look(self) -> Look:
         ours = [entry for entry in self._listed() if TARGET in _targets(entry)]
@@ -98,7 +98,7 @@ class PreviewVariables(Kind):
         return {
             "key": name,
             "value": value,
-            "type": "sensitive" if name in self._secret_names else "plain",
+            "type": "sensitive" if self._names[name] else "plain",
             "target": [TARGET],
             "comment": f"pantheon-runbook fingerprint {self._vault.fingerprint_of(value)}",
         }
@@ -118,11 +118,18 @@ class PreviewVariables(Kind):
                 f"{entry['key']} is one variable for preview and production",
                 f"take Preview off {entry['key']} in Vercel's project settings, then plan again",
             )
-        fingerprint = self._attribute(entry).get("fingerprint")
-        if fingerprint is not None:
-            finding = pinned_finding(self._surroundings.pins, address, entry["key"], fingerprint)
-            if finding is not None:
-                yield finding
+        if entry.get("gitBranch") and entry["key"] in self._names:
+            yield Finding(
+                "branch-variable",
+                f"{address}/{entry['key']}",
+                f"previews of the branch {entry['gitBranch']} have a value of their own for {entry['key']}",
+                f"remove it in Vercel's project settings, unless {entry['gitBranch']} is meant to differ from staging",
+                blocks=False,
+            )
+        fingerprint, value = self._attribute(entry).get("fingerprint"), str(entry.get("value") or "")
+        finding = production_finding(self._surroundings, address, entry["key"], fingerprint=fingerprint, value=value)
+        if finding is not None:
+            yield finding
 
 
 def _targets(entry: Mapping[str, Any]) -> tuple[str, ...]:

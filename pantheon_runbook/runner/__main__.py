@@ -29,8 +29,8 @@ def main() -> int:
     _settle_in()
     host = Host(lambda runbook, given: open_run(runbook, given, warnings=_warnings()))
 
-    def stop(_number: int, _frame: object) -> None:
-        host.stop()
+    def stop(number: int, _frame: object) -> None:
+        host.stop(f"{signal.Signals(number).name} was received")
         host.hang_up()
 
     # Ctrl-C in a terminal reaches the kernel's group, not this one; a stop by hand finishes the act, then seals.

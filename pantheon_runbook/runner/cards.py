@@ -131,7 +131,7 @@ def _(plan: Plan) -> Card:
         f"{len(plan.changes)} to change, {waiting} with values not known yet, {len(plan.left_alone)} left alone",
         rows=tuple(rows[:_FIRST_ROWS]),
         lines=(*more, *_plan_lines(plan)),
-        next_step=f"read it; pantheon-runbook run {plan.runbook} -e {plan.environment} --apply carries it out"
+        next_step=f"read it, then: pantheon-runbook run {plan.runbook} -e {plan.environment} --apply --plan <plan.json>"
         if plan.changes
         else "nothing to do",
     )

@@ -48,7 +48,7 @@ class Cells:
     def stop(self, reason: str) -> None:
         """End the run early, from a signal or a timer: no further change begins, and the kernel is killed."""
         self._stopped_by = self._stopped_by or reason
-        self._host.stop()
+        self._host.stop(reason)
         self._end_kernel()
 
     def run(self, kernel_name: str, runbook: Runbook) -> NotebookStatus:

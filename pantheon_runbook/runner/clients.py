@@ -134,8 +134,8 @@ def _railway(parts: Parts) -> tuple[Kind, ...]:
 
 def _others(parts: Parts) -> tuple[Kind, ...]:
     config, clients, around = parts.outside.config, parts.clients, parts.surroundings
-    secret_names = [one.name for one in provisioning.variables_for(config, "vercel:preview") if one.secret]
-    kinds: list[Kind] = [vercel.PreviewVariables(clients.vercel, config.frontend, around, secret_names=secret_names)]
+    names = {one.name: one.secret for one in provisioning.variables_for(config, "vercel:preview")}
+    kinds: list[Kind] = [vercel.PreviewVariables(clients.vercel, config.frontend, around, names=names)]
     if clients.openrouter is not None and parts.environment.openrouter is not None:
         kinds.append(openrouter.StagingKey(clients.openrouter, parts.environment.openrouter, around))
     return tuple(kinds)

@@ -22,8 +22,8 @@ from papermill.engines import Engine
 from papermill.iorw import write_ipynb
 
 from pantheon_runbook.config import Policy
-from pantheon_runbook.errors import ParameterError, RunbookError
-from pantheon_runbook.runbooks import Runbook, checked_parameters, find
+from pantheon_runbook.errors import ParameterError, RunbookError, StopRequestedError
+from pantheon_runbook.runbooks import Runbook, checked_parameters, declared_in, find
 from pantheon_runbook.runner.cells import Cells
 from pantheon_runbook.runner.processes import forbid_dumps
 from pantheon_runbook.runner.serve import Host
@@ -59,7 +59,8 @@ class RunbookEngine(Engine):  # type: ignore[misc]  # papermill has no types
         """Refuse undeclared parameters and a wrong config before papermill writes or starts anything."""
         cls.last = None
         try:
-            given = {"runbook": _runbook_of(nb), "policy": _policy(kwargs), "progress_bar": False}
+            runbook, expected = _runbook_of(nb)
+            given = {"runbook": runbook, "expected": expected, "policy": _policy(kwargs), "progress_bar": False}
             return super().execute_notebook(nb, kernel_name, output_path=None, **given)
         except RunEnded:
             # Papermill writes the notebook of a run that succeeded; this one is worth reading too.
@@ -72,11 +73,11 @@ class RunbookEngine(Engine):  # type: ignore[misc]  # papermill has no types
 
     @classmethod
     def execute_managed_notebook(
-        cls, nb_man: Any, kernel_name: str, *, runbook: Runbook, policy: Policy, **_: Any
+        cls, nb_man: Any, kernel_name: str, *, runbook: Runbook, expected: dict[str, Any], policy: Policy, **_: Any
     ) -> None:
         """Run the cells in a kernel of ours while a thread serves the acts; then judge, seal and report."""
         forbid_dumps()
-        host = Host(lambda runbook_id, given: open_run(runbook_id, given, progress=cls.progress))
+        host = Host(lambda runbook_id, given: open_run(runbook_id, given, progress=cls.progress), expected=expected)
         status = NotebookStatus("not-all-run", "the engine met a bug of ours")
         with _private_folder() as folder:
             cells = Cells(nb_man, host, folder, policy=policy)
@@ -89,13 +90,15 @@ class RunbookEngine(Engine):  # type: ignore[misc]  # papermill has no types
                     notebook = str(nbformat.writes(nb_man.nb))  # type: ignore[no-untyped-call]
                     sealed = host.finish(status, notebook_json=notebook)
         if sealed is None:
-            raise host.usage_error or _nothing_opened(status)
+            raise host.usage_error or _nothing_opened(status, host.stopped_by)
         cls.last = Outcome(*sealed)
         if cls.last.verdict.exit_code:
             raise RunEnded(cls.last)
 
 
-def _nothing_opened(status: NotebookStatus) -> RunbookError:
+def _nothing_opened(status: NotebookStatus, stopped_by: str) -> RunbookError:
+    if stopped_by:
+        return StopRequestedError("stopped before a run was opened", why=stopped_by, next_step="run it again")
     return RunbookError(
         "the notebook opened no run",
         why=status.reason or "it has no open cell of ours",
@@ -103,8 +106,11 @@ def _nothing_opened(status: NotebookStatus) -> RunbookError:
     )
 
 
-def _runbook_of(nb: Any) -> Runbook:
-    """Papermill only warns of unknown parameters; it has put them into the notebook's metadata by now."""
+def _runbook_of(nb: Any) -> tuple[Runbook, dict[str, Any]]:
+    """The runbook, and the parameters that it is to be opened with: those of its own cell, and papermill's over them.
+
+    Papermill only warns of unknown parameters; it has put them into the notebook's metadata by now.
+    """
     given = dict(nb.metadata.get("papermill", {}).get("parameters", {}))
     title = next((cell.source for cell in nb.cells if cell.cell_type == "markdown"), "")
     runbook_id = title.lstrip("# ").split(" ", 1)[0]
@@ -115,8 +121,7 @@ def _runbook_of(nb: Any) -> Runbook:
             next_step="pantheon-runbook list",
         )
     runbook = find(runbook_id)
-    checked_parameters(runbook, given)
-    return runbook
+    return runbook, checked_parameters(runbook, {**declared_in(nb.cells), **given})
 
 
 def _policy(kwargs: Mapping[str, Any]) -> Policy:

@@ -53,7 +53,8 @@ def _rows(snapshot: Snapshot) -> Iterable[_Row]:
     yield _Row("OpenRouter key", "", str(key))
     yield _Row(_VERCEL, theirs.get("vercel_target", ""), ours.get("vercel_target", ""))
     shared = sum(finding.code in _SHARING for finding in snapshot.findings)
-    yield _Row(_COMMON, "pinned", "none" if not shared else f"{shared} SHARED", shared=shared > 0)
+    found = "none of them found here" if not shared else f"{shared} SHARED"
+    yield _Row(_COMMON, "known by fingerprint", found, shared=shared > 0)
 
 
 def _names(snapshot: Snapshot, prefix: str) -> str:

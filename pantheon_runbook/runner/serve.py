@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pantheon_runbook.errors import EvidenceError, RunbookError
+from pantheon_runbook.errors import EvidenceError, ParameterError, RunbookError
 from pantheon_runbook.evidence.bundle import Bundle
 from pantheon_runbook.evidence.seal import SealingKey
 from pantheon_runbook.runner.cards import Card, draw
@@ -38,12 +38,15 @@ Opener = Callable[[str, Mapping[str, Any]], OpenRun]
 class Host:
     """One run and its cards. Thread-safe only in that one thread serves it and, after that, one seals it."""
 
-    def __init__(self, opener: Opener) -> None:
+    def __init__(self, opener: Opener, *, expected: Mapping[str, Any] | None = None) -> None:
+        """`expected` are the parameters that the run was asked for, where that is known: a cell may open no other."""
         self._opener = opener
+        self._expected = expected
         self._shown: dict[str, Card] = {}
         self._connection: socket.socket | None = None
         self.run: OpenRun | None = None
         self.usage_error: RunbookError | None = None
+        self.stopped_by = ""
 
     def serve(self, listener: socket.socket) -> None:
         """Take one connection and answer it until its end; the act in hand is always finished."""
@@ -52,15 +55,18 @@ class Host:
         self._connection = connection
         with connection, connection.makefile("r", encoding="utf-8") as lines:
             for line in lines:
-                request = json.loads(line)
+                request = _request(line)
+                if request is None:
+                    return
                 answer = json.dumps({"id": request["id"], **self.answer(request)}).encode() + b"\n"
                 try:
                     connection.sendall(answer)
                 except (BrokenPipeError, ConnectionResetError):
                     return
 
-    def stop(self) -> None:
-        """No further change begins; what is in hand is finished."""
+    def stop(self, reason: str = "") -> None:
+        """No further change begins; what is in hand is finished. From a signal handler too, so nothing is written."""
+        self.stopped_by = self.stopped_by or reason
         if self.run is not None:
             self.run.session.stop.set()
 
@@ -92,6 +98,8 @@ class Host:
         if self.run is None:
             return None
         try:
+            with suppress(EvidenceError):  # no room for it: sealing will stop too, and say so
+                self.run.session.end(self.stopped_by)
             return self.run.bundle.seal(self.run.key, notebook, notebook_json=notebook_json)
         finally:
             self.run.close()
@@ -106,6 +114,7 @@ class Host:
     def _card(self, act: str, request: Mapping[str, Any]) -> Card:
         if act == "open":
             try:
+                self._refuse_another_run(dict(request["parameters"]))
                 self.run = self._opener(str(request["runbook"]), dict(request["parameters"]))
             except RunbookError as error:
                 self.usage_error = error
@@ -116,6 +125,16 @@ class Host:
         if act == "evidence":
             return self._evidence_card(self.run)
         return draw(self.run.session.perform(act))
+
+    def _refuse_another_run(self, given: Mapping[str, Any]) -> None:
+        expected = self._expected or {}
+        other = sorted(name for name in expected if name in given and given[name] != expected[name])
+        if other:
+            raise ParameterError(
+                f"the notebook opened a run with {other[0]} {given[other[0]]!r}",
+                why=f"this run was asked for with {expected[other[0]]!r}",
+                next_step="run the notebook as it is installed, and give parameters on the command line",
+            )
 
     def _evidence_card(self, run: OpenRun) -> Card:
         place = run.bundle.place
@@ -153,6 +172,15 @@ class Host:
 
     def _redacted(self, card: Card) -> dict[str, str]:
         return {name: self.redact(text) for name, text in card.as_json().items()}
+
+
+def _request(line: str) -> dict[str, Any] | None:
+    """None for what `Run` never sends: whoever writes such a thing to the socket is not answered any more."""
+    try:
+        request = json.loads(line)
+        return {**request, "act": str(request["act"]), "id": int(request["id"])}
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def _not_opened(error: RunbookError | None) -> RunbookError:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +27,8 @@ IDENTITIES = "identities.toml"
 class World:
     """Everything outside: config, identities, credentials, and how hosts are reached.
 
-    `folder` is what relative paths of the config start from; `scope` names this world among others on the machine.
+    `folder` is what relative paths of the config start from; `scope` names this world among others on the machine;
+    `decided_by` are the committed files by name with their sha256.
     """
 
     config: Config
@@ -36,6 +38,7 @@ class World:
     resolve: Callable[[str, int], tuple[str, int] | None]
     folder: Path
     scope: str
+    decided_by: Mapping[str, str]
 
     @property
     def evidence(self) -> Path:
@@ -81,14 +84,16 @@ def _live_world(path: Path, config: Config) -> World:
             why="it makes passwords predictable",
             next_step=f"unset {PIN_VARIABLE} for a live run",
         )
+    beside = path.with_name(IDENTITIES)
     return World(
         config=config,
-        identities=_identities(config, path, path.with_name(IDENTITIES)),
+        identities=_identities(config, path, beside),
         credentials=from_environment(),
         reach=Reach(),
         resolve=lambda _host, _port: None,
         folder=path.parent,
         scope=f"live {config.production.supabase.ref}",
+        decided_by=_digests(path, beside),
     )
 
 
@@ -101,17 +106,23 @@ def _sandbox_world(path: Path | None) -> World:
     files = customer.files(running)
     config_path = path or files / DEFAULT_CONFIG
     beside = config_path.with_name(IDENTITIES)
+    beside = beside if beside.exists() else files / IDENTITIES
     own = os.environ.get(FILE_VARIABLE)
     config = load_config(config_path)
     return World(
         config=config,
-        identities=_identities(config, config_path, beside if beside.exists() else files / IDENTITIES),
+        identities=_identities(config, config_path, beside),
         credentials=from_environment() if own else from_file(files / "credentials.toml"),
         reach=Reach(str(running.socket)),
         resolve=lambda host, port: network.resolve(host, port, running.networks_file),
         folder=path.parent if path else Path.cwd(),
         scope=f"sandbox {running.folder}",
+        decided_by=_digests(config_path, beside),
     )
+
+
+def _digests(*paths: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
 def _identities(config: Config, config_path: Path, path: Path) -> Identities:

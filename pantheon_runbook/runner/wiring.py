@@ -6,24 +6,24 @@ import importlib.metadata
 import os
 import platform
 import pwd
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from pantheon_runbook import clock, provisioning
-from pantheon_runbook.config import Config, Environment
+from pantheon_runbook.config import Environment, read_regular
 from pantheon_runbook.database.connection import Database
-from pantheon_runbook.database.locks import MachineLock, database_lock
-from pantheon_runbook.errors import ParameterError, VendorError
+from pantheon_runbook.database.locks import MachineLock, database_lock, holder_of
+from pantheon_runbook.errors import ParameterError, RunbookError, VendorError
 from pantheon_runbook.evidence.bundle import Bundle, seal_abandoned
 from pantheon_runbook.evidence.journal import Journal
 from pantheon_runbook.evidence.place import Place
 from pantheon_runbook.evidence.seal import TRUST, require_pinned, sealing_key
 from pantheon_runbook.model import Check, Desired, Finding, Snapshot
-from pantheon_runbook.planning import plan_changes
+from pantheon_runbook.planning import is_plan, plan_changes
 from pantheon_runbook.providers import railway_services
 from pantheon_runbook.providers.http import WriteGate
 from pantheon_runbook.providers.kind import Surroundings
@@ -41,11 +41,12 @@ Progress = Callable[[str], None]
 class Provisioning:
     """RB-010 as the session sees it: the pure part with this run's config and vault."""
 
-    def __init__(self, config: Config, name: str, vault: Vault, database: Database, *, restore_paused: bool) -> None:
-        self._config = config
-        self._name = name
-        self._vault = vault
-        self._database = database
+    def __init__(self, parts: Parts, *, restore_paused: bool) -> None:
+        self._config = parts.outside.config
+        self._name = parts.name
+        self._vault = parts.surroundings.vault
+        self._database = parts.database
+        self._forbidden = parts.gate.forbidden
         self._restore_paused = restore_paused
 
     def desired(self, snapshot: Snapshot) -> tuple[Desired, ...]:
@@ -54,7 +55,8 @@ class Provisioning:
         )
 
     def findings(self, snapshot: Snapshot) -> tuple[Finding, ...]:
-        return provisioning.findings(self._config, self._name, snapshot, self._vault.fingerprints())
+        found = provisioning.findings(self._config, self._name, snapshot, self._vault.fingerprints())
+        return (*found, *provisioning.names_production(self.desired(snapshot), self._forbidden))
 
     def endpoints(self, snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
         return provisioning.endpoints(self._config, self._name, snapshot)
@@ -103,13 +105,18 @@ def open_run(
     key = sealing_key(outside.config.cloud)
     require_pinned(key, outside.folder / TRUST, cloud=outside.config.cloud)
     registry = _registry(outside)
-    with ExitStack() as ends:  # what was begun is ended when opening does not come to its end
+    with masked_errors(registry), ExitStack() as ends:  # what was begun is ended when opening does not come to its end
         parts = _parts(outside, name, registry, ends, progress, restores_paused=bool(parameters["restore_paused"]))
         place = Place(outside.evidence, outside.config.cloud, name, runbook.id, clock.token("run"), clock.stamp())
+        scope = f"{outside.scope} {name}"
         if parameters["mode"] == "apply":
-            lock = MachineLock(f"{outside.scope} {name}", holder=f"run {place.run_id[:8]}")
+            lock = MachineLock(scope, holder=f"run {place.run_id[:8]}")
             ends.callback(lock.release)
-        seal_abandoned(outside.evidence, key, registry, cloud=outside.config.cloud)
+        elif writer := holder_of(scope):
+            warnings += (f"! {writer} is writing to {name} now: what is seen and planned here is a moment of it",)
+        for dead in seal_abandoned(outside.evidence, key, registry, cloud=outside.config.cloud):
+            warnings += (f"! a run that was killed has been sealed as abandoned: {dead}",)
+            progress(warnings[-1])
         bundle = Bundle(place, registry)
         with ExitStack() as unbegun:
             unbegun.callback(bundle.close)
@@ -118,6 +125,17 @@ def open_run(
             )
             unbegun.pop_all()
         return OpenRun(session, bundle, registry, key, ends.pop_all().close)
+
+
+@contextmanager
+def masked_errors(registry: Registry) -> Iterator[None]:
+    """What a vendor answers may hold what it was asked with; before a run is open nobody else masks it."""
+    try:
+        yield
+    except RunbookError as error:
+        for name in ("what", "why", "state", "next_step"):
+            setattr(error, name, registry.redact(getattr(error, name)))
+        raise
 
 
 def _parts(
@@ -138,7 +156,14 @@ def _parts(
         clients=clients,
         gate=gate,
         database=Database(vault, resolve=outside.resolve, options=options),
-        surroundings=Surroundings(vault, outside.config.policy.wait_seconds, progress, pins, restores_paused),
+        surroundings=Surroundings(
+            vault,
+            outside.config.policy.wait_seconds,
+            progress,
+            pins,
+            restores_paused,
+            outside.identities.production.supabase_ref,
+        ),
         plan=plan,
     )
 
@@ -155,10 +180,8 @@ def _session(
 ) -> Session:
     place, vault = bundle.place, parts.surroundings.vault
     return Session(
-        opening=_opening(runbook, place, str(parameters["mode"]), warnings),
-        definition=Provisioning(
-            parts.outside.config, parts.name, vault, parts.database, restore_paused=bool(parameters["restore_paused"])
-        ),
+        opening=_opening(runbook, place, str(parameters["mode"]), warnings, parts.outside.decided_by),
+        definition=Provisioning(parts, restore_paused=bool(parameters["restore_paused"])),
         kinds=kinds_of(parts, ends),
         journal=Journal(bundle.folder / "journal.jsonl", run_id=place.run_id, registry=vault.registry),
         gate=parts.gate,
@@ -175,7 +198,9 @@ def _session(
     )
 
 
-def _opening(runbook: Runbook, place: Place, mode: str, warnings: tuple[str, ...]) -> Opening:
+def _opening(
+    runbook: Runbook, place: Place, mode: str, warnings: tuple[str, ...], decided_by: Mapping[str, str]
+) -> Opening:
     operator, operator_source = _operator()
     return Opening(
         runbook=runbook.id,
@@ -188,13 +213,15 @@ def _opening(runbook: Runbook, place: Place, mode: str, warnings: tuple[str, ...
         operator=operator,
         operator_source=operator_source,
         warnings=warnings,
+        host=platform.node(),
         tool=_tool(),
+        decided_by=decided_by,
     )
 
 
 def _tool() -> dict[str, str]:
     """Versions of what decides a run's outcome; they ride beside the plan, not in it."""
-    names = ("pantheon-runbook", "papermill", "nbclient", "httpx", "psycopg")
+    names = ("pantheon-runbook", "papermill", "nbclient", "httpx", "psycopg", "pydantic", "securesystemslib")
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in names}}
 
 
@@ -265,8 +292,15 @@ def _read_plan(path: str) -> bytes:
     if not path:
         return b""
     try:
-        return Path(path).read_bytes()
+        read = read_regular(Path(path))
     except OSError as error:
         raise ParameterError(
             f"the plan {path} cannot be read", why=str(error.strerror), next_step="name a plan.json of a sealed bundle"
         ) from error
+    if not is_plan(read):
+        raise ParameterError(
+            f"{path} is no plan",
+            why="it does not have the fields of a plan.json of this version of the tool",
+            next_step="name a plan.json of a sealed bundle",
+        )
+    return read

@@ -131,8 +131,15 @@ class Running:
         finally:
             connection.close()
         if response.status >= http.client.BAD_REQUEST:
-            raise SandboxError(f"the sandbox refuses {method} {path}: {text}")
+            raise SandboxError(_message(text).removeprefix("SandboxError: ") or f"it refuses {method} {path}")
         return json.loads(text)
+
+
+def _message(text: str) -> str:
+    try:
+        return str(json.loads(text)["message"])
+    except (ValueError, KeyError, TypeError):
+        return text
 
 
 def find() -> Running | None:

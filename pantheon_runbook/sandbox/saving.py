@@ -20,7 +20,12 @@ def saved_path(folder: Path, name: str) -> Path:
 
 
 def copy_out(folder: Path, servers: Path, target: Path) -> None:
-    """Write a saved world; the servers are stopped. Replaces one of the same name when everything is there."""
+    """Write a saved world; the servers are stopped. Replaces one of the same name when everything is there.
+
+    Raises SandboxError when something else stands there: a folder of somebody's is not ours to replace.
+    """
+    if target.exists() and not (target / WORLD).exists():
+        raise SandboxError(f"{target} exists and is no saved world")
     unfinished = target.with_name(f".{target.name}.part")
     shutil.rmtree(unfinished, ignore_errors=True)
     (unfinished / CLUSTERS).mkdir(parents=True, mode=0o700)

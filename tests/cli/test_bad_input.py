@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 IS_FULL = os.environ.get("PANTHEON_SWEEP") == "full"
 pytestmark = pytest.mark.xdist_group("runner-quiet")
 PLAN, APPLY = ("run", "RB-010"), ("run", "RB-010", "--apply")
+EXAMPLE = Path(__file__).resolve().parents[2] / "pantheon.example.toml"
 A_TOKEN = "sbp_" + "0123456789" * 4
 
 
@@ -83,13 +85,55 @@ CASES: dict[str, tuple[Callable[..., None], tuple[str, ...], int, str]] = {
     "unknown parameter": (nothing, (*PLAN, "-p", "colour=red"), 2, 'no parameter "colour"'),
     "wrong type": (nothing, (*PLAN, "-p", "restore_paused=perhaps"), 2, '"restore_paused" is a str'),
     "no NAME=VALUE": (nothing, (*PLAN, "-p", "restore_paused"), 2, "is not NAME=VALUE"),
-    "mode of no kind": (nothing, (*PLAN, "-p", "mode=aply"), 2, 'mode is "aply"'),
-    "a token as parameter": (nothing, (*PLAN, "-p", f"plan_file={A_TOKEN}"), 2, "looks like a token"),
+    "mode behind --apply's back": (nothing, (*APPLY, "-p", "mode=plan"), 2, "use --apply"),
+    "environment as a parameter": (nothing, (*PLAN, "-p", "environment=staging"), 2, "use -e"),
+    "plan that is none": (
+        lambda desk: (desk.folder / "report.md").write_text("# a report"),
+        (*APPLY, "--plan", "report.md"),
+        2,
+        "report.md is no plan",
+    ),
+    "live: the example as it is": (
+        lambda desk: [desk.config.write_text(EXAMPLE.read_text()), _key(desk)],
+        PLAN,
+        2,
+        "it is the example's placeholder",
+    ),
+    "a token as parameter": (nothing, (*PLAN, "-p", f"restore_paused={A_TOKEN}"), 2, "is a str"),
     "plan that is not there": (nothing, (*APPLY, "--plan", "no.json"), 2, "the plan no.json cannot be read"),
     "config that is not there": (nothing, ("--config", "no.toml", *PLAN), 2, "no.toml cannot be read"),
     "config is a folder": (nothing, ("--config", ".", *PLAN), 2, "cannot be read"),
     "config is not TOML": (_config("^", "= x\n"), PLAN, 2, "pantheon.toml is not TOML"),
     "config is not text": (lambda desk: desk.config.write_bytes(b"\xff\xfe"), PLAN, 2, "cannot be read"),
+    "staging called production": (
+        _config('project_name = "pantheon-staging"', 'project_name = "x", environment_name = "Production"'),
+        PLAN,
+        2,
+        "environment_name is production's",
+    ),
+    "redirect with a comma": (
+        _config(r'redirect_urls = \["', 'redirect_urls = ["https://a.example/**,https://b.example/**", "'),
+        PLAN,
+        2,
+        "redirect_urls.0 is wrong",
+    ),
+    "no end of time": (_config("$", "\n[policy]\ncell_seconds = inf\n"), PLAN, 2, "policy.cell_seconds is wrong"),
+    "environment of an odd name": (
+        _config(r"\[environments.staging\]", '[environments."../x"]'),
+        (*PLAN, "-e", "../x"),
+        2,
+        "environments.../x",
+    ),
+    "config without an end": (nothing, ("--config", "/dev/zero", *PLAN), 2, "zero cannot be read"),
+    "plan without an end": (nothing, (*APPLY, "--plan", "/dev/zero"), 2, "/dev/zero cannot be read"),
+    "config nested too deep": (_config("^", f"x = {'[' * 5000}\n"), PLAN, 2, "pantheon.toml is not TOML"),
+    "a number of 5,000 digits": (_config("^", f"x = {'9' * 5000}\n"), PLAN, 2, "pantheon.toml is not TOML"),
+    "value too short to mask": (
+        _credentials('SENTRY_DSN = "[^"]*', 'SENTRY_DSN = "abc12'),
+        PLAN,
+        2,
+        "SENTRY_DSN in",
+    ),
     "unknown key": (_config("product =", "colour = 1\nproduct ="), PLAN, 2, "colour is wrong"),
     "wrong value": (_config('"sandbox"', '"sandbox2"'), PLAN, 2, "cloud is wrong"),
     "no production": (
@@ -249,7 +293,8 @@ def _assert_is_card(text: str, words: str) -> None:
         line for line in text.splitlines() if line.startswith(("Stopped: ", "Why:     ", "State:   ", "Next:    "))
     ]
     assert ["Stopped", "Why", "State", "Next"] == [line.partition(":")[0] for line in lines], text
-    assert all(len(line) > len("Stopped: ") and line.endswith((".", "?", "!")) for line in lines)
+    assert all(len(line) > len("Stopped: ") for line in lines)
+    assert all(line.endswith((".", "?", "!")) or line.startswith("Next:    pantheon-runbook ") for line in lines)
     assert words in "\n".join(lines)
 
 

@@ -12,6 +12,8 @@ import click
 import pytest
 
 from pantheon_runbook import cli, doctoring
+from pantheon_runbook.errors import CredentialError
+from pantheon_runbook.providers import supabase
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.xdist_group("runner-quiet")
@@ -69,7 +71,7 @@ def test_list_shows_id_and_last_run(desk):
     (row,) = json.loads(out)
 
     assert 0 == code
-    assert ["changes", "id", "last_run", "title"] == sorted(row)
+    assert ["changes", "id", "last_run", "title", "unsealed"] == sorted(row)
     assert ("RB-010", None) == (row["id"], row["last_run"])
     assert "never" in desk.call("list")[1]
 
@@ -105,6 +107,20 @@ def test_doctor_names_each_missing_thing(desk):
     assert {"VERCEL_TOKEN", "RAILWAY_API_TOKEN"} == set(missing)
     assert "railway.com/account/tokens" in missing["RAILWAY_API_TOKEN"]["next_step"]
     assert "vercel refused" in missing["VERCEL_TOKEN"]["found"]
+
+
+def test_doctor_masks_a_token_that_a_vendor_sends_back(desk, monkeypatch):
+    token = desk.world.facts["tokens"]["SUPABASE_ACCESS_TOKEN"]
+
+    def refuse(client, organization):
+        raise CredentialError(f"bad token {token}", why=token, next_step="make another")
+
+    monkeypatch.setattr(supabase, "check_token", refuse)
+
+    code, out, error = desk.call("doctor")
+
+    assert (2, True) == (code, "bad token [secret]" in out)
+    assert token not in out + error
 
 
 def test_doctor_starts_no_sandbox(desk):

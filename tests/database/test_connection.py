@@ -82,7 +82,14 @@ def test_password_is_taken_from_railways_copy(vault, database, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "copy", [f"postgresql://postgres.{'b' * 20}:other@host/postgres", f"postgresql://postgres.{'a' * 20}@host/postgres"]
+    "copy",
+    [
+        f"postgresql://postgres.{'b' * 20}:other@host/postgres",
+        f"postgresql://postgres.{'a' * 20}@host/postgres",
+        f"postgresql://postgres.{'b' * 20}:other@host/postgres?application_name={'a' * 20}",
+        f"postgresql://postgres:other@db.{'b' * 20}.supabase.co/{'a' * 20}",
+        f"postgresql://postgres.{'a' * 20}:other@[host/postgres",
+    ],
 )
 def test_copy_of_another_project_or_without_password_is_not_taken(vault, database, monkeypatch, copy):
     monkeypatch.setattr(Database, "connects", lambda _: True)

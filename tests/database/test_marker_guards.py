@@ -48,6 +48,19 @@ def test_productions_database_is_not_marked(world, marker):
     assert before == world.running.statements(world.staging_ref())
 
 
+def test_database_of_productions_tenant_is_not_marked(world, marker):
+    """The row names staging; the login would lead to production."""
+    sql(marker, f"delete from {SCHEMA}.environment")
+    before = world.running.statements(world.staging_ref())
+    marker._gate.is_open = True
+    marker._vault.hold("supabase.pooler_user", f"postgres.{world.facts['supabase']['ref']}", secret=False)
+
+    with pytest.raises(RefusedError, match="names production's Supabase project"):
+        marker.write(CHANGE)
+
+    assert before == world.running.statements(world.staging_ref())
+
+
 def test_copy_of_another_projects_staging_is_refused(marker):
     """A restored backup brings its marker along."""
     sql(marker, f"update {SCHEMA}.environment set ref = %s", "a" * 20)

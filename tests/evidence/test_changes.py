@@ -91,10 +91,10 @@ def test_change_that_never_ended_is_told_by_its_writes(lines: list[dict[str, Any
     assert expected == outcomes(APPLY_BEGAN, began(KEY), *lines)[0]
 
 
-def test_plan_run_and_refused_run_reached_nothing():
+def test_plan_run_plans_and_refused_run_reaches_nothing():
     held = {"event": "act-ends", "act": "apply", "held": True}
 
-    assert {("not reached", "a plan run ends after the plan")} == set(outcomes(APPLY_BEGAN, held))
+    assert {("planned", "")} == set(outcomes(APPLY_BEGAN, held))
     assert {("not reached", "the apply act did not begin")} == set(outcomes())
 
 
@@ -148,5 +148,5 @@ def test_killed_run_shows_where_it_was_killed(make):
     told = (make.folders[0] / "report.md").read_text()
 
     assert KIND in told
-    assert "3 planned: 1 done, 1 unknown, 1 not reached; writes sent: openrouter 1, railway 1" in told
+    assert "3 in the plan: 1 done, 1 unknown, 1 not reached; writes sent: openrouter 1, railway 1" in told
     assert f"- unknown | create | {ENVIRONMENT} | the runner ended in it; last write: create, no answer seen\n" in told

@@ -14,13 +14,13 @@ from pantheon_runbook.evidence.report import report_html, report_markdown
 from pantheon_runbook.model import digest_of, short_code
 
 FACTS = (
-    "done: 3 changes made with 3 writes, and verified",
+    "done: 3 changes made with 3 API calls, and verified",
     "all-run",
     "a run in apply mode",
     "supervisor, self-asserted (PANTHEON_OPERATOR)",
     f"{digest_of(PLAN)}, code {short_code(digest_of(PLAN))}",
     "self-approved, not pre-read",
-    "3 planned: 3 done; writes sent: openrouter 1, railway 2",
+    "3 in the plan: 3 done; writes sent: openrouter 1, railway 2",
     "abcdefghijklmnopqrst",
     "expected postgres",
     "found postgres",
@@ -86,7 +86,7 @@ def test_banner_says_which_cloud(cloud: str, banner: str):
 
     assert f"# {banner}: RB-010 staging: FAILED" == report_markdown([], verdict, {}).splitlines()[0]
     assert f"<title>{banner}: RB-010 staging: FAILED</title>" in report_html([], verdict, {}, None)
-    assert f'<header class="{cloud}">' in report_html([], verdict, {}, None)
+    assert f'<header class="{cloud} went-well">' in report_html([], verdict, {}, None)
 
 
 def test_hostile_words_stay_words():

@@ -262,7 +262,7 @@ def test_key_name_is_a_file_name(name: str):
 def test_key_is_never_written_over():
     before = sealing_key("sandbox").public
 
-    with pytest.raises(CredentialError, match="cannot be written"):
+    with pytest.raises(CredentialError, match="there is a key sandbox-seal already"):
         new_key("sandbox-seal")
 
     assert before == sealing_key("sandbox").public

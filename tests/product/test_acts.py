@@ -92,13 +92,42 @@ def test_moved_ground_stops_apply(world, hands):
     assert "refused" == world.seal(run).word
 
 
-def test_plan_that_was_read_is_recorded_as_read(world):
+def plan_that_was_read(world):
+    """A plan.json of a plan run."""
     reading = world.open("plan")
-    plan = world.plan(reading)
     read = world.folder / "plan.json"
-    read.write_bytes(plan.to_bytes())
+    read.write_bytes(world.plan(reading).to_bytes())
     world.seal(reading)
+    return read
 
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", "# a report", '{"changes": 5}', "[" * 100_000])
+def test_file_that_is_no_plan_opens_nothing(world, content):
+    read = world.folder / "plan.json"
+    read.write_text(content)
+
+    with pytest.raises(ParameterError, match="is no plan"):
+        world.open(plan_file=str(read))
+
+    assert [] == world.mutating()
+
+
+def test_plan_of_another_production_is_not_taken_for_carried_out(world):
+    """Nothing is left to do, and still the plan that was named was for something else."""
+    assert "done" == world.provision().word
+    read = plan_that_was_read(world)
+    plan = json.loads(read.read_bytes())
+    read.write_text(json.dumps({**plan, "production": {**plan["production"], "supabase_ref": "a" * 20}}))
+    run = world.open(plan_file=str(read))
+    world.plan(run)
+
+    with pytest.raises(StalePlanError):
+        run.session.perform("approve")
+    world.seal(run)
+
+
+def test_plan_that_was_read_is_recorded_as_read(world):
+    read = plan_that_was_read(world)
     run = world.open(plan_file=str(read))
     world.plan(run)
 
@@ -106,16 +135,18 @@ def test_plan_that_was_read_is_recorded_as_read(world):
     world.seal(run)
 
 
-def test_plan_of_another_day_is_refused(world):
-    read = world.folder / "plan.json"
-    read.write_text("{}")
+def test_plan_of_another_day_is_refused(world, hands):
+    read = plan_that_was_read(world)
+    hands.new_vercel_variable(key="NEXT_PUBLIC_API_URL", value="https://by-hand.example", target=["preview"])
+    sent = hands.mark()
     run = world.open(plan_file=str(read))
     world.plan(run)
 
-    with pytest.raises(StalePlanError):
+    with pytest.raises(StalePlanError, match="the plan that was read") as stopped:
         run.session.perform("approve")
 
-    assert [] == world.mutating()
+    assert "to change in another way: vercel/variables/preview." == stopped.value.why
+    assert [] == hands.sent_since(sent)
     assert "refused" == world.seal(run).word
 
 
@@ -152,17 +183,36 @@ def test_staging_that_is_production_is_refused(world):
     world.seal(run)
 
 
-@pytest.mark.parametrize("environment", ["production", "staging"])
-def test_railway_project_of_production_is_refused(world, environment):
+def test_railway_project_of_production_is_refused(world):
     """Also while it has no environment of the name that we would make."""
-    names = f'project_name = "{world.facts["railway"]["project_name"]}", environment_name = "{environment}" }}'
-    config_of(world, ('project_name = "pantheon-staging" }', names))
+    config_of(
+        world, ('project_name = "pantheon-staging"', f'project_name = "{world.facts["railway"]["project_name"]}"')
+    )
     run = world.open()
 
     with pytest.raises(WrongEnvironmentError) as stopped:
         run.session.perform("observe")
 
-    assert "railway_" in stopped.value.what
+    assert "railway_project" in stopped.value.what
+    assert [] == world.mutating()
+    world.seal(run)
+
+
+@pytest.mark.parametrize("spelling", [str.upper, str.title])
+def test_ids_of_production_in_capitals_are_its_ids(world, spelling):
+    """Railway's ids are UUIDs, which people and tools spell in both ways."""
+    railway, folder = world.facts["railway"], world.folder
+    swaps = [(railway[name], spelling(railway[name])) for name in ("project_id", "environment_id")]
+    config_of(world, *swaps, ('project_name = "pantheon-staging"', f'project = "{railway["project_id"]}"'))
+    identities = (world.customer / "identities.toml").read_text()
+    for old, new in swaps:
+        identities = identities.replace(old, new)
+    (folder / "identities.toml").write_text(identities)
+    run = world.open()
+
+    with pytest.raises(WrongEnvironmentError):
+        run.session.perform("observe")
+
     assert [] == world.mutating()
     world.seal(run)
 

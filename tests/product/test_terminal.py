@@ -24,7 +24,7 @@ def test_plan_run_shows_the_plan_and_what_to_type(world):
         "  + supabase/project                 create  undo: delete the project in Supabase; its data is lost" in shown
     )
     label, program, *arguments = shlex.split(shown[-1])
-    assert ("next", "pantheon-runbook") == (label, program)
+    assert ("type", "pantheon-runbook") == (label, program)
 
     assert "DONE: 19 changes made" in world.cli(*arguments).stdout
     assert "NOTHING-TO-DO: everything is as desired" in world.cli(*arguments).stdout
@@ -44,18 +44,19 @@ def test_apply_run_shows_where_staging_answers_and_what_people_must_do(world):
     assert "by hand:  SMTP: " in done
 
 
-def test_stopped_run_tells_all_four_things(world):
-    read = world.folder / "plan.json"
-    read.write_text("{}")
+def test_stopped_run_tells_all_four_things(world, hands):
+    world.cli("run", "RB-010")
+    (read,) = world.evidence.glob("2*/plan.json")
+    hands.new_vercel_variable(key="NEXT_PUBLIC_API_URL", value="https://by-hand.example", target=["preview"])
 
     ended = world.cli("run", "RB-010", "--apply", "--plan", str(read))
 
     lines = ended.stdout.splitlines()
     assert 4 == ended.returncode
-    assert "REFUSED: the plan that was read is not the plan of today." == lines[1]
+    assert "REFUSED: the plan that was read is not the plan of now." == lines[1]
     assert ["Why:", "State:", "Next:"] == [line.split()[0] for line in lines[2:5]]
     assert "State:   nothing was changed." == lines[3]
-    assert "next      pantheon-runbook run RB-010 -e staging" == lines[-1]
+    assert "type      pantheon-runbook run RB-010 -e staging" == lines[-1]
 
 
 def test_reader_that_goes_away_does_not_stop_the_run(world):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pantheon_runbook.config import Frontend, Supabase
+from pantheon_runbook.errors import WrongEnvironmentError
 from pantheon_runbook.providers.kind import Surroundings
 from pantheon_runbook.providers.supabase import Project
 from pantheon_runbook.providers.supabase_settings import ApiKeys
@@ -14,6 +15,7 @@ from pantheon_runbook.secrets import Registry, Vault
 REF, BRANCH = "abcdefghijklmnopqrst", "bcdefghijklmnopqrstu"
 STAGING = {"ref": REF, "name": "staging", "region": "eu-west-1", "status": "ACTIVE_HEALTHY", "is_branch": False}
 POOLER = {"database_type": "PRIMARY", "db_host": "aws-1-eu-west-1.pooler.supabase.com", "db_user": f"postgres.{REF}"}
+HEALTHY = [{"name": "db", "status": "ACTIVE_HEALTHY"}]
 
 
 @pytest.fixture
@@ -26,6 +28,7 @@ def test_branch_of_the_same_name_is_not_staging(client, stub, around):
     listed = [{**STAGING, "ref": BRANCH, "is_branch": True}, STAGING]
     stub.will_answer(200, {"projects": listed, "pagination": {"count": 2}})
     stub.will_answer(200, [POOLER])
+    stub.will_answer(200, HEALTHY)
     look = Project(client, Supabase(name="staging", organization="o"), around, plan="pro").look()
 
     assert {"supabase_ref": REF} == look.identities
@@ -34,9 +37,22 @@ def test_branch_of_the_same_name_is_not_staging(client, stub, around):
 def test_pooler_of_a_replica_is_not_taken(client, stub, around):
     stub.will_answer(200, {"projects": [STAGING], "pagination": {"count": 1}})
     stub.will_answer(200, [{**POOLER, "database_type": "READ_REPLICA", "db_host": "replica.example"}, POOLER])
+    stub.will_answer(200, HEALTHY)
     Project(client, Supabase(name="staging", organization="o"), around, plan="pro").look()
 
     assert POOLER["db_host"] == around.vault.text("supabase.pooler_host")
+
+
+@pytest.mark.parametrize(
+    "odd", [{"db_user": f"postgres.{BRANCH}"}, {"db_host": "pooler.supabase.com.evil.example"}, {"db_user": "postgres"}]
+)
+def test_pooler_of_another_tenant_is_refused(client, stub, around, odd):
+    """Every statement goes where this one entry says."""
+    stub.will_answer(200, {"projects": [STAGING], "pagination": {"count": 1}})
+    stub.will_answer(200, [{**POOLER, **odd}])
+
+    with pytest.raises(WrongEnvironmentError, match=f"the pooler of project {REF}"):
+        Project(client, Supabase(name="staging", organization="o"), around, plan="pro").look()
 
 
 def test_secret_key_of_another_role_or_without_value_is_not_adopted(client, stub, around):
@@ -70,6 +86,6 @@ def test_target_may_be_a_single_string(client, stub, around):
     ]
     stub.will_answer(200, {"envs": envs})
     frontend = Frontend(vercel_project="prj_1", vercel_team="team_1")
-    (seen,) = PreviewVariables(client, frontend, around, secret_names=()).look().resources
+    (seen,) = PreviewVariables(client, frontend, around, names={}).look().resources
 
     assert {"ONE"} == set(seen.attributes)

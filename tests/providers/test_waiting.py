@@ -63,7 +63,7 @@ def test_waiting_ends_at_its_limit(now):
 
 def test_waiting_is_broken_off_when_the_run_is_to_stop():
     """In earnest, with a real clock: a pause has grown to seconds by the time somebody presses Ctrl-C."""
-    around = surroundings(3600)
+    around = surroundings(8)
     began = clock.monotonic()
     threading.Timer(0.2, around.stop.set).start()
 

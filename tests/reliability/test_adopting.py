@@ -53,6 +53,21 @@ def test_project_that_comes_up_is_waited_for(world, hands):
     assert [ref] == [one["ref"] for one in hands.projects()]
 
 
+def test_plan_waits_for_services_that_come_up(world, hands):
+    """The project says that it is healthy some time before its services are; what is planned meanwhile is stale."""
+    world.running.pace(1.0)
+    ref = hands.new_project()
+    until(lambda: "ACTIVE_HEALTHY" == hands.projects()[0]["status"])
+
+    run = world.open("plan")
+    addresses = {change.address for change in world.plan(run).changes}
+    world.seal(run)
+
+    health = hands.call("supabase", "GET", f"/v1/projects/{ref}/health?services=storage")
+    assert [True] == [one["healthy"] for one in health]
+    assert not {one for one in addresses if one.startswith("supabase/api-key")}
+
+
 def test_paused_project_is_a_finding(world, hands):
     ref = hands.new_project()
     healthy(hands, ref)
@@ -90,6 +105,25 @@ def test_restore_whose_answer_is_lost_is_not_repeated(world, hands, impatient, k
     world.running.faults([{"operation": "POST /v1/projects/{ref}/restore", "kind": kind}])
 
     assert "done" == attempt(world, restore_paused=True).word
+
+
+@pytest.mark.parametrize(
+    ("service", "write", "read"),
+    [
+        ("railway", "projectCreate", "projects"),
+        ("supabase", "POST /v1/projects", "GET /v1/organizations/{slug}/projects"),
+    ],
+)
+def test_project_that_is_listed_late_is_not_made_twice(world, hands, monkeypatch, service, write, read):
+    """The answer is lost, and the list is answered from before it four times more: names are not unique."""
+    monkeypatch.setenv("PANTHEON_CONFIG", str(config_with(world, policy="wait_seconds = 240")))
+    lost = {"service": service, "operation": write, "kind": "500-after"}
+    late = {"service": service, "operation": read, "kind": "stale", "skip": 2, "times": 4}
+    world.running.faults([lost, late])
+
+    assert "done" == attempt(world).word
+    census = hands.census()
+    assert (1, [["staging"]]) == (census["supabase projects"], census["railway projects"])
 
 
 @pytest.mark.sweep

@@ -46,6 +46,36 @@ def test_each_shared_value_blocks(world, hands):
     refused(world, hands, because="5 findings must be cleared first")
 
 
+def test_variable_that_points_at_production_blocks(world, hands):
+    """Not one of the pinned values, and still production's database; on a branch's own Preview variable too."""
+    assert "done" == attempt(world).word
+    production = hands.facts["supabase"]
+    hands.set_variable("api", "LEGACY", f"{production['session_url']}?application_name=x")
+    hands.new_vercel_variable(
+        key="NEXT_PUBLIC_SUPABASE_URL", value=f"{production['url']}/", target=["preview"], gitBranch="staging"
+    )
+
+    run = world.open("plan")
+    found = {(one.address, one.code, one.blocks) for one in world.plan(run).findings}
+    world.seal(run)
+    preview = "vercel/variables/preview/NEXT_PUBLIC_SUPABASE_URL"
+    assert {
+        ("railway/variables/api/LEGACY", "points-at-production", True),
+        (preview, "points-at-production", True),
+        (preview, "branch-variable", False),
+    } == found
+    refused(world, hands, because="2 findings must be cleared first")
+
+
+def test_config_that_names_production_blocks(world, hands, monkeypatch):
+    """The gate would refuse it after half of the writes."""
+    ref = hands.facts["supabase"]["ref"]
+    old = 'redirect_urls = ["'
+    monkeypatch.setenv("PANTHEON_CONFIG", str(config_with(world, (old, f'{old}https://{ref}.supabase.co/**", "'))))
+
+    refused(world, hands, because="supabase/auth would name production's Supabase project")
+
+
 def share_an_edge_secret(whole, production: str) -> None:
     projects = whole["supabase"]["projects"]
     (staging,) = set(projects) - {production}

@@ -133,13 +133,17 @@ def refused_as_production(world: Any, by: str) -> None:
     world.seal(run)
 
 
-def test_shared_project_does_not_share_productions_environment(world, monkeypatch):
-    name = world.facts["railway"]["environment_name"]
+def test_shared_project_does_not_share_productions_environment(world, hands, monkeypatch):
+    """Renamed at Railway, it is production all the same: its id says so."""
+    production = world.facts["railway"]["environment_id"]
+    rename = 'mutation M($i: String!) { environmentRename(id: $i, input: {name: "live"}) { id } }'
+    hands.railway(rename, i=production)
+    mark = hands.mark()
     ours = 'project_name = "pantheon-staging"'
-    share_project(world, monkeypatch, (ours, f'{ours}, environment_name = "{name}"'))
+    share_project(world, monkeypatch, (ours, f'{ours}, environment_name = "live"'))
 
     refused_as_production(world, "railway_environment")
-    assert [] == world.mutating()
+    assert [] == hands.sent_since(mark)
 
 
 def test_own_project_is_not_productions(world, hands, monkeypatch):

@@ -31,6 +31,11 @@ class Copy:
         cell = nbformat.v4.new_code_cell(source, metadata=metadata)
         return self._edited(lambda cells: cells.insert(_index(cells, act), cell))
 
+    def after(self, act: str, source: str) -> Copy:
+        """One more code cell after the one of this act."""
+        cell = nbformat.v4.new_code_cell(source)
+        return self._edited(lambda cells: cells.insert(_index(cells, act) + 1, cell))
+
     def without(self, act: str) -> Copy:
         return self._edited(lambda cells: cells.pop(_index(cells, act)))
 

@@ -96,6 +96,43 @@ def test_cells_after_the_broken_one_are_not_called_completed(tmp_path):
         assert ["completed"] * 4 + ["failed"] + ["pending"] * 4 == code
 
 
+def test_cell_that_opens_another_run_is_refused(quiet_world, tmp_path):
+    """Asked for a plan run, a cell that slipped in would have written."""
+    source = (
+        "from pantheon_runbook.runner import Run; original = Run.open\n"
+        "Run.open = staticmethod(lambda runbook, **given: original(runbook, **{**given, 'mode': 'apply'}))"
+    )
+    before = quiet_world.mutating()
+
+    with pytest.raises(ParameterError, match="the notebook opened a run with mode 'apply'"):
+        execute(Copy(tmp_path).before("open", source).path, given={"mode": "plan"})
+
+    assert before == quiet_world.mutating()
+
+
+def test_journal_rewritten_by_a_cell_is_noticed(quiet_world, tmp_path):
+    """Plan and journal made anew, and chained anew: what the runner itself wrote goes on from another line."""
+    source = """
+import hashlib, json, pathlib
+folder = next(pathlib.Path("evidence/.running").glob("2*/journal.jsonl")).parent
+plan = json.loads((folder / "plan.json").read_bytes()) | {"changes": []}
+raw = json.dumps(plan, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+(folder / "plan.json").write_bytes(raw)
+previous, lines = "0" * 64, []
+for line in (folder / "journal.jsonl").read_text().splitlines():
+    event = json.loads(line) | {"previous": previous}
+    if event["event"] == "act-ends" and event["act"] == "plan":
+        event |= {"changes": 0, "digest": hashlib.sha256(raw).hexdigest()}
+    lines.append(json.dumps(event, sort_keys=True, separators=(",", ":"), ensure_ascii=False))
+    previous = hashlib.sha256(lines[-1].encode()).hexdigest()
+(folder / "journal.jsonl").write_text("".join(line + chr(10) for line in lines))
+"""
+    outcome = execute(Copy(tmp_path).after("evidence", source).path)
+
+    assert "incomplete" == outcome.verdict.word
+    assert "journal.jsonl" in outcome.verdict.why
+
+
 REFUSED = {
     "unknown name": ({"colour": "blue"}, 'RB-010 has no parameter "colour"'),
     "wrong type": ({"restore_paused": "yes"}, 'the parameter "restore_paused" is a str'),

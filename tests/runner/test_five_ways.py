@@ -57,7 +57,9 @@ def test_our_command_line(world, reference):
     ended = world.cli("run", "RB-010", "--apply")
 
     assert (0, "") == (ended.returncode, ended.stdout if ended.returncode else "")
-    assert ended.stdout.splitlines()[1].startswith("DONE: 19 changes made with 16 writes, and verified")
+    assert ended.stdout.splitlines()[1].startswith(
+        "DONE: 19 changes made with 15 API calls and 1 write to the database, and"
+    )
     assert ("done", "all-run") == the_verdict(world)
     assert reference == sorted(world.mutating())
 

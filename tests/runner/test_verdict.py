@@ -32,7 +32,7 @@ WORDS = [
     ("planned", "3 to change", [opened("plan"), *ran(*PLAN_ACTS)]),
     ("nothing-to-do", "everything is as desired", [opened("plan"), *ran(*PLAN_ACTS, changes=0)]),
     ("nothing-to-do", "everything is as desired", [opened("apply"), *ran(*ACTS, changes=0)]),
-    ("done", "3 changes made with 0 writes, and verified", [opened("apply"), *ran(*ACTS)]),
+    ("done", "3 changes made with 0 API calls, and verified", [opened("apply"), *ran(*ACTS)]),
     ("failed", "why it failed", [opened("plan"), *ran("open"), *failed("observe", "failed")]),
     ("held", "why it failed", [opened("apply"), *ran(*PLAN_ACTS, changes=0), *failed("approve", "held")]),
     ("refused", "why it failed", [opened("apply"), *ran(*PLAN_ACTS, "approve"), *failed("apply", "refused")]),
@@ -111,7 +111,7 @@ def test_failed_act_outranks_the_cells():
 
 
 def test_cells_that_nobody_saw_do_not_spoil_the_acts():
-    assert Verdict("done", 0, "3 changes made with 0 writes, and verified", "not-observed") == judge(
+    assert Verdict("done", 0, "3 changes made with 0 API calls, and verified", "not-observed") == judge(
         [opened("apply"), *ran(*ACTS)], NotebookStatus("not-observed")
     )
 

@@ -117,6 +117,18 @@ def test_reset_returns_to_the_beginning(sandbox):
     assert "pantheon-production" == supabase(sandbox, f"/v1/projects/{ref}").json()["name"]
 
 
+def test_save_replaces_no_folder_of_somebodys(sandbox, tmp_path):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "file").write_text("precious")
+
+    with pytest.raises(SandboxError, match="is no saved world"):
+        sandbox.save(str(tmp_path / "theirs"))
+
+    assert ["file"] == [path.name for path in (tmp_path / "theirs").iterdir()]
+    sandbox.save(str(tmp_path / "ours"))
+    sandbox.save(str(tmp_path / "ours"))
+
+
 def test_unknown_saved_world_changes_nothing(sandbox):
     with pytest.raises(SandboxError, match="no saved world"):
         sandbox.load("never saved")
