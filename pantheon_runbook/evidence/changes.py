@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pantheon_runbook.model import OUTCOME_WORDS
@@ -70,7 +69,16 @@ def _row(change: Facts, own: Sequence[Facts], events: Sequence[Facts], done: set
 def _made(own: Sequence[Facts]) -> str:
     """What the vendor called the thing: whoever undoes the work has to find it."""
     answers = [event["made"] for event in own if event["event"] == "write-result" and event.get("made")]
-    return f"made {', '.join(json.dumps(answer) for answer in answers)}" if answers else ""
+    names = dict.fromkeys(name for answer in answers for name in _leaves(answer))
+    return f"made {', '.join(names)}" if names else ""
+
+
+def _leaves(answer: Any) -> Iterator[str]:
+    if isinstance(answer, dict | list):
+        for item in answer.values() if isinstance(answer, dict) else answer:
+            yield from _leaves(item)
+    else:
+        yield str(answer)
 
 
 def _end(own: Sequence[Facts]) -> tuple[str, str, str] | None:
