@@ -150,11 +150,11 @@ def evidence() -> None:
 @click.option(
     "--trust",
     type=click.Path(path_type=Path),
-    help="trust.toml with the pinned keys; else the one beside a live config.",
+    help="trust.toml with the pinned keys; else the one beside a live config. The evidence folder's own: sandbox only.",
 )
 @_JSON
 def verify(folder: Path | None, *, trust: Path | None, as_json: bool) -> None:
-    """Check every bundle and the ledger, offline; names each file that is wrong."""
+    """Check every bundle and the ledger, or one bundle alone, offline; names each file that is wrong."""
     from dataclasses import asdict  # noqa: PLC0415
 
     from pantheon_runbook import config  # noqa: PLC0415
@@ -162,7 +162,7 @@ def verify(folder: Path | None, *, trust: Path | None, as_json: bool) -> None:
 
     live = None if trust else config.trust_file()
     report = verifier.verify(folder or config.evidence_folder(), trust or live, with_rehearsals=live is not None)
-    click.echo(json.dumps(asdict(report), indent=1) if as_json else "\n".join(verifier.lines_of(report)))
+    verifier.write_out(json.dumps(asdict(report), indent=1) if as_json else "\n".join(verifier.lines_of(report)))
     sys.exit(0 if report.is_intact else 4)
 
 

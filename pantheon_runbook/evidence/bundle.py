@@ -16,10 +16,10 @@ from typing import IO, Any
 from pantheon_runbook.errors import EvidenceError, UnrecordedError
 from pantheon_runbook.evidence import journal
 from pantheon_runbook.evidence.files import write_file
-from pantheon_runbook.evidence.place import NOTE, Place
+from pantheon_runbook.evidence.place import Place
 from pantheon_runbook.evidence.seal import SealingKey
 from pantheon_runbook.evidence.sealing import complete, is_entered, masked, move_to_its_place
-from pantheon_runbook.evidence.verify import RUNNING
+from pantheon_runbook.evidence.verify import NOTE, RUNNING
 from pantheon_runbook.model import Approval, Plan, Snapshot, Verification, canonical
 from pantheon_runbook.secrets import Registry
 from pantheon_runbook.verdict import NotebookStatus, Verdict

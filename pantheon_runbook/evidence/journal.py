@@ -94,7 +94,7 @@ def told(events: Sequence[Mapping[str, Any]], *, why: str) -> dict[str, str]:
     """{"why", "state", "next"} of a run that stopped: as its last act said, else as its writes say."""
     stopped = last_failure(events)
     if stopped is not None:
-        return {name: str(stopped[name]) for name in ("why", "state", "next")}
+        return {name: str(stopped.get(name, "not said")) for name in ("why", "state", "next")}
     opened = next((event for event in events if event["event"] == "run-opened"), {})
     writes = sum(event["event"] == "write-intent" for event in events)
     return {

@@ -7,7 +7,6 @@ has shortened or written anew does not fit the manifests.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pantheon_runbook.evidence.verify import LEDGER, NO_PREVIOUS
+from pantheon_runbook.evidence.verify import LEDGER, head_of, lines_in
 
 
 class LedgerEnd:
@@ -25,16 +24,16 @@ class LedgerEnd:
         self._file = file
         lines = _whole_lines(file)
         self.seq = len(lines)
-        self.previous = hashlib.sha256(lines[-1]).hexdigest() if lines else NO_PREVIOUS
+        self.previous = head_of(lines)
         self._listed = {json.loads(line).get("manifest_sha256") for line in lines if _is_entry(line)}
 
     def has(self, manifest_sha256: str) -> bool:
         """Whether a bundle with this manifest is in the ledger."""
         return manifest_sha256 in self._listed
 
-    def append(self, entry: dict[str, Any]) -> None:
+    def append(self, line: bytes) -> None:
         """Put one line on the disk; called once."""
-        self._file.write(json.dumps(entry, sort_keys=True, separators=(",", ":")).encode() + b"\n")
+        self._file.write(line + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
 
@@ -54,10 +53,10 @@ def _whole_lines(file: BinaryIO) -> list[bytes]:
     head, _, tail = content.rpartition(b"\n")
     if tail and _is_entry(tail):
         file.write(b"\n")  # whole, only its line break is gone: an editor's doing
-        return content.splitlines()
+        return lines_in(content)
     if tail:
         file.truncate(len(content) - len(tail))
-    return head.splitlines()
+    return lines_in(head)
 
 
 def _is_entry(line: bytes) -> bool:
@@ -71,4 +70,4 @@ def entries(evidence: Path) -> Iterator[dict[str, Any]]:
     """The entries, oldest first; none when there is no ledger yet. Lines that are no entries are left to `verify`."""
     path = evidence / LEDGER
     if path.exists():
-        yield from (json.loads(line) for line in path.read_bytes().splitlines() if _is_entry(line))
+        yield from (json.loads(line) for line in lines_in(path.read_bytes()) if _is_entry(line))

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pantheon_runbook.evidence.verify import RUNNING
-
-NOTE = ".place"
+from pantheon_runbook.evidence.verify import NOTE, RUNNING
 
 
 @dataclass(frozen=True)

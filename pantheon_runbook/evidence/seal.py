@@ -15,10 +15,10 @@ from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 
 from pantheon_runbook import clock
 from pantheon_runbook.errors import CredentialError, ParameterError
+from pantheon_runbook.evidence import verify
 from pantheon_runbook.evidence.files import write_file
-from pantheon_runbook.evidence.verify import PAYLOAD_TYPE, pinned_keys
 
-TRUST = "trust.toml"
+TRUST = verify.TRUST
 
 
 def keys_folder() -> Path:
@@ -37,7 +37,7 @@ class SealingKey:
 
     def seal(self, manifest: bytes) -> bytes:
         """A DSSE envelope over exactly these bytes."""
-        envelope = Envelope(manifest, PAYLOAD_TYPE, {})
+        envelope = Envelope(manifest, verify.PAYLOAD_TYPE, {})
         envelope.sign(self._signer)
         return json.dumps(envelope.to_dict(), indent=1, sort_keys=True).encode()
 
@@ -69,7 +69,9 @@ def require_pinned(key: SealingKey, trust: Path, *, cloud: str) -> None:
 
     Sandbox keys are pinned at first use; a live key by people, in the trust file that is committed beside the config.
     """
-    pinned = [one.public.public_bytes_raw().hex() for one in pinned_keys(trust)[0].values() if one.cloud == cloud]
+    pinned = [
+        one.public.public_bytes_raw().hex() for one in verify.pinned_keys(trust)[0].values() if one.cloud == cloud
+    ]
     if cloud == "sandbox" or key.public in pinned:
         return
     name = f"pantheon-runbook keys new {cloud}-seal"
@@ -149,6 +151,6 @@ def trust_entry(key: SealingKey, *, owner: str, cloud: str) -> str:
 
 def pin(key: SealingKey, trust: Path, *, owner: str, cloud: str) -> None:
     """Add the key to the trust file unless it is there; whoever calls this keeps other writers away."""
-    text = trust.read_text(encoding="utf-8") if trust.exists() else ""
-    if f'"{key.keyid}"' not in text:
-        write_file(trust, (text + trust_entry(key, owner=owner, cloud=cloud)).encode())
+    content = trust.read_bytes() if trust.is_file() else b""  # reading a pipe would have no end: it is replaced
+    if f'"{key.keyid}"'.encode() not in content:
+        write_file(trust, content + trust_entry(key, owner=owner, cloud=cloud).encode())

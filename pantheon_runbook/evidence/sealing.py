@@ -19,11 +19,14 @@ from pantheon_runbook.evidence.files import encoded, settle, write_file
 from pantheon_runbook.evidence.place import Place
 from pantheon_runbook.evidence.report import report_html, report_markdown
 from pantheon_runbook.evidence.seal import TRUST, SealingKey, pin
-from pantheon_runbook.evidence.verify import NOTEBOOK, SEALED_BESIDE, disagreements, entry_of
+from pantheon_runbook.evidence.verify import NOTEBOOK, SEALED_BESIDE, disagreements, ledger_line
 from pantheon_runbook.secrets import Registry
 from pantheon_runbook.verdict import EXIT_CODES, NotebookStatus, Verdict, judge
 
 _SCHEMA = "pantheon-runbook/manifest/1"
+_LEAKED = "a secret had to be masked after the fact, which is our bug: "
+_EDITED = "its folder was changed before it was sealed"
+_CONTRADICTS = "its files contradict each other"
 
 
 def complete(
@@ -49,7 +52,7 @@ def complete(
         if place.cloud == "sandbox":
             # Pinning at first use exists for the sandbox only; a live trust file is written by people and committed.
             pin(key, place.evidence / TRUST, owner="sandbox, pinned at first use", cloud="sandbox")
-        end.append(entry_of(raw))
+        end.append(ledger_line(raw))
     move_to_its_place(place)
     return verdict
 
@@ -74,28 +77,46 @@ def _judged(
     leaks = _mask_leaks(place.running, registry)
     lines = journal.Journal(path, run_id=place.run_id, registry=registry)  # cuts off what a crash left of a last line
     events = journal.read(path) if path.exists() else []
-    last = next((event for event in reversed(events) if event["event"] == "run-sealed"), None)
-    # A sealing that was killed after it had judged has left its verdict there.
-    former = Verdict(last["word"], EXIT_CODES[last["word"]], last["why"], last["cells"]) if last else None
+    acts = [event for event in events if event["event"] != "run-sealed"]
+    # A sealing that was killed after it had judged has left its verdict there; whoever else wrote one is not believed.
+    given = [event for event in events if event["event"] == "run-sealed"]
+    untrue = [event for event in given if not (abandoned and _leads_to(acts, event))]
+    former = given[-1] if given and not untrue else {}
+    digest = hashlib.sha256(executed).hexdigest() if executed is not None else _kept_notebook(place, former)
     if leaks:
-        why = f"a secret had to be masked after the fact, which is our bug: {'; '.join(leaks)}"
-        verdict = Verdict("failed", EXIT_CODES["failed"], why, notebook.cells)
+        verdict = Verdict("failed", EXIT_CODES["failed"], f"{_LEAKED}{'; '.join(leaks)}", notebook.cells)
+    elif former:
+        cells = former["cells"] if digest is not None or former["cells"] != "all-run" else notebook.cells
+        verdict = Verdict(former["word"], EXIT_CODES[former["word"]], former["why"], cells)
     else:
-        verdict = former or judge(events, notebook, abandoned=abandoned)
-    verdict = _doubted(verdict, place, abandoned=abandoned)
-    if verdict != former:
-        digest = hashlib.sha256(executed).hexdigest() if executed is not None else (last or {}).get("notebook")
-        lines.write("run-sealed", word=verdict.word, why=verdict.why, cells=verdict.cells, notebook=digest)
+        verdict = judge(acts, notebook, abandoned=abandoned)
+    verdict = _doubted(verdict, place, {"journal.jsonl"} if untrue else set(), abandoned=abandoned)
+    said = {"word": verdict.word, "why": verdict.why, "cells": verdict.cells, "notebook": digest}
+    if not events or not {"event": "run-sealed", **said}.items() <= events[-1].items():
+        lines.write("run-sealed", **said)
     return verdict
 
 
-def _doubted(verdict: Verdict, place: Place, *, abandoned: bool) -> Verdict:
-    """The verdict, unless the files contradict each other: then it says so, and is no success."""
-    files = sorted({file for file, _ in disagreements(place.running, asdict(place))})
+def _leads_to(acts: Sequence[Mapping[str, Any]], given: Mapping[str, Any]) -> bool:
+    """Whether this verdict is one that a sealing of ours gives after these acts."""
+    why, status = str(given.get("why")), NotebookStatus(given.get("cells", "not-observed"))
+    words = [judge(acts, status, abandoned=is_left).word for is_left in (False, True)]
+    words += [word for word, mark in (("failed", _LEAKED), ("incomplete", _CONTRADICTS)) if mark in why]
+    return given.get("word") in words and {"why", "cells"} <= given.keys()
+
+
+def _kept_notebook(place: Place, former: Mapping[str, Any]) -> str | None:
+    """The digest of the executed notebook that a killed sealing left, None for one that was put there."""
+    digest = _digest_of(place.running / NOTEBOOK)
+    return digest if digest == former.get("notebook") else None
+
+
+def _doubted(verdict: Verdict, place: Place, edited: set[str], *, abandoned: bool) -> Verdict:
+    """The verdict, unless files were `edited` or contradict each other: then it says so, and is no success."""
+    files = sorted(edited | {file for file, _ in disagreements(place.running, asdict(place))})
     if not files:
         return verdict
-    how = "its folder was changed before it was sealed" if abandoned else "its files contradict each other"
-    doubt = f"; {how}: {', '.join(files)}"
+    doubt = f"; {_EDITED if abandoned else _CONTRADICTS}: {', '.join(files)}"
     word = verdict.word if verdict.exit_code else "abandoned" if abandoned else "incomplete"
     return replace(verdict, word=word, exit_code=EXIT_CODES[word], why=verdict.why.removesuffix(doubt) + doubt)
 
@@ -126,15 +147,28 @@ def masked(registry: Registry, name: str, text: str) -> str:
 def _write_reports(place: Place, registry: Registry, verdict: Verdict, events: Sequence[Mapping[str, Any]]) -> None:
     folder = place.running
     shown = {**asdict(verdict), "cloud": place.cloud, "environment": place.environment, "runbook": place.runbook}
-    executed = folder / NOTEBOOK
     plan = _plan_of(folder)
     written = {
         "verdict.json": encoded(shown).decode(),
         "report.md": report_markdown(events, shown, plan),
-        "report.html": report_html(events, shown, plan, executed.read_text() if executed.exists() else None),
+        "report.html": _page(events, shown, plan, folder / NOTEBOOK),
     }
     for name, content in written.items():
         write_file(folder / name, registry.redact(content).encode())
+
+
+def _page(events: Sequence[Mapping[str, Any]], shown: Mapping[str, Any], plan: Mapping[str, Any], path: Path) -> str:
+    """With the executed notebook: the one whose digest is in the journal, and which can be drawn."""
+    if events and _digest_of(path) == events[-1].get("notebook"):
+        try:
+            return report_html(events, shown, plan, path.read_text() if path.exists() else None)
+        except Exception:  # noqa: BLE001  what is raised for what is no notebook has no common kind
+            return report_html(events, shown, plan, None)
+    return report_html(events, shown, plan, None)
+
+
+def _digest_of(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
 
 
 def _plan_of(folder: Path) -> Mapping[str, Any]:
@@ -147,7 +181,6 @@ def _plan_of(folder: Path) -> Mapping[str, Any]:
 def _manifest(place: Place, verdict: Verdict, end: ledger.LedgerEnd, *, tool: Any) -> dict[str, Any]:
     """What is signed; `tool` are the versions that the journal's first line gives."""
     folder = place.running
-    plan = folder / "plan.json"
     return {
         "schema": _SCHEMA,
         "bundle": place.name,
@@ -159,7 +192,7 @@ def _manifest(place: Place, verdict: Verdict, end: ledger.LedgerEnd, *, tool: An
         "sealed_at": clock.stamp(),
         "verdict": verdict.word,
         "tool": tool,
-        "plan_digest": hashlib.sha256(plan.read_bytes()).hexdigest() if plan.exists() else None,
+        "plan_digest": _digest_of(folder / "plan.json"),
         "ledger": {"seq": end.seq, "previous": end.previous},
         "files": _files(sorted(folder.iterdir())),
     }

@@ -3,17 +3,20 @@
 One file that needs the standard library and cryptography, nothing else of ours:
 
 python verify.py EVIDENCE_FOLDER [TRUST_FILE]
+
+The folder is the one of all bundles, or that of one bundle alone.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import stat
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +28,17 @@ PAYLOAD_TYPE = "application/vnd.pantheon-runbook.manifest+json"
 SEALED_BESIDE = frozenset({"manifest.json", "seal.json"})
 NO_PREVIOUS = "0" * 64
 LEDGER = "ledger.jsonl"
+TRUST = "trust.toml"
 RUNNING = ".running"
+NOTE = ".place"  # beside a run's folder: made before it, removed after it
 NOTEBOOK = "runbook.ipynb"
+_WRITTEN = SEALED_BESIDE | {
+    NOTEBOOK, "approval.json", "journal.jsonl", "plan.json", "report.html", "report.md", "snapshot.json",
+    "verdict.json",
+}  # fmt: skip
+# Half-written ones are what a crash leaves; sealing removes them.
+_LEFT_BY_RUNS = _WRITTEN | {f".{name}.new" for name in _WRITTEN}
+_MISSING = "missing"
 _SHAPE: Mapping[str, type] = {
     "bundle": str, "cloud": str, "environment": str, "runbook": str, "run_id": str, "verdict": str, "sealed_at": str,
     "ledger": dict, "files": dict,
@@ -46,8 +58,9 @@ class Finding:
 class Report:
     """`bundles` are the names that were checked, in order; no finding means intact.
 
-    By bundle: `clouds`, `verdicts` and `sealed_by` (owner of the key) of those whose seal holds. `unsealed` are runs
-    that are still running, or were killed and wait for the next run to seal them.
+    By bundle: `clouds`, `verdicts`, `sealed_by` (owner of the key) and `keys` (its id, and where it is pinned) of those
+    whose seal holds. `unsealed` are runs that are still running, or were killed and wait for the next run to seal them.
+    `ledger_head` is the hash of the ledger's last line, None when it was not looked at: one bundle is checked alone.
     """
 
     bundles: tuple[str, ...]
@@ -55,7 +68,10 @@ class Report:
     clouds: Mapping[str, str]
     verdicts: Mapping[str, str]
     sealed_by: Mapping[str, str]
+    keys: Mapping[str, str]
     unsealed: tuple[str, ...]
+    ledger_lines: int
+    ledger_head: str | None
 
     @property
     def is_intact(self) -> bool:
@@ -67,6 +83,7 @@ class _Key:
     public: Ed25519PublicKey
     owner: str
     cloud: str
+    where: str
 
 
 @dataclass(frozen=True)
@@ -83,50 +100,152 @@ class _Problem(Exception):  # noqa: N818  what a finding will say, on its way up
 
 
 def verify(evidence: Path, trust: Path | None = None, *, with_rehearsals: bool = False) -> Report:
-    """Check every bundle and the ledger; never raises for what it finds in the folder, only names it.
+    """Check every bundle and the ledger, or one bundle alone; never raises for what it finds, only names it.
 
-    The keys are those of `trust`, else those of the folder itself; `with_rehearsals` adds what the folder pins for the
-    sandbox, which can seal nothing live.
+    The keys are those of `trust`; without it, or beside it `with_rehearsals`, those that the evidence folder
+    itself pins for the sandbox.
     """
-    own = evidence / "trust.toml"
-    keys, findings = pinned_keys(trust or own)
-    if with_rehearsals:
-        keys = {name: key for name, key in pinned_keys(own)[0].items() if key.cloud == "sandbox"} | keys
-    bundles = sorted(path for path in _children(evidence) if path.is_dir() and not path.name.startswith("."))
+    try:
+        inside = _listed(evidence)
+    except _Problem as problem:
+        return Report((), (Finding("", ".", str(problem)),), {}, {}, {}, {}, (), 0, None)
+    is_alone = any(path.name == "seal.json" for path in inside)
+    bundles = [evidence.resolve()] if is_alone else [path for path in inside if _is_bundle(path)]
+    own = (bundles[0].parent if is_alone else evidence) / TRUST
+    keys, findings = _trusted(own, trust, with_rehearsals=with_rehearsals)
     sealed: dict[str, _Sealed] = {}
     for bundle in bundles:
         findings.extend(_bundle_findings(bundle, keys, sealed))
-    findings.extend(_ledger_findings(evidence, {bundle.name for bundle in bundles}, sealed))
+    around = _Around() if is_alone else _around(evidence, {bundle.name for bundle in bundles}, sealed)
     return Report(
         bundles=tuple(bundle.name for bundle in bundles),
-        findings=tuple(findings),
+        findings=(*findings, *around.findings),
         clouds={name: one.manifest["cloud"] for name, one in sealed.items()},
         verdicts={name: one.manifest["verdict"] for name, one in sealed.items()},
         sealed_by={name: one.key.owner for name, one in sealed.items()},
-        unsealed=tuple(sorted(path.name for path in _children(evidence / RUNNING) if path.is_dir())),
+        keys={name: one.key.where for name, one in sealed.items()},
+        unsealed=around.unsealed,
+        ledger_lines=len(around.ledger),
+        ledger_head=None if is_alone else head_of(around.ledger),
     )
 
 
-def _children(folder: Path) -> list[Path]:
+@dataclass(frozen=True)
+class _Around:
+    """What is not inside a bundle: the ledger's lines, the names of open runs, and what is wrong with either."""
+
+    ledger: tuple[bytes, ...] = ()
+    unsealed: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+def _around(evidence: Path, bundles: set[str], sealed: Mapping[str, _Sealed]) -> _Around:
+    ledger: list[bytes] = []
+    findings: list[Finding] = []
+    running: dict[str, str] = {}
     try:
-        return list(folder.iterdir())
-    except OSError:
+        ledger = lines_in(_read(evidence / LEDGER))
+    except _Problem as problem:
+        is_empty = str(problem) == _MISSING and not bundles
+        findings.append(Finding("", LEDGER, f"{problem}{': there is nothing to check' if is_empty else ''}"))
+    try:
+        running = {path.name: _misplaced(path) for path in _listed(evidence / RUNNING) if _is_bundle(path)}
+    except _Problem as problem:
+        findings.append(Finding("", RUNNING, f"{problem}: give permission, what is in it was not seen"))
+    findings += [Finding("", f"{RUNNING}/{name}", wrong) for name, wrong in running.items() if wrong]
+    waiting = {name: _digest_in(evidence / RUNNING / name) for name, wrong in running.items() if not wrong}
+    findings += _ledger_findings(ledger, bundles, sealed, waiting)
+    listed = {str((_json_object(line) or {}).get("bundle")) for line in ledger}
+    return _Around(tuple(ledger), tuple(sorted(waiting.keys() - listed)), tuple(findings))
+
+
+def _misplaced(folder: Path) -> str:
+    """What is wrong with the folder of an open run and the note beside it; "" when both are of one run."""
+    what_to_do = f"look at it, and move it out of {RUNNING}"
+    note_path = folder.with_name(f"{folder.name}{NOTE}")
+    try:
+        note = _plain(_json_object(_read(note_path)) or {})
+    except _Problem as problem:
+        if not _is_bundle(folder):
+            return ""  # it came to its end this moment
+        return f"its note {note_path.name}: {problem}. No run of ours leaves that, and none will seal it: {what_to_do}"
+    ending = f"-{note.get('runbook')}-{note.get('environment')}-{str(note.get('run_id'))[:8]}"
+    if not folder.name.endswith(ending) or not _opens(folder / "journal.jsonl", note):
+        return f"its note {note_path.name} is not of this run: {what_to_do}, the note too"
+    return ""
+
+
+def _opens(journal: Path, note: Mapping[str, Any]) -> bool:
+    """Whether its first line is of the run that the note tells of; a run that has only begun has none yet."""
+    first, has_begun, _ = (_bytes_of(journal) or b"").partition(b"\n")
+    opened = _plain(_json_object(first) or {})
+    names = {"cloud": "cloud", "environment": "environment", "runbook": "runbook", "run_id": "run"}
+    return not has_begun or all(note.get(ours) == opened.get(theirs) for ours, theirs in names.items())
+
+
+def _digest_in(folder: Path) -> str:
+    return _sha256(_bytes_of(folder / "manifest.json") or b"")
+
+
+def _listed(folder: Path) -> list[Path]:
+    """What is in a folder, by name; nothing when there is none. Raises _Problem when it cannot be read."""
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
         return []
+    except OSError as error:
+        raise _Problem(f"cannot be read ({type(error).__name__})") from error
+
+
+def _is_bundle(path: Path) -> bool:
+    """A folder, or a link to one, that is not hidden; what cannot be asked is none: its parent is named for that."""
+    try:
+        return path.is_dir() and not path.name.startswith(".")
+    except OSError:
+        return False
+
+
+def _trusted(own: Path, trust: Path | None, *, with_rehearsals: bool) -> tuple[dict[str, _Key], list[Finding]]:
+    """Whoever owns the evidence folder can pin any key in it: what is pinned there counts for the sandbox only."""
+    if trust is None or _is_same(own, trust):
+        return _for_rehearsals(own)
+    keys, findings = pinned_keys(trust)
+    if with_rehearsals:  # a key that is pinned in both is what the trust file from elsewhere says
+        keys |= {name: key for name, key in _for_rehearsals(own)[0].items() if name not in keys}
+    return keys, findings
+
+
+def _for_rehearsals(own: Path) -> tuple[dict[str, _Key], list[Finding]]:
+    keys, findings = pinned_keys(own)
+    for cloud in sorted({key.cloud for key in keys.values()} - {"sandbox"}):
+        problem = f"its key for {cloud} does not count: name the trust file that is kept elsewhere"
+        findings.append(Finding("", TRUST, problem))
+    return {name: key for name, key in keys.items() if key.cloud == "sandbox"}, findings
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
 
 
 def pinned_keys(trust: Path) -> tuple[dict[str, _Key], list[Finding]]:
     """The keys of a trust file by their id; none, and what is wrong with it, when it cannot be read."""
     try:
-        table = tomllib.loads(trust.read_text(encoding="utf-8"))
+        table = tomllib.loads(_read(trust, follow=True).decode())
         keys = {
             str(entry["keyid"]): _Key(
                 Ed25519PublicKey.from_public_bytes(bytes.fromhex(entry["public"])),
                 str(entry["owner"]),
                 str(entry["cloud"]),
+                f"key {str(entry['keyid'])[:12]} in {trust}",
             )
             for entry in table["keys"]
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except _Problem as problem:
+        return {}, [Finding("", trust.name, f"no pinned keys: {problem}")]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return {}, [Finding("", trust.name, f"no pinned keys: {type(error).__name__}")]
     return keys, []
 
@@ -137,13 +256,13 @@ def _bundle_findings(bundle: Path, keys: Mapping[str, _Key], sealed: dict[str, _
         yield Finding(name, "", "a link, not a folder")
         return
     try:
-        one = _opened(_bytes_of(bundle / "seal.json"), keys)
+        one = _opened(_read(bundle / "seal.json"), keys)
     except _Problem as problem:
         yield Finding(name, "seal.json", str(problem))
         return
     sealed[name] = one
-    if _bytes_of(bundle / "manifest.json") != one.raw:
-        yield Finding(name, "manifest.json", "missing or changed: it is not what was sealed")
+    if change := _change(bundle / "manifest.json", _sha256(one.raw)):
+        yield Finding(name, "manifest.json", change)
     if one.manifest["bundle"] != name:
         yield Finding(name, "manifest.json", f"sealed as {one.manifest['bundle']}: the folder was renamed")
     changed = list(_file_findings(bundle, one.manifest["files"]))
@@ -153,21 +272,29 @@ def _bundle_findings(bundle: Path, keys: Mapping[str, _Key], sealed: dict[str, _
 
 
 def _file_findings(bundle: Path, files: Mapping[str, Any]) -> Iterator[Finding]:
-    there = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*")}
+    try:
+        # A run makes no folder: one that is there is named, however deep it is, and not entered.
+        there = {path.name for path in _listed(bundle)}
+    except _Problem as problem:
+        yield Finding(bundle.name, "", str(problem))
+        return
     for name in sorted(there - set(files) - SEALED_BESIDE):
         yield Finding(bundle.name, name, "not in the manifest: added after sealing")
     for name, facts in sorted(files.items()):
-        content = _bytes_of(bundle / name)
-        if content is None:
-            yield Finding(bundle.name, name, "missing, or no longer a file")
-        elif not isinstance(facts, dict) or hashlib.sha256(content).hexdigest() != facts.get("sha256"):
-            yield Finding(bundle.name, name, "changed after sealing")
+        if change := _change(bundle / name, facts.get("sha256") if isinstance(facts, dict) else None):
+            yield Finding(bundle.name, name, change)
 
 
-def _opened(raw: bytes | None, keys: Mapping[str, _Key]) -> _Sealed:
+def _change(path: Path, sha256: Any) -> str:
+    """Why it is not the file with this digest; "" when it is."""
+    try:
+        return "" if _sha256(_read(path)) == sha256 else "changed after sealing"
+    except _Problem as problem:
+        return str(problem)
+
+
+def _opened(raw: bytes, keys: Mapping[str, _Key]) -> _Sealed:
     """The manifest inside a DSSE envelope that a pinned key signed (one signature is enough), or _Problem."""
-    if raw is None:
-        raise _Problem("missing, or no longer a file")
     envelope = _json_object(raw)
     if envelope is None:
         raise _Problem("not JSON")
@@ -208,18 +335,28 @@ def _is_signed_by(key: _Key, signature: bytes, signed: bytes) -> bool:
     return True
 
 
-def _broken_journal_line(path: Path) -> int | None:
-    """Number, from zero, of the first line that does not carry the hash of the one before it."""
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def lines_in(content: bytes) -> list[bytes]:
+    """By the one line break that we write; whatever else looks like one to somebody is part of a line."""
+    lines = content.split(b"\n")
+    return lines if lines[-1] else lines[:-1]
+
+
+def head_of(lines: Sequence[bytes]) -> str:
+    return _sha256(lines[-1]) if lines else NO_PREVIOUS
+
+
+def broken_lines(lines: Sequence[bytes]) -> Iterator[int]:
+    """Numbers, from zero, of the lines that do not carry the hash of the one before them."""
     previous = NO_PREVIOUS
-    for number, line in enumerate((_bytes_of(path) or b"").splitlines()):
-        if not _carries(_json_object(line), previous, number):
-            return number
-        previous = hashlib.sha256(line).hexdigest()
-    return None
-
-
-def _carries(entry: Mapping[str, Any] | None, previous: str, number: int) -> bool:
-    return entry is not None and entry.get("previous") == previous and entry.get("seq") == number
+    for number, line in enumerate(lines):
+        entry = _json_object(line)
+        if entry is None or entry.get("previous") != previous or entry.get("seq") != number:
+            yield number
+        previous = _sha256(line)
 
 
 @dataclass(frozen=True)
@@ -233,20 +370,23 @@ class _Told:
     def line(self, number: int, event: str) -> Mapping[str, Any]:
         """One line of the journal when it is of this kind."""
         there = self.events[number] if self.events else {}
-        return there if there.get("event") == event else {}
+        return _plain(there) if there.get("event") == event else {}
 
     def document(self, name: str) -> Mapping[str, Any]:
-        return _plain(_json_object(self.raw.get(name, b"")) or {})
+        return _json_object(self.raw.get(name, b"")) or {}
 
     def digest_of(self, name: str) -> str | None:
-        return hashlib.sha256(self.raw[name]).hexdigest() if name in self.raw else None
+        return _sha256(self.raw[name]) if name in self.raw else None
 
     def is_about(self, said: Mapping[str, Any]) -> bool:
         return all(said.get(name) == self.about[name] for name in ("cloud", "environment", "runbook"))
 
+    def of(self, event: str) -> Iterator[Mapping[str, Any]]:
+        return (one for one in self.events if one.get("event") == event)
+
     def of_act(self, act: str, event: str) -> Mapping[str, Any] | None:
         """The first line of this kind about an act."""
-        return next((one for one in self.events if one.get("act") == act and one.get("event") == event), None)
+        return next((_plain(one) for one in self.of(event) if one.get("act") == act), None)
 
     def is_in_place(self, name: str, act: str) -> bool:
         """What an act brings is kept before its end is journalled: a kill in between leaves the file and no end."""
@@ -255,39 +395,113 @@ class _Told:
             return name not in self.raw or self.of_act(act, "act-begins") is not None
         return (name in self.raw) is not bool(end.get("held"))
 
+    @property
+    def snapshot_digest(self) -> str | None:
+        """Of what was observed, its time apart, as the journal and the plan name it; "" for what is no snapshot."""
+        observed = self.document("snapshot.json").get("observed")
+        if "snapshot.json" not in self.raw or not isinstance(observed, dict):
+            return "" if "snapshot.json" in self.raw else None
+        timeless = {name: value for name, value in observed.items() if name != "observed_at"}
+        try:
+            return _sha256(json.dumps(timeless, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode())
+        except (ValueError, RecursionError):
+            return ""
+
+    @property
+    def planned(self) -> list[Any]:
+        """The address of every planned change, None for one that has none; [None] when no changes can be read."""
+        changes = self.document("plan.json").get("changes")
+        there = changes if isinstance(changes, list) else [None]
+        return [_address(change) if isinstance(change, dict) else None for change in there]
+
+    def has_been_approved(self) -> bool:
+        """Whether the approve act had ended before the first write."""
+        first = next((one for one in self.events if one.get("event") == "write-intent" or _approves(one)), {})
+        return first.get("event") != "write-intent"
+
+    def leads_to(self, word: Any) -> bool:
+        """Whether the journal and the plan bear a success out; every other word claims none."""
+        has_written = any(True for _ in self.of("write-intent"))
+        planned = self.of_act("plan", "act-ends") or {}
+        if word == "done":
+            outcomes = {_address(one): one.get("outcome") for one in self.of("change-ends")}
+            are_done = all(outcomes.get(address) == "done" for address in self.planned)
+            return self._came_to_its_end("apply") and self._came_to_its_end("verify") and are_done and self._passed()
+        if word == "nothing-to-do":
+            return not has_written and planned.get("changes") == 0 and not self.planned
+        return word != "planned" or (not has_written and "changes" in planned)
+
+    def _came_to_its_end(self, act: str) -> bool:
+        end = self.of_act(act, "act-ends")
+        return end is not None and not end.get("held")
+
+    def _passed(self) -> bool:
+        """What was checked last: a list of [name, expected, found, passed]."""
+        *_, last = ({}, *self.of("checks"))
+        checks = last.get("checks")
+        there = checks if isinstance(checks, list) else []
+        return bool(there) and all(isinstance(one, list) and one[-1:] and one[-1] is True for one in there)
+
+
+def _address(of: Mapping[str, Any]) -> str | None:
+    address = of.get("address")
+    return address if isinstance(address, str) else None
+
+
+def _approves(event: Mapping[str, Any]) -> bool:
+    return event.get("act") == "approve" and event.get("event") == "act-ends" and isinstance(event.get("kind"), str)
+
 
 def _agreements(told: _Told) -> Iterator[tuple[str, str, bool]]:
     """A file, what would be wrong with it, and whether it is in order. What is sealed is asked when there is a seal."""
     opened, sealed = told.line(0, "run-opened"), told.line(-1, "run-sealed")
-    planned, approved = told.of_act("plan", "act-ends") or {}, told.of_act("approve", "act-ends") or {}
-    plan, approval, verdict = (told.document(f"{name}.json") for name in ("plan", "approval", "verdict"))
-    digest, notebook = told.digest_of("plan.json"), told.digest_of(NOTEBOOK)
-    has_written = any(event.get("event") == "write-intent" for event in told.events)
+    observed, planned, approved = (told.of_act(act, "act-ends") or {} for act in ("observe", "plan", "approve"))
+    plan, approval, verdict = (_plain(told.document(f"{name}.json")) for name in ("plan", "approval", "verdict"))
+    digest, notebook, seen = told.digest_of("plan.json"), told.digest_of(NOTEBOOK), told.snapshot_digest
     of_others = [event for event in told.events if event.get("run") != told.about["run_id"]]
+    unplanned = [one for one in told.of("write-intent") if _address(one) not in told.planned]
+    untrue = [one for one in told.of("run-sealed") if not told.leads_to(one.get("word"))]
 
+    yield from ((name, "no run of ours leaves such a file", name in _LEFT_BY_RUNS) for name in sorted(told.raw))
     yield "journal.jsonl", "its first line does not open this run", told.is_about(opened)
     yield "journal.jsonl", "it holds a line of another run", not of_others
-    yield "journal.jsonl", "it tells of a write that nobody had approved", not has_written or "kind" in approved
-    yield "plan.json", "there without a plan act, or the other way round", told.is_in_place("plan.json", "plan")
+    yield "journal.jsonl", "it tells of a write that nobody had approved", told.has_been_approved()
+    is_its_plan = digest is not None and digest == planned.get("digest")
+    yield "journal.jsonl", "it tells of a write that was not planned", not (is_its_plan and unplanned)
+    yield "journal.jsonl", "it gives a verdict that it does not lead to", not untrue
+    yield from (
+        (name, f"there without {words}, or the other way round", told.is_in_place(name, act))
+        for name, words, act in (
+            ("snapshot.json", "an observe act", "observe"),
+            ("plan.json", "a plan act", "plan"),
+            ("approval.json", "approval", "approve"),
+        )
+    )
+    yield "snapshot.json", "not what the journal says was observed", seen in (None, observed.get("snapshot", seen))
     yield "plan.json", "not the plan that the journal tells of", digest == planned.get("digest", digest)
     yield "plan.json", "for another cloud, environment or runbook", digest is None or told.is_about(plan)
     yield (
-        "approval.json",
-        "there without approval, or the other way round",
-        told.is_in_place("approval.json", "approve"),
+        "plan.json",
+        "not made from what was observed",
+        digest is None or plan.get("snapshot_digest") == observed.get("snapshot"),
     )
     if "approval.json" in told.raw:
         kind, is_by_operator = approval.get("kind"), approval.get("approver") == opened.get("operator")
         is_self_approved = str(kind).startswith("self-approved")
+        whole = told.digest_of("approval.json")
+        is_told_of = (kind, whole) == (approved.get("kind", kind), approved.get("approval", whole))
         yield "approval.json", "it approves another plan", approval.get("plan_digest") == digest
-        yield "approval.json", "not as the journal tells of it", kind == approved.get("kind", kind)
+        yield "approval.json", "not as the journal tells of it", is_told_of
         yield "approval.json", "self-approved by another than the operator", is_by_operator or not is_self_approved
     yield NOTEBOOK, "not the notebook that the runner saw", notebook in (None, sealed.get("notebook"))
     if "verdict" in told.about:
         word = told.about["verdict"]
+        has_all_run = sealed.get("cells") == "all-run"
         yield "journal.jsonl", "its last line is not the sealed verdict", sealed.get("word") == word
         yield "verdict.json", "not the sealed verdict", told.is_about(verdict) and verdict.get("word") == word
-        yield "verdict.json", "it gives another reason than the journal", verdict.get("why") == sealed.get("why")
+        is_told_alike = all(verdict.get(name) == sealed.get(name) for name in ("why", "cells"))
+        yield "verdict.json", "its reason or its cells are not the journal's", is_told_alike
+        yield NOTEBOOK, "missing, though every cell is said to have run", notebook is not None or not has_all_run
         yield "plan.json", "not the plan whose digest was sealed", digest == told.about.get("plan_digest")
 
 
@@ -296,24 +510,25 @@ def disagreements(folder: Path, about: Mapping[str, Any]) -> Iterator[tuple[str,
 
     `about` is its manifest; before there is one, {"run_id", "cloud", "environment", "runbook"}.
     """
-    broken = _broken_journal_line(folder / "journal.jsonl")
+    raw = {path.name: content for path in _listed(folder) if (content := _bytes_of(path)) is not None}
+    lines = lines_in(raw.get("journal.jsonl", b""))
+    broken = next(broken_lines(lines), None)
     if broken is not None:
         yield "journal.jsonl", f"line {broken + 1} does not follow the one before it"
-    raw = {path.name: content for path in _children(folder) if (content := _bytes_of(path)) is not None}
-    lines = (_json_object(line) for line in raw.get("journal.jsonl", b"").splitlines())
-    told = _Told(about, raw, tuple(_plain(line) for line in lines if line is not None))
+    events = (_json_object(line) for line in lines)
+    told = _Told(about, raw, tuple(event for event in events if event is not None))
     yield from ((file, problem) for file, problem, is_in_order in _agreements(told) if not is_in_order)
 
 
 def _plain(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Without what is nested: nothing here needs it, and comparing what somebody nested too deep would raise."""
+    """Without what is nested: comparing what somebody nested too deep would raise."""
     return {name: item for name, item in value.items() if not isinstance(item, dict | list)}
 
 
-def entry_of(raw_manifest: bytes) -> dict[str, Any]:
-    """The ledger's line for a bundle: everything in it follows from the signed manifest."""
+def ledger_line(raw_manifest: bytes) -> bytes:
+    """The ledger's line for a bundle, without its end: every byte of it follows from the signed manifest."""
     manifest = json.loads(raw_manifest)
-    return {
+    entry = {
         "seq": manifest["ledger"].get("seq"),
         "previous": manifest["ledger"].get("previous"),
         "at": manifest["sealed_at"],
@@ -321,44 +536,41 @@ def entry_of(raw_manifest: bytes) -> dict[str, Any]:
         "cloud": manifest["cloud"],
         "runbook": manifest["runbook"],
         "verdict": manifest["verdict"],
-        "manifest_sha256": hashlib.sha256(raw_manifest).hexdigest(),
+        "manifest_sha256": _sha256(raw_manifest),
     }
+    return json.dumps(entry, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _ledger_findings(evidence: Path, bundles: set[str], sealed: Mapping[str, _Sealed]) -> Iterator[Finding]:
+def _ledger_findings(
+    ledger: Sequence[bytes], bundles: set[str], sealed: Mapping[str, _Sealed], waiting: Mapping[str, str]
+) -> Iterator[Finding]:
     """A chain over all bundles: one that was taken away, slipped in or told otherwise is named."""
-    previous = NO_PREVIOUS
+    yield from (
+        Finding("", LEDGER, f"line {number + 1} does not follow the one before it") for number in broken_lines(ledger)
+    )
     listed: set[str] = set()
-    raw = _bytes_of(evidence / LEDGER)
-    if raw is None:
-        yield Finding("", LEDGER, "missing" if bundles else "missing: there is nothing to check")
-    for number, line in enumerate((raw or b"").splitlines()):
-        entry = _json_object(line)
-        if not _carries(entry, previous, number):
-            yield Finding("", LEDGER, f"line {number + 1} does not follow the one before it")
-        previous = hashlib.sha256(line).hexdigest()
-        yield from _entry_findings(evidence, entry or {}, f"line {number + 1}", bundles - listed, sealed)
-        listed.add(str((entry or {}).get("bundle")))
+    for number, line in enumerate(ledger, 1):
+        entry = _json_object(line) or {}
+        name = str(entry.get("bundle"))
+        truth = (
+            ledger_line(sealed[name].raw) if name in sealed else line
+        )  # a seal that does not hold is named elsewhere
+        if name not in bundles - listed:
+            yield Finding(name, "", f"in the ledger (line {number}), but {_where(name, entry, waiting)}")
+        elif line != truth:
+            yield Finding("", LEDGER, f"line {number} is not, byte for byte, what was sealed for {name}")
+        listed.add(name)
     for name in sorted(bundles - listed):
         yield Finding(name, LEDGER, "the bundle is not in the ledger")
 
 
-def _entry_findings(
-    evidence: Path, entry: Mapping[str, Any], line: str, bundles: set[str], sealed: Mapping[str, _Sealed]
-) -> Iterator[Finding]:
-    """One line against the manifest that was signed; a bundle whose seal does not hold is named elsewhere."""
-    name = str(entry.get("bundle"))
-    if name not in bundles:
-        waits = any(path.name == name for path in _children(evidence / RUNNING))
-        gone = "in the ledger, but not in its place: the next run moves it" if waits else "in the ledger, but gone"
-        yield Finding(name, "", f"{gone} ({line})")
-        return
-    if name not in sealed:
-        return
-    truth = entry_of(sealed[name].raw)
-    wrong = sorted(key for key in {*truth, *entry} if truth.get(key) != entry.get(key))
-    if wrong:
-        yield Finding("", LEDGER, f"{line} is not what was sealed for {name}: {', '.join(wrong)}")
+def _where(name: str, entry: Mapping[str, Any], waiting: Mapping[str, str]) -> str:
+    """What became of a bundle that is not in its place; `waiting` are the digests of the manifests in .running."""
+    if name not in waiting:
+        return "gone from its place"
+    if waiting[name] == entry.get("manifest_sha256"):
+        return f"still in {RUNNING}: the next run for this cloud moves it"
+    return f"what lies in {RUNNING} is not what was entered"
 
 
 def _json_object(raw: bytes) -> dict[str, Any] | None:
@@ -369,11 +581,22 @@ def _json_object(raw: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _bytes_of(path: Path) -> bytes | None:
-    """None for what is not there, not readable, or not a plain file: a link may lead anywhere, a pipe never ends."""
+def _read(path: Path, *, follow: bool = False) -> bytes:
+    """A plain file's content: a link may lead anywhere, a pipe never ends. Raises _Problem."""
     try:
-        return path.read_bytes() if stat.S_ISREG(path.lstat().st_mode) else None
-    except (OSError, ValueError):
+        if stat.S_ISREG(path.stat(follow_symlinks=follow).st_mode):
+            return path.read_bytes()
+    except FileNotFoundError:
+        raise _Problem(_MISSING) from None
+    except (OSError, ValueError) as error:
+        raise _Problem(f"cannot be read ({type(error).__name__})") from error
+    raise _Problem("no plain file")
+
+
+def _bytes_of(path: Path) -> bytes | None:
+    try:
+        return _read(path)
+    except _Problem:
         return None
 
 
@@ -382,7 +605,7 @@ def lines_of(report: Report) -> Iterator[str]:
     wrong = {finding.bundle for finding in report.findings}
     for name in report.bundles:
         state = "WRONG " if name in wrong else "intact"
-        sealed_by = report.sealed_by.get(name, "nobody we know")
+        sealed_by = f"{report.sealed_by[name]}, {report.keys[name]}" if name in report.keys else "nobody we know"
         yield _shown(
             f"{state}  {name}  {report.verdicts.get(name, '?')}  "
             f"({report.clouds.get(name, '?')}; sealed by {sealed_by})"
@@ -391,8 +614,19 @@ def lines_of(report: Report) -> Iterator[str]:
         where = "/".join(part for part in (finding.bundle, finding.file) if part)
         yield _shown(f"WRONG   {where}: {finding.problem}")
     for name in report.unsealed:
-        yield _shown(f"open    {name}  (it runs, or was killed: then the next run seals it)")
+        yield _shown(f"open    {name}  (it runs, or was killed: then the next run for its cloud seals it)")
+    if report.ledger_head is None:
+        yield f"ledger  not looked at{': this is one bundle alone' if report.bundles else ''}"
+    else:
+        yield f"ledger  {report.ledger_lines} lines, head {report.ledger_head}"
     yield f"{len(report.bundles)} bundles, {len(report.findings)} findings"
+
+
+def write_out(text: str) -> None:
+    """To stdout, whatever its encoding: what it does not know is spelled out."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    sys.stdout.write(f"{text}\n")
 
 
 def _shown(text: str) -> str:
@@ -405,7 +639,7 @@ def _main(arguments: list[str]) -> int:
         sys.stderr.write("usage: python verify.py EVIDENCE_FOLDER [TRUST_FILE]\n")
         return 2
     report = verify(Path(arguments[0]), Path(arguments[1]) if arguments[1:] else None)
-    sys.stdout.write("\n".join(lines_of(report)) + "\n")
+    write_out("\n".join(lines_of(report)))
     return 0 if report.is_intact else 4
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from test_bad_input import _assert_is_card
@@ -86,7 +87,7 @@ def sealed_for(live, cloud: str) -> str:
     facts = {"runbook": "RB-010", "cloud": cloud, "environment": "staging", "mode": "plan"}
     journal = Journal(bundle.folder / "journal.jsonl", run_id=place.run_id, registry=Registry())
     journal.write("run-opened", **facts, operator="supervisor", operator_source="login name on this machine", tool={})
-    return bundle.seal(sealing_key(cloud), NotebookStatus("all-run"))[0].name
+    return bundle.seal(sealing_key(cloud), NotebookStatus("not-observed"))[0].name
 
 
 def test_verify_takes_the_trust_file_beside_a_live_config(live):
@@ -98,6 +99,48 @@ def test_verify_takes_the_trust_file_beside_a_live_config(live):
 
     assert (0, []) == (code, json.loads(out)["findings"])
     assert {names[0]: "live-seal", names[1]: "sandbox, pinned at first use"} == json.loads(out)["sealed_by"]
+    own = Path("evidence") / "trust.toml"
+    assert {
+        names[0]: f"key {sealing_key('live').keyid[:12]} in trust.toml",
+        names[1]: f"key {sealing_key('sandbox').keyid[:12]} in {own}",
+    } == json.loads(out)["keys"]
+
+
+def test_live_evidence_needs_a_trust_file_from_elsewhere(live):
+    """Without a live config, and without --trust, what the evidence folder pins itself counts for rehearsals only."""
+    name = sealed_for(live, "live")
+    (live.folder / "evidence" / "trust.toml").write_text(live.lines)
+    live.config.unlink()
+    live.trust.write_text(live.lines)
+
+    code, out, _ = live.call("evidence", "verify", "evidence")
+    assert 4 == code
+    assert "WRONG   trust.toml: its key for live does not count: name the trust file that is kept elsewhere" in out
+    assert f"WRONG   {name}/seal.json: no pinned key signed it" in out
+    assert 4 == live.call("evidence", "verify", "evidence", "--trust", "evidence/trust.toml")[0]
+    assert 0 == live.call("evidence", "verify", "evidence", "--trust", "trust.toml")[0]
+
+
+def test_one_bundle_is_checked_alone(live):
+    live.trust.write_text(live.lines)
+    name = sealed_for(live, "live")
+
+    code, out, _ = live.call("evidence", "verify", f"evidence/{name}")
+
+    assert 0 == code
+    assert ["ledger  not looked at: this is one bundle alone", "1 bundles, 0 findings"] == out.splitlines()[-2:]
+
+
+def test_owner_whose_name_the_terminal_does_not_know(live):
+    """The check comes to its end, and says it in other letters."""
+    live.trust.write_text(live.lines.replace('owner = "live-seal"', 'owner = "Łukasz"'))
+    sealed_for(live, "live")
+    live.environment["PYTHONIOENCODING"] = "ascii"
+
+    code, out, error = live.call_for_real("evidence", "verify")
+
+    assert (0, "") == (code, error)
+    assert r"sealed by \u0141ukasz" in out
 
 
 def test_live_key_pinned_in_the_evidence_folder_verifies_nothing(live):

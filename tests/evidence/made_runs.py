@@ -19,11 +19,19 @@ CHANGES = [
     {"address": "railway/environment", "action": "create", "depends_on": []},
     {"address": "railway/service/api", "action": "create", "depends_on": ["railway/environment"]},
 ]
+OBSERVED = {
+    "cloud": "sandbox",
+    "environment": "staging",
+    "identities": {"supabase_ref": "abcdefghijklmnopqrst"},
+    "resources": [{"address": "railway/environment", "state": "absent", "attributes": {}, "note": "größer als nichts"}],
+}
+SNAPSHOT = {"observed": {**OBSERVED, "observed_at": "2026-11-23T10:00:00Z"}}
 PLAN = {
     "cloud": "sandbox",
     "environment": "staging",
     "runbook": "RB-010",
     "identities": {"supabase_ref": "abcdefghijklmnopqrst"},
+    "snapshot_digest": digest_of(OBSERVED),
     "changes": CHANGES,
 }
 TOOL = {"pantheon-runbook": "0.1.0", "python": "3.11.0"}
@@ -95,7 +103,7 @@ class Maker:
         return Place(self.evidence, "sandbox", "staging", "RB-010", run_id, moment)
 
     def begun(
-        self, number: int = 0, registry: Registry | None = None, *, acts: tuple[str, ...] = ACTS
+        self, number: int = 0, registry: Registry | None = None, *, acts: tuple[str, ...] = ACTS, mode: str = "apply"
     ) -> tuple[Bundle, Journal]:
         """A run that has done these acts and is not sealed."""
         known = registry or Registry()
@@ -107,7 +115,7 @@ class Maker:
             runbook="RB-010",
             cloud="sandbox",
             environment="staging",
-            mode="apply",
+            mode=mode,
             operator="supervisor",
             operator_source="self-asserted (PANTHEON_OPERATOR)",
             tool=TOOL,
@@ -120,6 +128,9 @@ class Maker:
     def _act(act: str, bundle: Bundle, journal: Journal) -> None:
         journal.write("act-begins", act=act)
         facts: dict[str, object] = {}
+        if act == "observe":
+            bundle.write("snapshot.json", canonical(SNAPSHOT))
+            facts = {"resources": 1, "snapshot": digest_of(OBSERVED)}
         if act == "plan":
             bundle.write("plan.json", canonical(PLAN))
             facts = {"digest": digest_of(PLAN), "changes": len(CHANGES)}
@@ -137,7 +148,7 @@ class Maker:
 
     def sealed(self, number: int = 0, *, notebook: bool = True) -> Path:
         bundle, _ = self.begun(number)
-        status = NotebookStatus("all-run")
+        status = NotebookStatus("all-run" if notebook else "not-observed")
         return bundle.seal(self.key, status, notebook_json=json.dumps(NOTEBOOK) if notebook else None)[0]
 
     @staticmethod

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_runs import ACTS, NOTEBOOK, PLAN, Maker
+from made_runs import ACTS, CHANGES, NOTEBOOK, PLAN, SNAPSHOT, Maker, carried_out
 
 from pantheon_runbook.errors import EvidenceError
 from pantheon_runbook.evidence import sealing
@@ -102,7 +102,28 @@ BY_ANOTHER = ("approval.json", "self-approved by another than the operator")
 PLANTED = ("runbook.ipynb", "not the notebook that the runner saw")
 FOR_ELSEWHERE = ("plan.json", "for another cloud, environment or runbook")
 NOT_APPROVED = ("journal.jsonl", "it tells of a write that nobody had approved")
+NOT_PLANNED = ("journal.jsonl", "it tells of a write that was not planned")
+UNTRUE = ("journal.jsonl", "it gives a verdict that it does not lead to")
+NOT_SEEN = ("snapshot.json", "not what the journal says was observed")
+SNAPSHOT_OUT_OF_PLACE = ("snapshot.json", "there without an observe act, or the other way round")
+ANOTHER_GROUND = ("plan.json", "not made from what was observed")
+NO_NOTEBOOK = ("runbook.ipynb", "missing, though every cell is said to have run")
 NOT_OPENED = ("journal.jsonl", "its first line does not open this run")
+
+NO_JOURNAL = {
+    NOT_OPENED, PLAN_OUT_OF_PLACE, APPROVAL_OUT_OF_PLACE, SNAPSHOT_OUT_OF_PLACE, ANOTHER_GROUND, BY_ANOTHER,
+}  # fmt: skip
+
+
+def approved_late(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The approve act, moved behind the writes."""
+    late = [event for event in events if event.get("act") == "approve"]
+    return [*(event for event in events if event not in late), *late]
+
+
+def other_snapshot(**changed: object) -> dict[str, Any]:
+    return {"observed": {**SNAPSHOT["observed"], **changed}}
+
 
 UNSEALED: dict[str, tuple[Callable[[Path], object], Found]] = {
     "plan edited": (put("plan.json", OTHER_PLAN), {NOT_THE_JOURNALS, ANOTHER_PLAN}),
@@ -150,20 +171,47 @@ UNSEALED: dict[str, tuple[Callable[[Path], object], Found]] = {
         lambda folder: replace(folder / "journal.jsonl", b'"mode":"apply"', b'"mode":"plan"'),
         {("journal.jsonl", "line 2 does not follow the one before it")},
     ),
-    "journal removed": (remove("journal.jsonl"), {NOT_OPENED, PLAN_OUT_OF_PLACE, APPROVAL_OUT_OF_PLACE, BY_ANOTHER}),
+    "journal removed": (remove("journal.jsonl"), NO_JOURNAL),
     "journal emptied": (
         lambda folder: (folder / "journal.jsonl").write_bytes(b""),
-        {NOT_OPENED, PLAN_OUT_OF_PLACE, APPROVAL_OUT_OF_PLACE, BY_ANOTHER},
+        NO_JOURNAL,
     ),
-    "plan is no plan": (put("plan.json", ["changes"]), {NOT_THE_JOURNALS, ANOTHER_PLAN, FOR_ELSEWHERE}),
+    "plan is no plan": (put("plan.json", ["changes"]), {NOT_THE_JOURNALS, ANOTHER_PLAN, FOR_ELSEWHERE, ANOTHER_GROUND}),
     "plan is too deep": (
         lambda folder: (folder / "plan.json").write_bytes(b"[" * 100_000),
-        {NOT_THE_JOURNALS, ANOTHER_PLAN, FOR_ELSEWHERE},
+        {NOT_THE_JOURNALS, ANOTHER_PLAN, FOR_ELSEWHERE, ANOTHER_GROUND},
     ),
     "plan with changes of no kind": (
         edit("plan.json", changes=[5, {"address": [], "depends_on": 5}, {"depends_on": [{}]}]),
         {NOT_THE_JOURNALS, ANOTHER_PLAN},
     ),
+    "snapshot removed": (remove("snapshot.json"), {SNAPSHOT_OUT_OF_PLACE}),
+    "snapshot edited": (put("snapshot.json", other_snapshot(identities={})), {NOT_SEEN}),
+    "snapshot is no snapshot": (put("snapshot.json", {"observed": [DEEP]}), {NOT_SEEN}),
+    "snapshot is no text": (lambda folder: (folder / "snapshot.json").write_bytes(b"\xff"), {NOT_SEEN}),
+    "snapshot of half a letter": (
+        lambda folder: (folder / "snapshot.json").write_bytes(b'{"observed": {"x": "\\ud800"}}'),
+        {NOT_SEEN},
+    ),
+    "snapshot and journal edited": (
+        all_of(
+            put("snapshot.json", {"observed": {}}),
+            where({"snapshot": digest_of({})}, event="act-ends", act="observe"),
+        ),
+        {ANOTHER_GROUND},
+    ),
+    "observe act cut out": (without(act="observe"), {SNAPSHOT_OUT_OF_PLACE, ANOTHER_GROUND}),
+    "approval unlike its digest in the journal": (
+        where({"approval": "0" * 64}, event="act-ends", act="approve"),
+        {OTHERWISE},
+    ),
+    "approved after the writes": (chained(approved_late), {NOT_APPROVED}),
+    "a write that was not planned": (
+        where({"address": "vercel/variables/preview"}, event="write-intent", address="openrouter/key"),
+        {NOT_PLANNED},
+    ),
+    "a file of others": (put("note.txt", "look here"), {("note.txt", "no run of ours leaves such a file")}),
+    "a hidden file": (put(".more", "x"), {(".more", "no run of ours leaves such a file")}),
 }
 
 
@@ -220,7 +268,7 @@ def test_living_run_says_so_too(make):
     bundle, _ = make.begun()
     put("plan.json", OTHER_PLAN)(bundle.folder)
 
-    _, verdict = bundle.seal(make.key, NotebookStatus("all-run"))
+    _, verdict = bundle.seal(make.key, NotebookStatus("not-observed"))
 
     assert ("incomplete", 5) == (verdict.word, verdict.exit_code)
     assert verdict.why.endswith("; its files contradict each other: approval.json, plan.json")
@@ -235,7 +283,10 @@ def test_killed_between_two_acts_is_no_contradiction(make, count: int):
     assert ("abandoned", set()) == (verdict["word"], found(make))
 
 
-@pytest.mark.parametrize(("act", "name"), [("plan", "plan.json"), ("approve", "approval.json")])
+KEPT = [("observe", "snapshot.json"), ("plan", "plan.json"), ("approve", "approval.json")]
+
+
+@pytest.mark.parametrize(("act", "name"), KEPT)
 def test_killed_before_an_act_could_end_is_no_contradiction(make, act: str, name: str):
     """What an act brought is on the disk before the journal says that it ended."""
     bundle, _ = make.begun(acts=ACTS[: ACTS.index(act) + 1])
@@ -247,13 +298,22 @@ def test_killed_before_an_act_could_end_is_no_contradiction(make, act: str, name
     assert set() == found(make)
 
 
+def test_half_written_file_of_a_crash_is_no_contradiction(make):
+    bundle, _ = make.begun()
+    put(".snapshot.json.new", "{")(bundle.folder)
+
+    seal_what_is_left(make, bundle)
+
+    assert set() == found(make)
+
+
 def test_plan_run_needs_no_approval(make):
-    bundle, lines = make.begun(acts=ACTS[:3])
+    bundle, lines = make.begun(acts=ACTS[:3], mode="plan")
     for act in ACTS[3:]:
         lines.write("act-begins", act=act)
         lines.write("act-ends", act=act, held=True)
 
-    bundle.seal(make.key, NotebookStatus("all-run"))
+    bundle.seal(make.key, NotebookStatus("not-observed"))
     assert set() == found(make)
 
 
@@ -266,6 +326,13 @@ def test_approval_in_a_plan_run_is_named(make):
     seal_what_is_left(make, bundle)
 
     assert {APPROVAL_OUT_OF_PLACE, OTHERWISE} >= found(make) >= {APPROVAL_OUT_OF_PLACE}
+
+
+def said_to_be(word: str) -> Callable[[Path], object]:
+    """Every file gives this verdict."""
+    return all_of(
+        edit("manifest.json", verdict=word), edit("verdict.json", word=word), where({"word": word}, event="run-sealed")
+    )
 
 
 SEALED: dict[str, tuple[Callable[[Path], object], Found]] = {
@@ -289,14 +356,14 @@ SEALED: dict[str, tuple[Callable[[Path], object], Found]] = {
     "verdict of another cloud": (edit("verdict.json", cloud="live"), {("verdict.json", "not the sealed verdict")}),
     "verdict for another reason": (
         edit("verdict.json", why="because"),
-        {("verdict.json", "it gives another reason than the journal")},
+        {("verdict.json", "its reason or its cells are not the journal's")},
     ),
     "journal without its last line": (
         without(event="run-sealed"),
         {
             PLANTED,
             ("journal.jsonl", "its last line is not the sealed verdict"),
-            ("verdict.json", "it gives another reason than the journal"),
+            ("verdict.json", "its reason or its cells are not the journal's"),
         },
     ),
     "journal with a line after the last": (
@@ -304,10 +371,39 @@ SEALED: dict[str, tuple[Callable[[Path], object], Found]] = {
         {
             PLANTED,
             ("journal.jsonl", "its last line is not the sealed verdict"),
-            ("verdict.json", "it gives another reason than the journal"),
+            ("verdict.json", "its reason or its cells are not the journal's"),
         },
     ),
     "another notebook": (put("runbook.ipynb", {}), {PLANTED}),
+    "no notebook, though every cell ran": (remove("runbook.ipynb"), {NO_NOTEBOOK}),
+    "cells otherwise than in the journal": (
+        edit("verdict.json", cells="not-observed"),
+        {("verdict.json", "its reason or its cells are not the journal's")},
+    ),
+    "done without an apply act": (without(act="apply"), {UNTRUE}),
+    "done with a held apply act": (where({"held": True}, event="act-ends", act="apply"), {UNTRUE}),
+    "done without a verify act": (without(act="verify"), {UNTRUE}),
+    "done without checks": (without(event="checks"), {UNTRUE}),
+    "done with a check that failed": (
+        where({"checks": [["a", "b", "b", True], ["a", "b", "c", False]]}, event="checks"),
+        {UNTRUE},
+    ),
+    "done with checks of no kind": (where({"checks": [5, [], DEEP]}, event="checks"), {UNTRUE}),
+    "done with a change that was not": (
+        where({"outcome": "not-ready"}, event="change-ends", address="openrouter/key"),
+        {UNTRUE},
+    ),
+    "done with a change that never ended": (without(event="change-ends", address="railway/service/api"), {UNTRUE}),
+    "planned, and written": (said_to_be("planned"), {UNTRUE}),
+    "nothing to do, and written": (said_to_be("nothing-to-do"), {UNTRUE}),
+    "nothing to do with a plan of changes": (
+        all_of(without(event="write-intent"), said_to_be("nothing-to-do")),
+        {UNTRUE},
+    ),
+    "planned without a plan act": (
+        all_of(without(event="write-intent"), without(act="plan"), said_to_be("planned")),
+        {UNTRUE, PLAN_OUT_OF_PLACE},
+    ),
     "rubbish in every field": (
         all_of(
             put("verdict.json", [DEEP]),
@@ -317,7 +413,7 @@ SEALED: dict[str, tuple[Callable[[Path], object], Found]] = {
         {
             ("journal.jsonl", "it holds a line of another run"),
             ("verdict.json", "not the sealed verdict"),
-            ("verdict.json", "it gives another reason than the journal"),
+            ("verdict.json", "its reason or its cells are not the journal's"),
             NOT_APPROVED,
             ANOTHER_PLAN,
         },
@@ -328,15 +424,15 @@ SEALED: dict[str, tuple[Callable[[Path], object], Found]] = {
 def seal_again(make: Maker, bundle: Path) -> None:
     """With the right key: what a runner with a bug would have sealed. The bundle is the ledger's last."""
     manifest = json.loads((bundle / "manifest.json").read_bytes())
-    for name, facts in manifest["files"].items():
-        content = (bundle / name).read_bytes()
-        facts.update(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+    there = {name: (bundle / name).read_bytes() for name in manifest["files"] if (bundle / name).exists()}
+    manifest["files"] = {
+        name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)} for name, content in there.items()
+    }
     raw = canonical(manifest)
     (bundle / "manifest.json").write_bytes(raw)
     (bundle / "seal.json").write_bytes(make.key.seal(raw))
     lines = (make.evidence / "ledger.jsonl").read_bytes().splitlines()[:-1]
-    entry = json.dumps(verifier.entry_of(raw), sort_keys=True, separators=(",", ":")).encode()
-    (make.evidence / "ledger.jsonl").write_bytes(b"".join(line + b"\n" for line in [*lines, entry]))
+    (make.evidence / "ledger.jsonl").write_bytes(b"".join(line + b"\n" for line in [*lines, verifier.ledger_line(raw)]))
 
 
 @pytest.mark.parametrize("case", SEALED)
@@ -355,6 +451,8 @@ def test_all_edited_alike_is_the_limit(make):
     put("plan.json", OTHER_PLAN)(bundle.folder)
     edit("approval.json", plan_digest=digest_of(OTHER_PLAN))(bundle.folder)
     where({"digest": digest_of(OTHER_PLAN)}, event="act-ends")(bundle.folder)
+    for change in CHANGES[1:]:
+        without(address=change["address"])(bundle.folder)
 
     assert "changed" not in seal_what_is_left(make, bundle)["why"]
     assert set() == found(make)
@@ -374,12 +472,6 @@ ODD: dict[str, tuple[Callable[[Bundle], object], str]] = {
     ),
     "a note of no kind": (lambda bundle: bundle.place.note.write_bytes(b"[]"), "TypeError"),
     "a note that is no text": (lambda bundle: bundle.place.note.write_bytes(b"\xff"), "UnicodeDecodeError"),
-    "a verdict that there is not": (
-        lambda bundle: chained(lambda events: [*events, {**events[0], "event": "run-sealed", "word": "great"}])(
-            bundle.folder
-        ),
-        "KeyError",
-    ),
     "a line without its fields": (
         lambda bundle: chained(lambda events: [*events, {"event": "act-ends", "run": events[0]["run"]}])(bundle.folder),
         "KeyError",
@@ -415,8 +507,10 @@ def test_notebook_of_a_killed_sealing_is_no_contradiction(make, monkeypatch, ste
 
     verdict = seal_what_is_left(make, bundle)
 
-    assert (("done", "all-run"), set()) == ((verdict["word"], verdict["cells"]), found(make))
-    assert (step == "_write_reports") == (make.folders[0] / "runbook.ipynb").exists()
+    is_there = step == "_write_reports"
+    cells = "all-run" if is_there else "not-observed"
+    assert (("done", cells), set()) == ((verdict["word"], verdict["cells"]), found(make))
+    assert is_there == (make.folders[0] / "runbook.ipynb").exists()
 
 
 def test_planted_notebook_is_not_taken_for_the_executed_one(make):
@@ -427,3 +521,80 @@ def test_planted_notebook_is_not_taken_for_the_executed_one(make):
 
     assert "abandoned" == seal_what_is_left(make, bundle)["word"]
     assert {PLANTED} == found(make)
+
+
+FORGED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "done, killed while planning": ({"word": "done"}, ACTS[:2]),
+    "done, killed before verify": ({"word": "done"}, ACTS[:5]),
+    "planned, in an apply run": ({"word": "planned"}, ACTS[:3]),
+    "nothing to do, with a plan of changes": ({"word": "nothing-to-do"}, ACTS[:3]),
+    "refused, in a run that wrote": ({"word": "refused"}, ACTS[:5]),
+    "a word that there is not": ({"word": "great"}, ACTS),
+    "a word of no kind": ({"word": ["done"]}, ACTS),
+    "no word": ({}, ACTS),
+}
+
+
+@pytest.mark.parametrize("case", FORGED)
+def test_verdict_that_was_put_into_a_killed_runs_journal_is_not_believed(make, case: str):
+    """The chain holds no secret: whoever owns the folder can add a line to it."""
+    forged, acts = FORGED[case]
+    bundle, lines = make.begun(acts=acts)
+    why = "3 changes made with 3 API calls, and verified"
+    lines.write("run-sealed", **forged, why=why, cells="all-run", notebook=None)
+
+    verdict = seal_what_is_left(make, bundle)
+
+    assert ("abandoned", "not-observed") == (verdict["word"], verdict["cells"])
+    assert verdict["why"].endswith("; its folder was changed before it was sealed: journal.jsonl")
+    assert ["abandoned"] == list(verifier.verify(make.evidence).verdicts.values())
+    assert "3 changes made" not in (make.folders[0] / "report.html").read_text()
+
+
+def test_forged_success_of_a_run_that_failed_stays_a_failure(make):
+    bundle, lines = make.begun(acts=ACTS[:4])
+    lines.write("act-begins", act="apply")
+    carried_out(lines, "openrouter/key", outcome="unknown")
+    lines.write("act-failed", act="apply", word="unknown", what="its outcome is unknown.")
+    lines.write("run-sealed", word="done", why="-", cells="not-observed", notebook=None)
+
+    assert "unknown" == seal_what_is_left(make, bundle)["word"]
+    assert UNTRUE in found(make)
+
+
+def test_living_runner_believes_no_verdict_but_its_own(make):
+    """Not even one that would be true, for want of a sealing that could have written it."""
+    bundle, lines = make.begun()
+    lines.write("run-sealed", word="done", why="as it was", cells="not-observed", notebook=None)
+
+    verdict = bundle.seal(make.key, NotebookStatus("not-observed"))[1]
+
+    why = "3 changes made with 3 API calls, and verified; its files contradict each other: journal.jsonl"
+    assert ("incomplete", why) == (verdict.word, verdict.why)
+
+
+NO_NOTEBOOKS = [b"no notebook", b"{}", b"\xff", b'{"cells": 5, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}']
+
+
+@pytest.mark.parametrize("is_in_the_journal", [False, True], ids=["only there", "in the journal too"])
+@pytest.mark.parametrize("content", NO_NOTEBOOKS, ids=["text", "no fields", "no text", "no cells"])
+def test_planted_file_that_is_no_notebook_stops_nobody(make, content: bytes, *, is_in_the_journal: bool):
+    """The page then shows the cards; every later run of the folder would stop at it otherwise."""
+    bundle, lines = make.begun()
+    if is_in_the_journal:
+        lines.write("run-sealed", word="done", why="-", cells="all-run", notebook=hashlib.sha256(content).hexdigest())
+    (bundle.folder / "runbook.ipynb").write_bytes(content)
+
+    seal_what_is_left(make, bundle)
+
+    assert "these are the cards it drew" in (make.folders[0] / "report.html").read_text()
+    assert (set() if is_in_the_journal else {PLANTED}) == found(make)
+
+
+def test_planted_notebook_is_not_drawn(make):
+    bundle, _ = make.begun()
+    put("runbook.ipynb", NOTEBOOK)(bundle.folder)
+
+    seal_what_is_left(make, bundle)
+
+    assert "these are the cards it drew" in (make.folders[0] / "report.html").read_text()

@@ -11,7 +11,7 @@ import pytest
 
 from pantheon_runbook.errors import EvidenceError
 from pantheon_runbook.evidence.journal import Journal, read
-from pantheon_runbook.evidence.verify import _broken_journal_line
+from pantheon_runbook.evidence.verify import broken_lines, lines_in
 from pantheon_runbook.runner.serve import Host
 from pantheon_runbook.secrets import Registry
 
@@ -37,7 +37,7 @@ def test_lines_carry_the_hash_of_the_one_before(journal, tmp_path):
         journal.write("card", number=number)
 
     assert [0, 1, 2] == [event["number"] for event in read(tmp_path / "journal.jsonl")]
-    assert None is _broken_journal_line(tmp_path / "journal.jsonl")
+    assert [] == list(broken_lines(lines_in((tmp_path / "journal.jsonl").read_bytes())))
 
 
 def test_line_without_room_leaves_nothing(journal, tmp_path):
@@ -52,7 +52,7 @@ def test_line_without_room_leaves_nothing(journal, tmp_path):
     assert before == path.read_bytes()
     assert "no write is sent without its journal line." == stopped.value.state
     journal.write("third")
-    assert None is _broken_journal_line(path)
+    assert [] == list(broken_lines(lines_in(path.read_bytes())))
     assert ["first", "third"] == [event["event"] for event in read(path)]
 
 
@@ -65,7 +65,7 @@ def test_goes_on_where_a_crash_cut_it(journal, tmp_path):
     Journal(path, run_id="r", registry=Registry()).write("second")
 
     assert ["first", "second"] == [event["event"] for event in read(path)]
-    assert None is _broken_journal_line(path)
+    assert [] == list(broken_lines(lines_in(path.read_bytes())))
 
 
 @pytest.mark.xdist_group("runner-quiet")

@@ -65,7 +65,7 @@ def test_verdict_given_before_a_kill_is_kept(make, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(sealing, "report_markdown", killed)
         with pytest.raises(KeyboardInterrupt):
-            bundle.seal(make.key, NotebookStatus("all-run"))
+            bundle.seal(make.key, NotebookStatus("not-observed"))
     make.forget(bundle)
 
     assert (bundle.place.name,) == seal_abandoned(make.evidence, make.key, Registry(), cloud="sandbox")
@@ -79,7 +79,7 @@ def test_live_run_pins_no_key(make):
     bundle = Bundle(place, Registry())
     Journal(bundle.folder / "journal.jsonl", run_id=place.run_id, registry=Registry()).write("act-begins", act="open")
 
-    bundle.seal(make.key, NotebookStatus("all-run"))
+    bundle.seal(make.key, NotebookStatus("not-observed"))
 
     assert not (make.evidence / "trust.toml").exists()
     assert {"seal.json"} <= {finding.file for finding in verify.verify(make.evidence).findings}

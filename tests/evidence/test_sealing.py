@@ -26,6 +26,7 @@ from pantheon_runbook.verdict import NotebookStatus
 HERE = Path(__file__).parent
 IS_FULL = os.environ.get("PANTHEON_SWEEP") == "full"
 STATUS = NotebookStatus("all-run")
+UNSEEN = NotebookStatus("not-observed")
 LATE = 'late-Secret/with"quotes&more-0123456789'
 
 
@@ -192,7 +193,7 @@ def test_secret_known_in_time_is_no_failure(make):
     bundle, lines = make.begun(registry=registry)
     lines.write("card", act="verify", text=f"the password is {LATE}")
 
-    _, verdict = bundle.seal(make.key, STATUS)
+    _, verdict = bundle.seal(make.key, UNSEEN)
 
     assert "done" == verdict.word
 
@@ -202,7 +203,7 @@ def test_token_of_others_is_masked_too(make):
     bundle, lines = make.begun()
     lines.write("card", act="verify", text="sbp_" + "a1" * 20)
 
-    folder, _ = bundle.seal(make.key, STATUS)
+    folder, _ = bundle.seal(make.key, UNSEEN)
 
     assert "sbp_a1" not in (folder / "journal.jsonl").read_text()
     assert "sbp_a1" not in (folder / "report.md").read_text()
@@ -272,7 +273,7 @@ def test_run_that_wrote_nothing_and_has_no_room_is_refused(make):
     bundle, _ = make.begun(acts=ACTS[:3])
 
     with no_file_longer_than(1), pytest.raises(EvidenceError) as stopped:
-        bundle.seal(make.key, STATUS)
+        bundle.seal(make.key, UNSEEN)
 
     assert (4, "nothing was changed; the next run seals this one.") == (stopped.value.exit_code, stopped.value.state)
 
@@ -300,7 +301,7 @@ def test_journal_that_is_gone_does_not_say_that_nothing_was_written(make):
     shutil.rmtree(bundle.folder)
 
     with pytest.raises(UnrecordedError, match="an unknown number of"):
-        bundle.seal(make.key, STATUS)
+        bundle.seal(make.key, UNSEEN)
 
 
 def test_manifest_holds_the_versions(make):

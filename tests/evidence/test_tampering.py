@@ -18,7 +18,7 @@ from pantheon_runbook.evidence.seal import new_key, trust_entry
 
 FILES = (
     "approval.json", "journal.jsonl", "manifest.json", "plan.json", "report.html", "report.md", "runbook.ipynb",
-    "seal.json", "verdict.json",
+    "seal.json", "snapshot.json", "verdict.json",
 )  # fmt: skip
 SECOND, LEDGER = "second/", "-/ledger.jsonl"
 
@@ -156,7 +156,7 @@ CASES: dict[str, tuple[Callable[[Any], object], set[str]]] = {
     "hidden file added": (lambda three: (three.folders[1] / ".x").write_text(""), {"second/.x"}),
     "file moved into a folder": (
         lambda three: _move_into(three.folders[1] / "plan.json", "d"),
-        {"second/plan.json", "second/d", "second/d/p"},
+        {"second/plan.json", "second/d"},
     ),
     "bundle renamed": (
         lambda three: three.folders[1].rename(three.evidence / "renamed"),
