@@ -398,9 +398,11 @@ class _Told:
     @property
     def snapshot_digest(self) -> str | None:
         """Of what was observed, its time apart, as the journal and the plan name it; "" for what is no snapshot."""
+        if "snapshot.json" not in self.raw:
+            return None
         observed = self.document("snapshot.json").get("observed")
-        if "snapshot.json" not in self.raw or not isinstance(observed, dict):
-            return "" if "snapshot.json" in self.raw else None
+        if not isinstance(observed, dict):
+            return ""
         timeless = {name: value for name, value in observed.items() if name != "observed_at"}
         try:
             return _sha256(json.dumps(timeless, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode())
@@ -452,57 +454,73 @@ def _approves(event: Mapping[str, Any]) -> bool:
     return event.get("act") == "approve" and event.get("event") == "act-ends" and isinstance(event.get("kind"), str)
 
 
-def _agreements(told: _Told) -> Iterator[tuple[str, str, bool]]:
-    """A file, what would be wrong with it, and whether it is in order. What is sealed is asked when there is a seal."""
-    opened, sealed = told.line(0, "run-opened"), told.line(-1, "run-sealed")
-    observed, planned, approved = (told.of_act(act, "act-ends") or {} for act in ("observe", "plan", "approve"))
-    plan, approval, verdict = (_plain(told.document(f"{name}.json")) for name in ("plan", "approval", "verdict"))
-    digest, notebook, seen = told.digest_of("plan.json"), told.digest_of(NOTEBOOK), told.snapshot_digest
-    of_others = [event for event in told.events if event.get("run") != told.about["run_id"]]
-    unplanned = [one for one in told.of("write-intent") if _address(one) not in told.planned]
-    untrue = [one for one in told.of("run-sealed") if not told.leads_to(one.get("word"))]
+_Agreements = Iterator[tuple[str, str, bool]]  # a file, what would be wrong with it, and whether it is in order
+
+
+def _agreements(told: _Told) -> _Agreements:
+    """What must agree in the files of every run; of what is sealed only when there is a seal."""
+    observed, planned = (told.of_act(act, "act-ends") or {} for act in ("observe", "plan"))
+    plan, digest, seen = _plain(told.document("plan.json")), told.digest_of("plan.json"), told.snapshot_digest
+    notebook, sealed = told.digest_of(NOTEBOOK), told.line(-1, "run-sealed")
 
     yield from ((name, "no run of ours leaves such a file", name in _LEFT_BY_RUNS) for name in sorted(told.raw))
-    yield "journal.jsonl", "its first line does not open this run", told.is_about(opened)
-    yield "journal.jsonl", "it holds a line of another run", not of_others
-    yield "journal.jsonl", "it tells of a write that nobody had approved", told.has_been_approved()
-    is_its_plan = digest is not None and digest == planned.get("digest")
-    yield "journal.jsonl", "it tells of a write that was not planned", not (is_its_plan and unplanned)
-    yield "journal.jsonl", "it gives a verdict that it does not lead to", not untrue
-    yield from (
-        (name, f"there without {words}, or the other way round", told.is_in_place(name, act))
-        for name, words, act in (
-            ("snapshot.json", "an observe act", "observe"),
-            ("plan.json", "a plan act", "plan"),
-            ("approval.json", "approval", "approve"),
-        )
-    )
+    yield from _of_the_journal(told)
+    for name, words, act in (
+        ("snapshot.json", "an observe act", "observe"),
+        ("plan.json", "a plan act", "plan"),
+        ("approval.json", "approval", "approve"),
+    ):
+        yield name, f"there without {words}, or the other way round", told.is_in_place(name, act)
     yield "snapshot.json", "not what the journal says was observed", seen in (None, observed.get("snapshot", seen))
+    if digest is not None:
+        ground = plan.get("snapshot_digest") == observed.get("snapshot")
+        yield "plan.json", "for another cloud, environment or runbook", told.is_about(plan)
+        yield "plan.json", "not made from what was observed", ground
     yield "plan.json", "not the plan that the journal tells of", digest == planned.get("digest", digest)
-    yield "plan.json", "for another cloud, environment or runbook", digest is None or told.is_about(plan)
-    yield (
-        "plan.json",
-        "not made from what was observed",
-        digest is None or plan.get("snapshot_digest") == observed.get("snapshot"),
-    )
     if "approval.json" in told.raw:
-        kind, is_by_operator = approval.get("kind"), approval.get("approver") == opened.get("operator")
-        is_self_approved = str(kind).startswith("self-approved")
-        whole = told.digest_of("approval.json")
-        is_told_of = (kind, whole) == (approved.get("kind", kind), approved.get("approval", whole))
-        yield "approval.json", "it approves another plan", approval.get("plan_digest") == digest
-        yield "approval.json", "not as the journal tells of it", is_told_of
-        yield "approval.json", "self-approved by another than the operator", is_by_operator or not is_self_approved
+        yield from _of_the_approval(told)
     yield NOTEBOOK, "not the notebook that the runner saw", notebook in (None, sealed.get("notebook"))
     if "verdict" in told.about:
-        word = told.about["verdict"]
-        has_all_run = sealed.get("cells") == "all-run"
-        yield "journal.jsonl", "its last line is not the sealed verdict", sealed.get("word") == word
-        yield "verdict.json", "not the sealed verdict", told.is_about(verdict) and verdict.get("word") == word
-        is_told_alike = all(verdict.get(name) == sealed.get(name) for name in ("why", "cells"))
-        yield "verdict.json", "its reason or its cells are not the journal's", is_told_alike
-        yield NOTEBOOK, "missing, though every cell is said to have run", notebook is not None or not has_all_run
-        yield "plan.json", "not the plan whose digest was sealed", digest == told.about.get("plan_digest")
+        yield from _of_the_seal(told, sealed)
+
+
+def _of_the_journal(told: _Told) -> _Agreements:
+    planned = told.of_act("plan", "act-ends") or {}
+    of_others = [event for event in told.events if event.get("run") != told.about["run_id"]]
+    unplanned = [one for one in told.of("write-intent") if _address(one) not in told.planned]
+    is_its_plan = "digest" in planned and planned["digest"] == told.digest_of("plan.json")
+    untrue = [one for one in told.of("run-sealed") if not told.leads_to(one.get("word"))]
+
+    yield "journal.jsonl", "its first line does not open this run", told.is_about(told.line(0, "run-opened"))
+    yield "journal.jsonl", "it holds a line of another run", not of_others
+    yield "journal.jsonl", "it tells of a write that nobody had approved", told.has_been_approved()
+    yield "journal.jsonl", "it tells of a write that was not planned", not (is_its_plan and unplanned)
+    yield "journal.jsonl", "it gives a verdict that it does not lead to", not untrue
+
+
+def _of_the_approval(told: _Told) -> _Agreements:
+    approval, approved = _plain(told.document("approval.json")), told.of_act("approve", "act-ends") or {}
+    kind, whole = approval.get("kind"), told.digest_of("approval.json")
+    is_by_operator = approval.get("approver") == told.line(0, "run-opened").get("operator")
+    is_told_of = (kind, whole) == (approved.get("kind", kind), approved.get("approval", whole))
+
+    yield "approval.json", "it approves another plan", approval.get("plan_digest") == told.digest_of("plan.json")
+    yield "approval.json", "not as the journal tells of it", is_told_of
+    is_self_approved = str(kind).startswith("self-approved")
+    yield "approval.json", "self-approved by another than the operator", is_by_operator or not is_self_approved
+
+
+def _of_the_seal(told: _Told, sealed: Mapping[str, Any]) -> _Agreements:
+    word, verdict = told.about["verdict"], _plain(told.document("verdict.json"))
+    is_told_alike = all(verdict.get(name) == sealed.get(name) for name in ("why", "cells"))
+    is_shown = NOTEBOOK in told.raw or sealed.get("cells") != "all-run"
+
+    yield "journal.jsonl", "its last line is not the sealed verdict", sealed.get("word") == word
+    yield "verdict.json", "not the sealed verdict", told.is_about(verdict) and verdict.get("word") == word
+    yield "verdict.json", "its reason or its cells are not the journal's", is_told_alike
+    yield NOTEBOOK, "missing, though every cell is said to have run", is_shown
+    is_sealed_plan = told.digest_of("plan.json") == told.about.get("plan_digest")
+    yield "plan.json", "not the plan whose digest was sealed", is_sealed_plan
 
 
 def disagreements(folder: Path, about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -552,9 +570,8 @@ def _ledger_findings(
     for number, line in enumerate(ledger, 1):
         entry = _json_object(line) or {}
         name = str(entry.get("bundle"))
-        truth = (
-            ledger_line(sealed[name].raw) if name in sealed else line
-        )  # a seal that does not hold is named elsewhere
+        # A bundle whose seal does not hold is named elsewhere: nothing tells what its line should be.
+        truth = ledger_line(sealed[name].raw) if name in sealed else line
         if name not in bundles - listed:
             yield Finding(name, "", f"in the ledger (line {number}), but {_where(name, entry, waiting)}")
         elif line != truth:
