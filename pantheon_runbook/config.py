@@ -198,6 +198,7 @@ class ProductionIdentity(_Table):
     railway_project: str
     railway_environment: str
     vercel_project: str
+    hosts: tuple[str, ...] = ()
     pinned_at: str
     pins: dict[str, str] = {}
 
