@@ -214,9 +214,17 @@ def _write_both(
     parse_identities(identities, order.identities)
     _write(order.identities, identities)
     _write(order.config, text)
-    kept = "; its salt and its pins are the former ones" if former and pins else ""
-    kept = kept or ("; its salt is the former one" if former else "")
-    say(f"wrote {order.config} and {order.identities} ({len(pins)} pins{kept})")
+    say(f"wrote {order.config} and {order.identities} ({len(pins)} pins{_kept(former, choice)})")
+
+
+def _kept(former: Identities | None, choice: Choice) -> str:
+    if former is None:
+        return ""
+    if former.production.pins and not _pins_that_stay(former, choice):
+        return (
+            f"; its salt is the former one, and the {len(former.production.pins)} pins of another production are gone"
+        )
+    return "; its salt and its pins are the former ones" if former.production.pins else "; its salt is the former one"
 
 
 def _pins_that_stay(former: Identities | None, choice: Choice) -> Mapping[str, str]:
@@ -242,7 +250,7 @@ def _pins(
 
 def _pins_of_file(path: Path, salt: str) -> pinning.Pinning:
     text = private_text(path, what="the file of production's secrets", next_step="name a dotenv file with --secrets")
-    return pinning.pins_of({path.name: pinning.values_of_dotenv(text, source=str(path))}, salt=salt)
+    return pinning.pins_of([(path.name, pinning.values_of_dotenv(text, source=str(path)))], salt=salt)
 
 
 def _said(found: pinning.Pinning, say: Say) -> Mapping[str, str]:

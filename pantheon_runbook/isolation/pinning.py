@@ -41,8 +41,8 @@ class Pinning:
     refused: Mapping[str, str]
 
 
-def pins_of(places: Mapping[str, Mapping[str, str]], *, salt: str) -> Pinning:
-    """Fingerprints of every secret among the values, by variable name; `places` are values by name, by service.
+def pins_of(places: Iterable[tuple[str, Mapping[str, str]]], *, salt: str) -> Pinning:
+    """Fingerprints of every secret among the values, by variable name; `places` are (service, values by name).
 
     A name with two values is told apart by its place. A URL's password is pinned on its own as well, decoded.
     """
@@ -57,9 +57,9 @@ def pins_of(places: Mapping[str, Mapping[str, str]], *, salt: str) -> Pinning:
     return Pinning(pins, {name: why for name, why in refused.items() if name not in pins})
 
 
-def _told_apart(places: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str]]:
+def _told_apart(places: Iterable[tuple[str, Mapping[str, str]]]) -> Iterator[tuple[str, str]]:
     seen: dict[str, str] = {}
-    for place, values in sorted(places.items()):
+    for place, values in sorted(places, key=lambda one: one[0]):
         for name, value in sorted(values.items()):
             if value and seen.setdefault(name, value) == value:
                 yield name, value

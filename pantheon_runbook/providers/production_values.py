@@ -15,15 +15,16 @@ query ProductionValues($projectId: String!, $environmentId: String!, $serviceId:
 }"""
 
 
-def production_values(api: RailwayApi, production: RailwayEnvironment) -> dict[str, dict[str, str]]:
-    """Values by name, by service, with their references resolved; sealed ones are not in Railway's answer."""
-    places: dict[str, str | None] = {SHARED: None, **{service.name: service.id for service in production.services}}
-    where = {"projectId": production.project_id, "environmentId": production.id}
-    return {
-        name: {
-            key: value
-            for key, value in api.query(_VALUES, {**where, "serviceId": service_id})["variables"].items()
-            if not key.startswith("RAILWAY_")
-        }
-        for name, service_id in places.items()
-    }
+def production_values(api: RailwayApi, production: RailwayEnvironment) -> list[tuple[str, dict[str, str]]]:
+    """(service, values by name) with references resolved; sealed ones are not in Railway's answer.
+
+    Pairs, since a service may be called like another one, and none of them may be lost.
+    """
+    places = [(SHARED, None), *((service.name, service.id) for service in production.services)]
+    return [(name, _values(api, production, service_id)) for name, service_id in places]
+
+
+def _values(api: RailwayApi, production: RailwayEnvironment, service_id: str | None) -> dict[str, str]:
+    where = {"projectId": production.project_id, "environmentId": production.id, "serviceId": service_id}
+    values = api.query(_VALUES, where)["variables"]
+    return {name: value for name, value in values.items() if not name.startswith("RAILWAY_")}

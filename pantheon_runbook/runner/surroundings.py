@@ -53,7 +53,7 @@ def chosen() -> tuple[Path | None, Config | None]:
         raise ConfigError(
             f"there is no {DEFAULT_CONFIG}, but {', '.join(given)} is set",
             why="with credentials at hand it must be said which cloud is meant",
-            next_step=f'write {DEFAULT_CONFIG} with cloud = "live", or unset {" and ".join(given)} to use the sandbox',
+            next_step=f"pantheon-runbook init --cloud live, or unset {' and '.join(given)} to use the sandbox",
         )
     return None, None
 

@@ -133,6 +133,15 @@ def test_force_keeps_the_salt_and_the_pins(desk):
     assert load_config(desk.world.customer / "pantheon.toml").frontend == load_config(desk.config).frontend
 
 
+def test_pins_of_another_production_go_and_that_is_said(desk):
+    desk.replace(identities(desk), '(supabase_ref = ")[a-z]*', r"\1aaaaaaaaaaaaaaaaaaaa")
+
+    code, out, _ = desk.call(*INIT, "--force")
+
+    assert (0, {}) == (code, load_identities(identities(desk)).production.pins)
+    assert re.search(r"0 pins; its salt is the former one, and the \d+ pins of another production are gone", out)
+
+
 def test_force_does_not_lose_a_salt_that_cannot_be_read(desk):
     identities(desk).write_text("salt =")
 
@@ -169,6 +178,7 @@ def _live(desk):
 
 
 def _live_and_pinned(desk):
+    _live(desk)
     desk.environment["PANTHEON_PIN"] = "2026-11-23T10:00:00+00:00"
 
 

@@ -18,7 +18,7 @@ KEY = "sk-or-v1-" + "0123456789abcdef" * 4
 
 
 def pinned(**values: str):
-    return pins_of({"api": values}, salt=SALT)
+    return pins_of([("api", values)], salt=SALT)
 
 
 def test_secret_is_pinned_under_its_name():
@@ -95,9 +95,14 @@ def test_secret_inside_an_address_is_pinned(value: str):
 
 
 def test_one_name_with_two_values_is_told_apart_by_its_service():
-    found = pins_of({"api": {"SECRET": KEY}, "worker": {"SECRET": KEY[::-1]}, "x": {"SECRET": KEY}}, salt=SALT)
+    """Two services of one name lose none of theirs."""
+    values = {"api": KEY, "worker": KEY[::-1], "x": KEY}
+    places = [(place, {"SECRET": value}) for place, value in values.items()]
 
-    assert {"SECRET": fingerprint(SALT, KEY), "worker/SECRET": fingerprint(SALT, KEY[::-1])} == found.pins
+    found = pins_of([*places, ("worker", {"SECRET": KEY[4:]})], salt=SALT)
+
+    assert {fingerprint(SALT, value) for value in (KEY, KEY[::-1], KEY[4:])} == set(found.pins.values())
+    assert {"SECRET", "worker/SECRET", "worker/SECRET (worker/SECRET)"} == set(found.pins)
 
 
 def test_summary_holds_names_only():
