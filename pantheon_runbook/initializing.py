@@ -32,7 +32,7 @@ from pantheon_runbook.errors import (
 from pantheon_runbook.evidence.files import write_file
 from pantheon_runbook.isolation import drafting, pinning
 from pantheon_runbook.isolation.choosing import Choice, Question, Wanted, choose, open_questions
-from pantheon_runbook.isolation.survey import RailwayEnvironment, Survey
+from pantheon_runbook.isolation.survey import RailwayEnvironment, Survey, printable
 from pantheon_runbook.providers import listing, openrouter, railway, supabase, vercel
 from pantheon_runbook.providers.http import Client
 from pantheon_runbook.providers.production_values import production_values
@@ -65,6 +65,14 @@ def initialize(order: Order, *, say: Say, ask: Ask | None = None) -> None:
 
     `ask` answers what was not said; without it that is refused. Errors: RunbookError, with no file written.
     """
+
+    def tell(words: str) -> None:
+        say(printable(words))  # names in it are whatever somebody called a thing at a vendor
+
+    _initialize(order, tell, ask)
+
+
+def _initialize(order: Order, say: Say, ask: Ask | None) -> None:
     if order.secrets is not None and not order.pins:
         raise ParameterError(
             "--secrets was said without --pin-production",

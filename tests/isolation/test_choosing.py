@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from surveys import APART, API, BESIDE, LIVE, PRODUCTION, SAID, STAGING, SURVEY, WEB, WORKER
 
 from pantheon_runbook.errors import AmbiguousTargetError, ParameterError, RunbookError, WrongEnvironmentError
@@ -204,3 +206,35 @@ def test_name_from_a_vendor_cannot_write_lines():
     text = "\n".join([str(stopped.value), *replace(SURVEY, supabase=(evil,)).lines()])
     assert "\x1b" not in text
     assert 1 == text.count("\nNext: ")
+
+
+NAMES = st.sampled_from(["a", "b", "a/b", "new", "pantheon-staging", "p" * 20, "a\n", ""])
+PROJECTS = st.lists(
+    st.builds(replace, st.just(PRODUCTION), ref=st.sampled_from(["p" * 20, "q" * 20, "s" * 20]), name=NAMES),
+    max_size=3,
+    unique_by=lambda one: one.ref,
+)
+ENVIRONMENTS = st.lists(
+    st.builds(replace, st.sampled_from([LIVE, APART]), id=st.sampled_from(["a", "e-1", "e-2"]), name=NAMES),
+    max_size=3,
+    unique_by=lambda one: one.id,
+)
+
+
+@given(st.data(), PROJECTS, ENVIRONMENTS)
+@settings(max_examples=500)
+def test_any_answers_are_a_refusal_or_two_different_things(data, projects, environments):
+    """Whatever things are called, and whatever was typed: one of our cards, or staging that is not production."""
+    supabase = st.sampled_from([*(text for one in projects for text in (one.ref, one.name)), "new", ""])
+    pairs = [f"{one.project_id}/{text}" for one in environments for text in (one.id, one.name)]
+    railway = st.sampled_from([*pairs, "new", "a/b"])
+    answers = data.draw(st.tuples(supabase, supabase, railway, railway))
+    try:
+        choice = choose(
+            replace(SURVEY, supabase=tuple(projects), railway=tuple(environments)), Wanted("live", *answers)
+        )
+    except RunbookError:
+        return
+
+    assert choice.production_supabase != choice.staging_supabase
+    assert choice.production_railway != choice.staging_railway
