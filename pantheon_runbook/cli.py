@@ -16,6 +16,7 @@ import click
 
 if TYPE_CHECKING:
     from pantheon_runbook.errors import RunbookError
+    from pantheon_runbook.isolation.choosing import Question
 
 _SHOWN_AGAIN_SECONDS = 10.0
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")
@@ -113,6 +114,34 @@ def run(
         progress.end()
     progress.say(running.summary(outcome))
     sys.exit(running.exit_code(outcome, detailed=detailed_exitcode))
+
+
+@main.command()
+@click.option("--cloud", type=click.Choice(["live", "sandbox"]), help="Which cloud the files are for.")
+@click.option("--production-supabase", metavar="REF|NAME", help="Production's Supabase project.")
+@click.option("--staging-supabase", metavar="REF|NAME|new", help="Staging's, or new: RB-010 makes it.")
+@click.option("--production-railway", metavar="PROJECT/ENVIRONMENT", help="Where production runs, by names or ids.")
+@click.option("--staging-railway", metavar="PROJECT/ENVIRONMENT|new", help="Where staging runs, or new.")
+@click.option("--vercel", metavar="PROJECT", help="The frontend's project; taken when there is only one.")
+@click.option("--api-service", metavar="NAME", help="The public Railway service; taken when there is only one.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for both files; default beside --config, or here.")
+@click.option("--force", is_flag=True, help="Write over files that are there; the salt is kept.")
+@click.option("--pin-production", is_flag=True, help="Read production's values once and keep their fingerprints.")
+@click.option("--secrets", type=click.Path(path_type=Path), help="Pin a 0600 dotenv file instead of Railway's values.")
+def init(*, out: Path | None, force: bool, pin_production: bool, secrets: Path | None, **chosen: str | None) -> None:
+    """Make pantheon.toml and identities.toml from what the tokens see; writes nothing to any vendor."""
+    from pantheon_runbook import config, initializing  # noqa: PLC0415
+    from pantheon_runbook.isolation.choosing import Wanted  # noqa: PLC0415
+
+    wanted = Wanted(**{name: text for name, text in chosen.items() if text is not None})
+    path = out / config.DEFAULT_CONFIG if out else config.config_path() or Path(config.DEFAULT_CONFIG)
+    order = initializing.Order(wanted, path, overwrites=force, pins=pin_production, secrets=secrets)
+    initializing.initialize(order, say=click.echo, ask=_ask if sys.stdin.isatty() else None)
+
+
+def _ask(question: Question) -> str:
+    answer: str = click.prompt(f"{question.text} [{', '.join(question.answers)}]")
+    return answer
 
 
 @main.command()

@@ -213,6 +213,7 @@ class ProductionIdentity(_Table):
     railway_project: str
     railway_environment: str
     vercel_project: str
+    hosts: tuple[str, ...] = ()
     pinned_at: str
     pins: dict[str, str] = {}
 
@@ -252,6 +253,16 @@ def load_identities(path: Path) -> Identities:
     return _load(path, Identities)
 
 
+def parse_config(text: str, path: Path) -> Config:
+    """The config in a text that is, or is to be, the file at `path`."""
+    return _parse(text, path, Config)
+
+
+def parse_identities(text: str, path: Path) -> Identities:
+    """The identities in a text that is, or is to be, the file at `path`."""
+    return _parse(text, path, Identities)
+
+
 def _load(path: Path, model: type[_Loaded]) -> _Loaded:
     try:
         text = read_regular(path).decode()
@@ -259,6 +270,10 @@ def _load(path: Path, model: type[_Loaded]) -> _Loaded:
         raise ConfigError(
             f"{path.name} cannot be read", why=str(error), next_step=f"give another file with --config, or fix {path}"
         ) from error
+    return _parse(text, path, model)
+
+
+def _parse(text: str, path: Path, model: type[_Loaded]) -> _Loaded:
     try:
         # By way of JSON: strict validation accepts a JSON array, but not a Python list, where a tuple is meant.
         return model.model_validate_json(json.dumps(tomllib.loads(text), default=str))

@@ -58,24 +58,34 @@ def from_environment() -> Credentials:
 
 def from_file(path: Path) -> Credentials:
     """[tokens] and [values] of a TOML file that only its owner can read."""
+    text = private_text(path, what="the credentials file", next_step=f"correct it, or name another in {FILE_VARIABLE}")
     try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        table = tomllib.loads(read_regular(path).decode())
-    except (OSError, ValueError, RecursionError) as error:
+        table = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
         raise CredentialError(
             f"the credentials file {path} cannot be read",
             why=f"{type(error).__name__}",
             next_step=f"correct it, or name another in {FILE_VARIABLE}",
         ) from error
-    if mode & 0o077:
-        raise CredentialError(
-            f"the credentials file {path} can be read by others",
-            why=f"its mode is {mode:04o}",
-            next_step=f"chmod 600 {path}",
-        )
     tokens = {key: _token(key, value, str(path)) for key, value in _texts(table, "tokens", path).items()}
     values = {key: _value(key, value, path) for key, value in _texts(table, "values", path).items()}
     return Credentials(tokens, values, str(path))
+
+
+def private_text(path: Path, *, what: str, next_step: str) -> str:
+    """What a file says that only its owner can read. Errors: CredentialError; nothing of the text is in it."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        text = read_regular(path).decode()
+    except (OSError, ValueError) as error:
+        raise CredentialError(
+            f"{what} {path} cannot be read", why=f"{type(error).__name__}", next_step=next_step
+        ) from error
+    if mode & 0o077:
+        raise CredentialError(
+            f"{what} {path} can be read by others", why=f"its mode is {mode:04o}", next_step=f"chmod 600 {path}"
+        )
+    return text
 
 
 def _token(name: str, value: str, source: str) -> Secret:

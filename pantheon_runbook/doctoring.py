@@ -19,11 +19,12 @@ from pantheon_runbook.errors import RunbookError
 from pantheon_runbook.evidence.bundle import unsealed
 from pantheon_runbook.evidence.seal import TRUST, keys_folder, require_pinned, sealing_key
 from pantheon_runbook.providers import openrouter, railway, supabase, vercel
-from pantheon_runbook.providers.http import Client, WriteGate
+from pantheon_runbook.providers.http import Client
 from pantheon_runbook.runbooks import FOLDER, all_runbooks
+from pantheon_runbook.runner.clients import reading_client
 from pantheon_runbook.runner.surroundings import World, chosen, world
 from pantheon_runbook.sandbox import control
-from pantheon_runbook.secrets import Registry, Secret
+from pantheon_runbook.secrets import Registry
 
 _LIBRARIES = ("papermill", "nbclient", "ipykernel", "jupyter-client")
 # None of the four can be narrowed to staging by its vendor; after provisioning, Railway's project token can.
@@ -196,14 +197,8 @@ def _asked(outside: World, token: str, vendor: str, base_url: str, ask: Callable
         held = outside.credentials.token(token)
     except RunbookError as error:
         return _missing(token, error)
-    client = Client(
-        vendor,
-        base_url,
-        reach=outside.reach,
-        gate=WriteGate(),
-        headers={"Authorization": Secret(f"Bearer {held.reveal()}")},
-        timeout_seconds=outside.config.policy.request_seconds,
-    )
+    seconds = outside.config.policy.request_seconds
+    client = reading_client(vendor, base_url, held, reach=outside.reach, timeout_seconds=seconds)
     registry = Registry()
     registry.add(held.reveal(), name=token)
     try:

@@ -97,19 +97,24 @@ def _data(answer: Mapping[str, Any], operation: str, *, is_write: bool) -> dict[
 
 def check_token(api: RailwayApi, workspace: str | None) -> str:
     """The workspace's name; proves that the token works and reaches it. Reads only."""
-    workspaces = api.query(_WORKSPACES)["apiToken"]["workspaces"]
-    found = next((entry["name"] for entry in workspaces if workspace in {None, entry["id"]}), None)
+    reached = workspaces(api)
+    found = next((entry["name"] for entry in reached if workspace in {None, entry["id"]}), None)
     if found is None:
         raise VendorRefusedError(
             f"the railway token does not reach workspace {workspace}",
             vendor=VENDOR,
             operation="read the workspaces",
             status=403,
-            why=f"it reaches {', '.join(sorted(entry['id'] for entry in workspaces)) or 'none'}",
+            why=f"it reaches {', '.join(sorted(entry['id'] for entry in reached)) or 'none'}",
             state="nothing was changed",
             next_step="correct environments.<name>.railway.workspace in pantheon.toml, or use another token",
         )
     return str(found)
+
+
+def workspaces(api: RailwayApi) -> list[dict[str, Any]]:
+    """[{"id", "name"}] of every workspace that the token reaches."""
+    return list(api.query(_WORKSPACES)["apiToken"]["workspaces"])
 
 
 def nodes(connection: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -222,12 +227,12 @@ def other_environments(project: Mapping[str, Any], own_id: str | None) -> list[s
     )
 
 
-def all_projects(api: RailwayApi, workspace: str | None) -> list[dict[str, Any]]:
-    """Every project of the workspace, page by page."""
+def all_projects(api: RailwayApi, workspace: str | None, *, document: str = _PROJECTS) -> list[dict[str, Any]]:
+    """Every project of the workspace, page by page; `document` asks for more of each."""
     found: list[dict[str, Any]] = []
     after: str | None = None
     while True:
-        page = api.query(_PROJECTS, {"workspaceId": workspace, "after": after})["projects"]
+        page = api.query(document, {"workspaceId": workspace, "after": after})["projects"]
         found.extend(nodes(page))
         if not page["pageInfo"]["hasNextPage"]:
             return found

@@ -30,6 +30,18 @@ def check_token(client: Client, organization: str) -> str:
     return str(json_of(answer).get("plan", "unknown"))
 
 
+def all_projects(client: Client, organization: str) -> list[dict[str, Any]]:
+    """Every project of the organization, page by page."""
+    path = f"/v1/organizations/{organization}/projects"
+    projects: list[dict[str, Any]] = []
+    while True:
+        params = {"limit": _PAGE, "offset": len(projects)}
+        page = json_of(client.read("GET", path, operation="list projects", params=params))
+        projects.extend(page["projects"])
+        if not page["projects"] or len(projects) >= page["pagination"]["count"]:
+            return projects
+
+
 def is_ready(status: str) -> bool:
     return status == "ACTIVE_HEALTHY"
 
@@ -150,20 +162,7 @@ class Project(Kind):
         return named
 
     def _all(self) -> list[dict[str, Any]]:
-        path = f"/v1/organizations/{self._settings.organization}/projects"
-        projects: list[dict[str, Any]] = []
-        while True:
-            page = json_of(
-                self._client.read(
-                    "GET",
-                    path,
-                    operation="list projects",
-                    params={"limit": _PAGE, "offset": len(projects)},
-                )
-            )
-            projects.extend(page["projects"])
-            if not page["projects"] or len(projects) >= page["pagination"]["count"]:
-                return projects
+        return all_projects(self._client, str(self._settings.organization))
 
     def _hold(self, project: Mapping[str, Any]) -> None:
         ref = str(project["ref"])

@@ -21,7 +21,7 @@ from pantheon_runbook.providers import (
     supabase_storage,
     vercel,
 )
-from pantheon_runbook.providers.http import Client, WriteGate
+from pantheon_runbook.providers.http import Client, Reach, WriteGate
 from pantheon_runbook.providers.kind import Kind, Surroundings
 from pantheon_runbook.runner.surroundings import World
 from pantheon_runbook.secrets import Secret
@@ -70,6 +70,13 @@ class Clients:
         except VendorRefusedError as error:
             raise CredentialError(error.what, why=error.why, next_step=error.next_step) from error
         return plan
+
+
+def reading_client(vendor: str, base_url: str, token: Secret, *, reach: Reach, timeout_seconds: float = 30.0) -> Client:
+    """A client that can only read: its gate is shut, and nobody else holds it."""
+    return Client(
+        vendor, base_url, reach=reach, gate=WriteGate(), headers=_bearer(token), timeout_seconds=timeout_seconds
+    )
 
 
 def _bearer(token: Secret) -> dict[str, Secret]:

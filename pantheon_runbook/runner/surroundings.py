@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pantheon_runbook import clock
 from pantheon_runbook.config import DEFAULT_CONFIG, Config, Identities, config_path, load_config, load_identities
@@ -55,20 +56,44 @@ def chosen() -> tuple[Path | None, Config | None]:
         raise ConfigError(
             f"there is no {DEFAULT_CONFIG}, but {', '.join(given)} is set",
             why="with credentials at hand it must be said which cloud is meant",
-            next_step=f'write {DEFAULT_CONFIG} with cloud = "live", or unset {" and ".join(given)} to use the sandbox',
+            next_step=f"pantheon-runbook init --cloud live, or unset {' and '.join(given)} to use the sandbox",
         )
     return None, None
 
 
 def world() -> World:
     """The world this process was started for. Errors: ConfigError, CredentialError; nothing is written."""
-    from pantheon_runbook.sandbox import SandboxError  # noqa: PLC0415
-
     path, config = chosen()
     if path is not None and config is not None and config.cloud == "live":
         return _live_world(path, config)
-    try:
+    with _usable_sandbox():
         return _sandbox_world(path)
+
+
+@dataclass(frozen=True)
+class Door:
+    """A cloud before there is a config: who we are there, and how hosts are reached."""
+
+    credentials: Credentials
+    reach: Reach
+
+
+def door(cloud: Literal["sandbox", "live"]) -> Door:
+    """The way into a cloud that was named. Errors: ConfigError, CredentialError; nothing is written."""
+    if cloud == "live":
+        _refuse_pinned_clock()
+        return Door(from_environment(), Reach())
+    with _usable_sandbox():
+        running, _, credentials = _sandbox()
+    return Door(credentials, Reach(str(running.socket)))
+
+
+@contextmanager
+def _usable_sandbox() -> Iterator[None]:
+    from pantheon_runbook.sandbox import SandboxError  # noqa: PLC0415
+
+    try:
+        yield
     except SandboxError as error:
         raise ConfigError(
             "the sandbox cannot be used",
@@ -77,17 +102,21 @@ def world() -> World:
         ) from error
 
 
-def _live_world(path: Path, config: Config) -> World:
+def _refuse_pinned_clock() -> None:
     if os.environ.get(PIN_VARIABLE):
         raise ConfigError(
             f"{PIN_VARIABLE} is set",
             why="it makes passwords predictable",
             next_step=f"unset {PIN_VARIABLE} for a live run",
         )
+
+
+def _live_world(path: Path, config: Config) -> World:
+    _refuse_pinned_clock()
     beside = path.with_name(IDENTITIES)
     return World(
         config=config,
-        identities=_identities(config, path, beside),
+        identities=load_deny_list(config, path, beside),
         credentials=from_environment(),
         reach=Reach(),
         resolve=lambda _host, _port: None,
@@ -99,20 +128,17 @@ def _live_world(path: Path, config: Config) -> World:
 
 def _sandbox_world(path: Path | None) -> World:
     """The running sandbox, started when there is none; its own customer's files unless a config names others."""
-    from pantheon_runbook.sandbox import customer, network  # noqa: PLC0415  an extra; a live install has none
+    from pantheon_runbook.sandbox import network  # noqa: PLC0415  an extra; a live install has none
 
-    clock.pin(os.environ.get(PIN_VARIABLE) or None)
-    running = _running_sandbox()
-    files = customer.files(running)
+    running, files, credentials = _sandbox()
     config_path = path or files / DEFAULT_CONFIG
     beside = config_path.with_name(IDENTITIES)
     beside = beside if beside.exists() else files / IDENTITIES
-    own = os.environ.get(FILE_VARIABLE)
     config = load_config(config_path)
     return World(
         config=config,
-        identities=_identities(config, config_path, beside),
-        credentials=from_environment() if own else from_file(files / "credentials.toml"),
+        identities=load_deny_list(config, config_path, beside),
+        credentials=credentials,
         reach=Reach(str(running.socket)),
         resolve=lambda host, port: network.resolve(host, port, running.networks_file),
         folder=path.parent if path else Path.cwd(),
@@ -125,7 +151,18 @@ def _digests(*paths: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
-def _identities(config: Config, config_path: Path, path: Path) -> Identities:
+def _sandbox() -> tuple[Running, Path, Credentials]:
+    """The running sandbox, its customer's files, and the credentials for it: theirs unless others are named."""
+    from pantheon_runbook.sandbox import customer  # noqa: PLC0415  an extra; a live install has none
+
+    clock.pin(os.environ.get(PIN_VARIABLE) or None)
+    running = _running_sandbox()
+    files = customer.files(running)
+    own = os.environ.get(FILE_VARIABLE)
+    return running, files, from_environment() if own else from_file(files / "credentials.toml")
+
+
+def load_deny_list(config: Config, config_path: Path, path: Path) -> Identities:
     """The deny list, when both files mean the same production. Errors: ConfigError for each id that says otherwise."""
     identities = load_identities(path)
     known, production = config.production, identities.production

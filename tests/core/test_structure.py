@@ -60,6 +60,14 @@ def test_only_the_starters_import_the_sandbox():
     assert found <= allowed
 
 
+def test_values_of_production_have_one_reader():
+    """`init --pin-production`, and nothing that runs afterwards."""
+    module = "pantheon_runbook.providers.production_values"
+    found = {path.relative_to(PACKAGE).as_posix() for path in sources("") if module in imports(path)}
+
+    assert {"initializing.py"} == found
+
+
 @pytest.mark.parametrize("library", sorted(OWNERS))
 def test_library_is_imported_in_one_place(library):
     product = [path for path in sources("") if "sandbox" not in path.relative_to(PACKAGE).parts]

@@ -28,6 +28,8 @@ from runners import until
 from validate import check_exchange, specs_folder
 
 import pantheon_runbook
+from pantheon_runbook.initializing import Order, initialize
+from pantheon_runbook.isolation.choosing import Wanted
 from pantheon_runbook.model import Change
 from pantheon_runbook.providers.http import Client, Reach
 
@@ -156,6 +158,16 @@ class Story:
         return self.hands.call("supabase", method, f"/v1/projects/{ref}{path}", body)
 
 
+def day_one(story: Story) -> None:
+    """Before there are files: what the tokens see, and production's values for their pins."""
+    folder = story.world.folder / "day-one"
+    folder.mkdir()
+    mark = story.hands.mark()
+    wanted = Wanted("sandbox", "pantheon-production", "new", "pantheon/production", "new")
+    initialize(Order(wanted, folder / "pantheon.toml", pins=True), say=lambda _words: None)
+    assert len(story.exchanges) == len(story.world.running.log(mark))
+
+
 def from_nothing(story: Story) -> None:
     """With what may be left out of the config."""
     region = 'region = "eu-west-1"'
@@ -259,6 +271,7 @@ def exchanges(new_world: Any) -> Iterator[list[Exchange]]:
         world.enter(patch)
         hands = Hands(world.running)
         story = Story(world, hands, patch)
+        day_one(story)
         from_nothing(story)
         everything_changed_by_hand(story)
         value_of_a_key_lost(story)
