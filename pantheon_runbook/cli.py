@@ -125,6 +125,18 @@ def doctor(*, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path, exists=True))
+@_JSON
+def guard(paths: tuple[Path, ...], *, as_json: bool) -> None:
+    """Check local files for what is production's: its secrets, ids and hosts; without PATHS, this folder's settings."""
+    from pantheon_runbook import guarding  # noqa: PLC0415
+
+    guarded = guarding.guard(paths)
+    click.echo(json.dumps(guarded.as_json(), indent=1) if as_json else "\n".join(guarded.lines()))
+    sys.exit(0 if guarded.report.is_clean else 4)
+
+
+@main.command()
 @click.option("--out", type=click.Path(path_type=Path), default=Path("evidence"), show_default=True)
 def demo(out: Path) -> None:
     """The whole story on a private, fresh sandbox; leaves the evidence and a sandbox to go on with."""

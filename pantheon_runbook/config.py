@@ -18,6 +18,8 @@ DEFAULT_CONFIG = "pantheon.toml"
 
 Ref = Annotated[str, StringConstraints(pattern=r"^[a-z]{20}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Id = Annotated[str, StringConstraints(min_length=8)]  # found wherever it stands in a text, so no word of every day
+Host = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$")]
 Source = Annotated[
     str,
@@ -192,13 +194,17 @@ class Config(_Table):
 
 
 class ProductionIdentity(_Table):
-    """What production is called by its vendors, and the salted fingerprints of its secrets by name."""
+    """What production is called by its vendors, and the salted fingerprints of its secrets by name.
+
+    `hosts` are names of its own besides those that follow from the ids, for example of its API and its frontend.
+    """
 
     supabase_ref: Ref
-    railway_project: str
-    railway_environment: str
+    railway_project: Id
+    railway_environment: Id
     vercel_project: str
     pinned_at: str
+    hosts: tuple[Host, ...] = ()
     pins: dict[str, str] = {}
 
 
