@@ -6,8 +6,9 @@ import importlib.metadata
 import os
 import platform
 import pwd
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,27 @@ def open_run(
             )
             unbegun.pop_all()
         return OpenRun(session, bundle, registry, key, ends.pop_all().close)
+
+
+@contextmanager
+def looked_at(name: str, *, progress: Progress = lambda _words: None) -> Iterator[tuple[Snapshot, Parts]]:
+    """An environment as RB-010 observes it, and refused like there when it is production; reads only.
+
+    Nothing is decided by it, so it leaves no evidence: its journal is gone with it. Errors: RunbookError.
+    """
+    runbook = find("RB-010")
+    parameters = checked_parameters(runbook, {"environment": name, "mode": "plan"})
+    outside = world()
+    outside.config.environment(name)
+    registry = _registry(outside)
+    with ExitStack() as ends:
+        parts = _parts(outside, name, registry, ends, progress, restores_paused=False)
+        folder = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="pantheon-runbook-")))
+        place = Place(folder, outside.config.cloud, name, runbook.id, clock.token("run"), clock.stamp())
+        bundle = Bundle(place, registry)
+        ends.callback(bundle.close)
+        session = _session(runbook, parameters, parts, bundle=bundle, ends=ends, read_plan=b"", warnings=())
+        yield session.perform("observe"), parts
 
 
 def _parts(
