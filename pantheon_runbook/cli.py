@@ -160,6 +160,40 @@ def doctor(*, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path, exists=True))
+@_JSON
+def guard(paths: tuple[Path, ...], *, as_json: bool) -> None:
+    """Check local files for what is production's: its secrets, ids and hosts; without PATHS, this folder's settings."""
+    from pantheon_runbook import guarding  # noqa: PLC0415
+
+    guarded = guarding.guard(paths)
+    click.echo(json.dumps(guarded.as_json(), indent=1) if as_json else "\n".join(guarded.lines()))
+    sys.exit(0 if guarded.report.is_clean else 4)
+
+
+@main.group()
+def env() -> None:
+    """Local files of variables that point at staging."""
+
+
+@env.command("write")
+@click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("-e", "--environment", default="staging", show_default=True, help="Environment of pantheon.toml.")
+@click.option("--for", "reader", type=click.Choice(["backend", "frontend"]), default="backend", show_default=True)
+@click.option("--force", is_flag=True, help="Also over a file that somebody else wrote.")
+def env_write(path: Path, *, environment: str, reader: Any, force: bool) -> None:
+    """Write a .env file with the values that staging's vendors hold; prints names, never a value."""
+    from pantheon_runbook import equipping  # noqa: PLC0415
+
+    progress = _Progress()
+    try:
+        equipped = equipping.write(path, environment, reader, force=force, progress=progress)
+    finally:
+        progress.end()
+    progress.say("\n".join(equipped.lines()))
+
+
+@main.command()
 @click.option("--out", type=click.Path(path_type=Path), default=Path("evidence"), show_default=True)
 def demo(out: Path) -> None:
     """The whole story on a private, fresh sandbox; leaves the evidence and a sandbox to go on with."""

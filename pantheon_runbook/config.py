@@ -22,6 +22,7 @@ Ref = Annotated[str, StringConstraints(pattern=r"^[a-z]{20}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Slug = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s,<>]+$")]  # a comma would make two of it at Supabase
+Host = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$")]
 Source = Annotated[
     str,
@@ -207,14 +208,17 @@ class Config(_Table):
 
 
 class ProductionIdentity(_Table):
-    """What production is called by its vendors, and the salted fingerprints of its secrets by name."""
+    """What production is called by its vendors, and the salted fingerprints of its secrets by name.
+
+    `hosts` are names of its own besides those that follow from the ids, for example of its API and its frontend.
+    """
 
     supabase_ref: Ref
     railway_project: str
     railway_environment: str
     vercel_project: str
-    hosts: tuple[str, ...] = ()
     pinned_at: str
+    hosts: tuple[Host, ...] = ()
     pins: dict[str, str] = {}
 
 

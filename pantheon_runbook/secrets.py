@@ -18,6 +18,8 @@ from typing import Any
 MASK = "[secret]"
 _PIN_BITS = 100  # below this a fingerprint can be guessed from its salt, which is committed
 SHORTEST_SECRET = 6  # a shorter value would blank out half the text around it
+_ALPHABETS = ((r"[a-z]", 26), (r"[A-Z]", 26), (r"[0-9]", 10), (r"[^a-zA-Z0-9]", 20))
+SHORTEST_PINNABLE = math.ceil(_PIN_BITS / math.log2(sum(size for _, size in _ALPHABETS)))  # characters
 _TOKEN_SHAPES = re.compile(
     r"sbp_(?:oauth_)?[a-f0-9]{40}|sb_secret_[A-Za-z0-9_-]{16,}|sk-or-v1-[a-f0-9]{32,}"
     r"|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}"
@@ -45,15 +47,26 @@ class Secret:
 
 def fingerprint(salt: str, value: str) -> str:
     """Keyed digest as 64 hexadecimal characters; equal values under one salt have equal fingerprints."""
-    return hmac.new(bytes.fromhex(salt), value.encode(), hashlib.sha256).hexdigest()
+    return fingerprints_under(salt)(value)
+
+
+def fingerprints_under(salt: str) -> Callable[[str], str]:
+    """`fingerprint` for many values: the key is prepared once."""
+    keyed = hmac.new(bytes.fromhex(salt), digestmod=hashlib.sha256)
+
+    def fingerprint_of(value: str) -> str:
+        one = keyed.copy()
+        one.update(value.encode())
+        return one.hexdigest()
+
+    return fingerprint_of
 
 
 def entropy_bits(value: str) -> float:
     """An upper bound from the length and the characters in use: what a guesser who knows the alphabet has to try."""
     if not value:
         return 0.0
-    sizes = ((r"[a-z]", 26), (r"[A-Z]", 26), (r"[0-9]", 10), (r"[^a-zA-Z0-9]", 20))
-    alphabet = sum(size for pattern, size in sizes if re.search(pattern, value))
+    alphabet = sum(size for pattern, size in _ALPHABETS if re.search(pattern, value))
     if re.fullmatch(r"[0-9a-f-]+", value):
         alphabet = 16
     return min(len(set(value)) * math.log2(alphabet) * 2, len(value) * math.log2(alphabet))

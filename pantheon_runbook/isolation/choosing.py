@@ -118,6 +118,9 @@ def choose(survey: Survey, wanted: Wanted) -> Choice:
     if questions:
         raise _not_said(wanted, questions)
     found = {slot.field: _found(survey, wanted, slot) for slot in _SLOTS}
+    missing = next((slot for slot in _SLOTS if found[slot.field] is None and not slot.can_be_new), None)
+    if missing is not None:
+        raise _nothing_of_a_name(missing, getattr(wanted, missing.field) or "", ())
     choice = Choice(**found, remarks=())  # type: ignore[arg-type]  # each slot finds what its field is
     _refuse_staging_that_is_production(choice)
     _refuse_new_beside_old(survey, choice)

@@ -36,8 +36,8 @@ query Domains($projectId: String!, $environmentId: String!, $serviceId: String!)
 
 
 _VARIABLES = """
-query Variables($projectId: String!, $environmentId: String!, $serviceId: String) {
-  variables(projectId: $projectId, environmentId: $environmentId, serviceId: $serviceId, unrendered: true)
+query Variables($projectId: String!, $environmentId: String!, $serviceId: String, $unrendered: Boolean) {
+  variables(projectId: $projectId, environmentId: $environmentId, serviceId: $serviceId, unrendered: $unrendered)
 }"""
 
 
@@ -267,8 +267,7 @@ class VariablesKind(Kind):
         return values_have_landed(self._vault, change, seen)
 
     def _read(self, service_id: str) -> dict[str, str]:
-        answer = self._api.query(_VARIABLES, {**_where(self._vault), "serviceId": service_id})
-        return {name: value for name, value in answer["variables"].items() if not name.startswith("RAILWAY_")}
+        return variables_of(self._api, self._vault, service_id, is_rendered=False)
 
     def _resource(self, address: str, values: Mapping[str, str]) -> Resource:
         for name, value in values.items():
@@ -287,6 +286,12 @@ class VariablesKind(Kind):
             for name, value in values.items()
         )
         return [finding for finding in found if finding is not None]
+
+
+def variables_of(api: RailwayApi, vault: Vault, service_id: str, *, is_rendered: bool) -> dict[str, str]:
+    """What was set for a service, by name; rendered, with references resolved as its processes get them. Reads only."""
+    answer = api.query(_VARIABLES, {**_where(vault), "serviceId": service_id, "unrendered": not is_rendered})
+    return {name: value for name, value in answer["variables"].items() if not name.startswith("RAILWAY_")}
 
 
 def _where(vault: Vault) -> dict[str, str]:

@@ -61,6 +61,46 @@ def chosen() -> tuple[Path | None, Config | None]:
     return None, None
 
 
+@dataclass(frozen=True)
+class Committed:
+    """What the team has written down: `path` is the config's, `identities_path` that of the identities."""
+
+    path: Path
+    config: Config
+    identities_path: Path
+    identities: Identities
+
+
+def committed() -> Committed:
+    """Config and identities alone: asks for no credentials, starts nothing, writes nothing. Errors: ConfigError."""
+    path, config = chosen()
+    beside = path.with_name(IDENTITIES) if path else None
+    if path is None or beside is None or (config and config.cloud == "sandbox" and not beside.exists()):
+        files = _files_of_the_sandbox()
+        if files is None:
+            missing = f"none is beside {path.name}" if path else f"there is no {DEFAULT_CONFIG}"
+            raise ConfigError(
+                f"there is no {IDENTITIES} to know production by",
+                why=f"{missing}, and no sandbox runs",
+                next_step=f"do it beside {DEFAULT_CONFIG} and {IDENTITIES}, or name the former with --config",
+            )
+        path, beside = path or files / DEFAULT_CONFIG, files / IDENTITIES
+    config = config or load_config(path)
+    return Committed(path, config, beside, load_deny_list(config, path, beside))
+
+
+def _files_of_the_sandbox() -> Path | None:
+    """Its customer's, if one runs here and has had some written: nothing is started for this."""
+    from pantheon_runbook.sandbox import control  # noqa: PLC0415  an extra; a live install has none
+
+    try:
+        running = control.find()
+    except (OSError, ValueError, KeyError):
+        return None
+    files = running.folder / "customer" if running else None
+    return files if files and (files / DEFAULT_CONFIG).exists() else None
+
+
 def world() -> World:
     """The world this process was started for. Errors: ConfigError, CredentialError; nothing is written."""
     path, config = chosen()

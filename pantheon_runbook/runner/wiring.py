@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import pwd
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -136,6 +137,27 @@ def masked_errors(registry: Registry) -> Iterator[None]:
         for name in ("what", "why", "state", "next_step"):
             setattr(error, name, registry.redact(getattr(error, name)))
         raise
+
+
+@contextmanager
+def looked_at(name: str, *, progress: Progress = lambda _words: None) -> Iterator[tuple[Snapshot, Parts]]:
+    """An environment as RB-010 observes it, and refused like there when it is production; reads only.
+
+    Nothing is decided by it, so it leaves no evidence: its journal is gone with it. Errors: RunbookError.
+    """
+    runbook = find("RB-010")
+    parameters = checked_parameters(runbook, {"environment": name, "mode": "plan"})
+    outside = world()
+    outside.config.environment(name)
+    registry = _registry(outside)
+    with ExitStack() as ends:
+        parts = _parts(outside, name, registry, ends, progress, restores_paused=False)
+        folder = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="pantheon-runbook-")))
+        place = Place(folder, outside.config.cloud, name, runbook.id, clock.token("run"), clock.stamp())
+        bundle = Bundle(place, registry)
+        ends.callback(bundle.close)
+        session = _session(runbook, parameters, parts, bundle=bundle, ends=ends, read_plan=b"", warnings=())
+        yield session.perform("observe"), parts
 
 
 def _parts(

@@ -118,7 +118,8 @@ def _identities(facts: Mapping[str, Any], salt: str) -> str:
         f'salt = "{salt}"\n\n[production]\nsupabase_ref = "{facts["supabase"]["ref"]}"\n'
         f'railway_project = "{facts["railway"]["project_id"]}"\n'
         f'railway_environment = "{facts["railway"]["environment_id"]}"\n'
-        f'vercel_project = "{facts["vercel"]["project_id"]}"\npinned_at = "2026-11-01T08:00:00Z"\n\n'
+        f'vercel_project = "{facts["vercel"]["project_id"]}"\npinned_at = "2026-11-01T08:00:00Z"\n'
+        f'hosts = ["{facts["railway"]["api_domain"]}", "{facts["vercel"]["domain"]}"]\n\n'
         "[production.pins]\n" + "\n".join(lines) + "\n"
     )
 

@@ -12,8 +12,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from pantheon_runbook.config import load_identities
 from pantheon_runbook.runner import wiring
-from pantheon_runbook.sandbox import control
+from pantheon_runbook.sandbox import control, customer
 from pantheon_runbook.sandbox.world import Pace
 from pantheon_runbook.verdict import NotebookStatus
 
@@ -22,12 +23,15 @@ ROUNDS = 5
 # The calls that nothing can shorten: create the project, see it healthy, see its services healthy, read the pooler,
 # read the keys, set the variables. Between them the vendor works for as long as its pace says.
 CHAIN_OF_CALLS = 6
+TREE_FILES, TREE_BYTES = 10_000, 20_000_000
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def main() -> None:
     print(f"medians of {ROUNDS} rounds; the two sides of a ratio alternate")
     apply_beside_the_chain()
     help_beside_papermill()
+    guard_beside_grep()
 
 
 def apply_beside_the_chain() -> None:
@@ -82,6 +86,48 @@ def help_beside_papermill() -> None:
     mine, other = statistics.median(ours[1:]), statistics.median(theirs[1:])
     print("--help")
     print(f"  pantheon-runbook {mine:.2f} s, papermill {other:.2f} s: {mine / other:.2f} x")
+
+
+def guard_beside_grep() -> None:
+    """The whole command, with what it takes to start, on a tree of many files; and on one file, as a hook calls it."""
+    folder = Path(tempfile.mkdtemp(prefix="pr-b-"))
+    running = control.start(folder / "sandbox", in_memory=True)
+    try:
+        files = customer.files(running)
+        grow_tree(folder / "tree")
+        guard = ("pantheon-runbook", "--config", str(files / "pantheon.toml"), "guard")
+        ref = load_identities(files / "identities.toml").production.supabase_ref
+        tree, one, grep = [], [], []
+        for _ in range(ROUNDS):
+            tree.append(timed(*guard, str(folder / "tree")))
+            one.append(timed(*guard, str(folder / "tree" / "0" / "0.txt")))
+            grep.append(timed_grep(ref, folder / "tree"))
+    finally:
+        running.discard()
+        shutil.rmtree(folder, ignore_errors=True)
+    plain = statistics.median(grep)
+    print(f"guard, {TREE_FILES} files, {TREE_BYTES / 1e6:.0f} MB")
+    print(f"  plain recursive grep for one word   {plain:.2f} s")
+    print(f"  guard on the tree                   {row(tree, plain)}")
+    print(f"  guard on one file of it             {row(one, plain)}")
+
+
+def grow_tree(top: Path) -> None:
+    """Pieces of this repository's own text, so that the words are those of people."""
+    texts = [path.read_text(encoding="utf-8") for path in sorted(REPOSITORY.glob("pantheon_runbook/**/*.py"))]
+    whole = "".join(texts)
+    size = TREE_BYTES // TREE_FILES
+    for number in range(TREE_FILES):
+        path = top / str(number % 100) / f"{number}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        start = number * 7919 % (len(whole) - size)
+        path.write_text(f"{number}\n{whole[start : start + size]}", encoding="utf-8")
+
+
+def timed_grep(word: str, folder: Path) -> float:
+    started = time.perf_counter()
+    subprocess.run(["grep", "-rF", word, str(folder)], check=False, capture_output=True)
+    return time.perf_counter() - started
 
 
 def timed(*command: str) -> float:

@@ -1,0 +1,98 @@
+"""What `guard` says: whether local files hold something of production's, by what the team has committed about it.
+
+Reads only, and only files: no vendor, no network, no credentials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pantheon_runbook import clock
+from pantheon_runbook.isolation.local_files import Decided, Report, examine
+from pantheon_runbook.isolation.marks import Marks, Search
+from pantheon_runbook.runner.surroundings import Committed, committed
+
+_OLD_DAYS = 90
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """A report, and what it was made by: `cloud` and `production` say whose production was looked for."""
+
+    report: Report
+    cloud: str
+    production: str
+    pins: int
+    notes: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """{"cloud", "production", "pins", "files", "findings", "skipped", "notes"}: the keys are a contract."""
+        return {
+            "cloud": self.cloud,
+            "production": self.production,
+            "pins": self.pins,
+            **asdict(self.report),
+            "notes": list(self.notes),
+        }
+
+    def lines(self) -> Iterator[str]:
+        """For people: each finding with what to do, what was left out, and the counts last."""
+        for finding in self.report.findings:
+            place = finding.path if finding.line is None else f"{finding.path}:{finding.line}"
+            yield f"{_printable(place)}  {finding.what}"
+            yield f"  next: {finding.next_step}"
+        for skipped in self.report.skipped:
+            yield f"{_printable(skipped.path)}  skipped: {skipped.why}"
+        yield from self.notes
+        counts = (
+            _counted(len(self.report.findings), "finding"),
+            _counted(self.report.files, "file"),
+            f"{len(self.report.skipped)} skipped",
+        )
+        yield f"{', '.join(counts)}; production is {self.production} ({self.cloud}), {_counted(self.pins, 'pin')}"
+
+
+def guard(paths: Sequence[Path] = ()) -> Guarded:
+    """What is in the paths, or in this folder, of production's. Errors: ConfigError when nothing tells it apart."""
+    known = committed()
+    production = known.identities.production
+    decided = Decided(
+        files=frozenset({known.path.resolve(), known.identities_path.resolve()}),
+        folder=(known.path.parent / known.config.evidence.path).resolve(),
+    )
+    return Guarded(
+        report=examine(paths, Search(Marks.of(known.identities)), decided),
+        cloud=known.config.cloud,
+        production=production.supabase_ref,
+        pins=len(production.pins),
+        notes=tuple(_notes(known)),
+    )
+
+
+def _notes(known: Committed) -> Iterator[str]:
+    """What weakens the answer."""
+    production, name = known.identities.production, known.identities_path.name
+    if not production.pins:
+        yield f"0 pins in {name}: only ids and hosts were looked for, no secrets"
+        return
+    try:
+        pinned_at = datetime.fromisoformat(production.pinned_at)
+    except ValueError:
+        yield f"the pins are of an unknown age: pinned_at in {name} is no date"
+        return
+    days = (clock.now() - (pinned_at if pinned_at.tzinfo else pinned_at.replace(tzinfo=UTC))).days
+    if days > _OLD_DAYS:
+        yield f"the pins are {days} days old: what production has made since is not known; pin again"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _printable(name: str) -> str:
+    """A file may be called anything, and what a terminal would obey is not for a terminal."""
+    return name if name.isprintable() else ascii(name)[1:-1]
