@@ -18,7 +18,7 @@ DEFAULT_CONFIG = "pantheon.toml"
 
 Ref = Annotated[str, StringConstraints(pattern=r"^[a-z]{20}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-Id = Annotated[str, StringConstraints(min_length=8)]  # found wherever it stands in a text, so no word of every day
+Id = Annotated[str, StringConstraints(min_length=6)]  # found wherever it stands in a text, so no word of every day
 Host = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$")]
 Source = Annotated[
