@@ -14,6 +14,8 @@ from pantheon_runbook import clock
 from pantheon_runbook.errors import (
     OutcomeUnknownError,
     RunbookError,
+    StoppedError,
+    UnknownOutcomeError,
     UnrecordedError,
     VendorUnavailableError,
 )
@@ -179,6 +181,34 @@ def _unknown(change: Change, error: RunbookError) -> OutcomeUnknownError:
 def _not_reached(change: Change, results: Mapping[str, StepResult]) -> StepResult:
     failed = sorted(need for need in change.depends_on if need not in results or results[need].outcome != "done")
     return StepResult(change.address, "not-done", f"waits for {', '.join(failed)}")
+
+
+def _state_of(results: tuple[StepResult, ...], errors: Mapping[str, RunbookError]) -> str:
+    """What a reader fears most, in one line: counts, the addresses that are not done, and what a vendor half did."""
+    left: tuple[Outcome, ...] = ("not-ready", "not-done")
+    listed = {OUTCOME_WORDS[one]: [result.address for result in results if result.outcome == one] for one in left}
+    parts = [f"{sum(result.outcome == 'done' for result in results)} of {len(results)} changes are done"]
+    parts += [f"{words}: {', '.join(addresses)}" for words, addresses in listed.items() if addresses]
+    parts += [error.state.rstrip(".") for error in errors.values() if error.state.startswith("changed in part")]
+    return "; ".join(parts)
+
+
+def raise_unfinished(results: tuple[StepResult, ...], errors: Mapping[str, RunbookError]) -> None:
+    """Nothing, when every change is done. Errors: UnknownOutcomeError before StoppedError, with what is left."""
+    left = [result for result in results if result.outcome != "done"]
+    if not left:
+        return
+    unknown = [result.address for result in left if result.outcome == "unknown"]
+    first = errors.get(unknown[0]) if unknown else next(iter(errors.values()), None)
+    state = _state_of(results, errors)
+    next_step = first.next_step if first else "run the plan again: it shows what is left"
+    why = first.why if first else left[0].reason
+    if unknown:
+        raise UnknownOutcomeError(
+            f"the outcome of {', '.join(unknown)} is unknown", why=why, state=state, next_step=next_step
+        )
+    what = first.what if first else "the run was stopped"
+    raise StoppedError(what, why=why, state=state, next_step=next_step)
 
 
 def order_of_looks(kinds: Iterable[tuple[str, tuple[str, ...]]]) -> list[tuple[str, ...]]:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from pantheon_runbook import clock
-from pantheon_runbook.applying import Applying, current_change, order_of_looks
+from pantheon_runbook.applying import Applying, current_change, order_of_looks, raise_unfinished
 from pantheon_runbook.errors import (
     ActOrderError,
     BlockedPlanError,
@@ -19,8 +19,6 @@ from pantheon_runbook.errors import (
     NotVerifiedError,
     RunbookError,
     StalePlanError,
-    StoppedError,
-    UnknownOutcomeError,
     UnrecordedError,
     WrongEnvironmentError,
 )
@@ -225,7 +223,7 @@ class Session:
                 self.results = applying.run(self.plan)
             finally:
                 self.gate.is_open = False
-        _raise_unfinished(self.results, applying.errors)
+        raise_unfinished(self.results, applying.errors)
         return self.results, {"done": len(self.results)}
 
     def _verify(self) -> tuple[Verification | Held, dict[str, Any]]:
@@ -377,32 +375,3 @@ def _first_difference(before: Snapshot, now: Snapshot) -> str:
             )
             return f"{address} changed: {', '.join(names) or f'{then.state}, now {today.state}'}"
     return "the findings or identities changed"
-
-
-def _state_of(results: tuple[StepResult, ...], errors: Mapping[str, RunbookError]) -> str:
-    """What a reader fears most, in one line: counts, the addresses that are not done, and what a vendor half did."""
-    listed = {
-        words: [result.address for result in results if result.outcome == outcome]
-        for outcome, words in (("not-ready", "made but not ready"), ("not-done", "not done"))
-    }
-    parts = [f"{sum(result.outcome == 'done' for result in results)} of {len(results)} changes are done"]
-    parts += [f"{words}: {', '.join(addresses)}" for words, addresses in listed.items() if addresses]
-    parts += [error.state.rstrip(".") for error in errors.values() if error.state.startswith("changed in part")]
-    return "; ".join(parts)
-
-
-def _raise_unfinished(results: tuple[StepResult, ...], errors: Mapping[str, RunbookError]) -> None:
-    left = [result for result in results if result.outcome != "done"]
-    if not left:
-        return
-    unknown = [result.address for result in left if result.outcome == "unknown"]
-    first = errors.get(unknown[0]) if unknown else next(iter(errors.values()), None)
-    state = _state_of(results, errors)
-    next_step = first.next_step if first else "run the plan again: it shows what is left"
-    why = first.why if first else left[0].reason
-    if unknown:
-        raise UnknownOutcomeError(
-            f"the outcome of {', '.join(unknown)} is unknown", why=why, state=state, next_step=next_step
-        )
-    what = first.what if first else "the run was stopped"
-    raise StoppedError(what, why=why, state=state, next_step=next_step)
