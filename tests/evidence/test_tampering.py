@@ -152,6 +152,10 @@ def _copy_as(three: Any, name: str) -> None:
 
 CASES: dict[str, tuple[Callable[[Any], object], set[str]]] = {
     "file added": (lambda three: (three.folders[1] / "note.txt").write_text("x"), {"second/note.txt"}),
+    "half-written file added": (  # by a name that a run may leave before it is sealed
+        lambda three: (three.folders[1] / ".report.md.new").write_text("x"),
+        {"second/.report.md.new"},
+    ),
     "empty folder added": (lambda three: (three.folders[1] / "more").mkdir(), {"second/more"}),
     "hidden file added": (lambda three: (three.folders[1] / ".x").write_text(""), {"second/.x"}),
     "file moved into a folder": (
