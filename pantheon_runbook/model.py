@@ -14,6 +14,7 @@ Outcome = Literal["done", "not-ready", "not-done", "unknown"]
 OUTCOME_WORDS: Mapping[Outcome, str] = {
     "done": "done", "not-ready": "made but not ready", "not-done": "not done", "unknown": "unknown",
 }  # fmt: skip
+ExposureState = Literal["closed by vendor", "closed by this tool", "open", "cannot be read"]
 ApprovalKind = Literal["self-approved, not pre-read", "self-approved, pre-read", "nothing to approve"]
 
 
@@ -60,6 +61,20 @@ class Finding:
     what: str
     next_step: str
     blocks: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """One way in which production can change without this tool, as found; `next_step` closes it, "" when it is closed.
+
+    `address` is stable, for example "vercel/production-branch"; `found` says what the vendor shows, without a value.
+    """
+
+    address: str
+    what: str
+    state: ExposureState
+    found: str
+    next_step: str = ""
 
 
 @dataclass(frozen=True, slots=True)
