@@ -73,10 +73,8 @@ class Clients:
 
 
 def reading_client(vendor: str, base_url: str, token: Secret, *, reach: Reach, timeout_seconds: float = 30.0) -> Client:
-    """A client that can only read: its gate is shut, and nobody else holds it."""
-    return Client(
-        vendor, base_url, reach=reach, gate=WriteGate(), headers=_bearer(token), timeout_seconds=timeout_seconds
-    )
+    """A client that can send the enumerated reads and nothing else, whatever is done to it."""
+    return Client(vendor, base_url, reach=reach, gate=None, headers=_bearer(token), timeout_seconds=timeout_seconds)
 
 
 def _bearer(token: Secret) -> dict[str, Secret]:
