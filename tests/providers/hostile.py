@@ -286,15 +286,17 @@ class Hostile:
         """Mutations in disguise, and queries that nobody enumerated."""
         ours = self.pick(*DOCUMENTS)
         name = enumerated.DOCUMENTS[enumerated._digest(ours)]
+        deletion = DELETION.replace(" M(", f" {name}(")
         document = self.pick(
             *(
                 DELETION,
-                f" {DELETION}",
-                f"\ufeff{DELETION}",
-                f"# {ours}\n{DELETION}".replace("\n}", "}"),
-                f"{ours}\n{DELETION}",
+                deletion,
+                f" {deletion}",
+                f"\ufeff{deletion}",
+                f"# {ours}\n{deletion}".replace("\n}", "}"),
+                f"{ours}\n{deletion}",
             ),
-            *(f"{DELETION}\n{ours}", ours.replace("query", "mutation", 1), ours.replace("query", "subscription", 1)),
+            *(f"{deletion}\n{ours}", ours.replace("query", "mutation", 1), ours.replace("query", "subscription", 1)),
             *(
                 f"{ours} ",
                 f"\ufeff{ours}",
@@ -319,7 +321,7 @@ class Hostile:
                 {"query": ours},
             ),
         )
-        return replace(self.graphql, body=graphql(document, operationName=name))
+        return replace(self.graphql, body=graphql(document, operationName=self.pick(name, name, "M")))
 
     def graphql_envelope(self) -> Raw:
         """Our own document, in something that is read in more than one way."""

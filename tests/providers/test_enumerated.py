@@ -7,13 +7,13 @@ import os
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from hostile import DOCUMENTS, KINDS, Hostile, Raw, enumerated_ones, hostile_text
+from hostile import DELETION, DOCUMENTS, KINDS, Hostile, Raw, enumerated_ones, graphql, hostile_text
 
 import pantheon_runbook
 from pantheon_runbook import clock
@@ -34,6 +34,7 @@ from pantheon_runbook.providers import (
 )
 from pantheon_runbook.providers.http import Client, Reach, WriteGate
 from pantheon_runbook.providers.kind import Surroundings
+from pantheon_runbook.providers.reading import OnlyReads
 from pantheon_runbook.runner.clients import reading_client
 from pantheon_runbook.secrets import Registry, Secret, Vault
 
@@ -295,6 +296,40 @@ def test_no_raw_request_gets_through(desk: Desk) -> None:
 
     assert control == len(desk.passed) == len(enumerated.READS) - 1 + len(enumerated.DOCUMENTS)
     assert [] == desk.world.mutating()
+
+
+def test_what_is_sent_is_what_was_judged(desk_of_nobody: Desk) -> None:
+    """A body can be read as one thing and sent as another: what goes out is made from what was read."""
+    raw = next(one for one in enumerated_ones(desk_of_nobody.facts) if one.vendor == "railway")
+    request, sent = raw.request(), []
+    request.read()
+    request.stream = httpx.ByteStream(graphql(DELETION))
+
+    def note(request: httpx.Request) -> httpx.Response:
+        sent.append(request.read())
+        return httpx.Response(200, json={})
+
+    OnlyReads(httpx.MockTransport(note), "railway").handle_request(request)
+    assert [raw.body] == sent
+
+
+def test_without_the_list_they_would_write(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same requests, let through: what the sandbox says of them shows that they were worth refusing."""
+    monkeypatch.setattr(enumerated, "objection", lambda _sent: "")
+    arrived = Counter[str]()
+    for kind in KINDS:
+        hostile, before = Hostile(desk.facts, f"{kind} {SEED}"), len(desk.world.running.mutating())
+        for _ in range(20):
+            raw = getattr(hostile, kind)()
+            request = raw.request()
+            request.headers["Authorization"] = desk.clients[raw.vendor]._http.headers["Authorization"]
+            with suppress(Exception):  # some of them no HTTP library can send
+                desk.clients[raw.vendor]._http.send(request)
+        arrived[kind] = len(desk.world.running.mutating()) - before
+    print(f"\nmutating requests of 20 each, without the list: {dict(arrived)}")
+
+    writing = {"method", "address_of_a_write", "graphql_document", "statement_by_the_writing_query"}
+    assert writing <= {kind for kind, count in arrived.items() if count}
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
