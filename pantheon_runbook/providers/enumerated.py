@@ -17,7 +17,8 @@ from pantheon_runbook.errors import RefusedError
 
 _MODULE = "pantheon_runbook/providers/enumerated.py"
 _PLACES = {"ref": "[a-z]{20}", "id": "[A-Za-z0-9_-]{1,64}"}  # no dot, slash, percent or semicolon in any of them
-_VALUE = re.compile(r"[A-Za-z0-9_.~-]{0,200}")  # of the query; what would have to be escaped is not sent
+# Of the query: words, numbers, and what a cursor or a list is made of, escaped as the HTTP library escapes it.
+_VALUE = re.compile(r"([A-Za-z0-9_.~-]|%(2B|2C|2F|3A|3D)){0,200}")
 _HEADERS = frozenset(
     {"accept", "accept-encoding", "apikey", "authorization", "connection", "content-length", "content-type"}
     | {"host", "user-agent"}

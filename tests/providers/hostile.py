@@ -321,7 +321,7 @@ class Hostile:
                 {"query": ours},
             ),
         )
-        return replace(self.graphql, body=graphql(document, operationName=self.pick(name, name, "M")))
+        return replace(self.graphql, body=graphql(document, operationName=self.pick(name, name, "M", None)))
 
     def graphql_envelope(self) -> Raw:
         """Our own document, in something that is read in more than one way."""

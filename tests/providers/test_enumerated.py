@@ -383,6 +383,14 @@ def test_refusal_says_what_to_add_where(supabase_client: Client, path: str, body
     assert "READS in pantheon_runbook/providers/enumerated.py" in stopped.value.next_step
 
 
+def test_cursor_of_a_vendor_is_passed_on(client: Client, stub: Any) -> None:
+    stub.will_answer(200, {"projects": []})
+
+    client.read("GET", "/v10/projects", operation="look", params={"teamId": "team_1", "from": "MTIz+/=="})
+
+    assert [("GET", "/v10/projects?teamId=team_1&from=MTIz%2B%2F%3D%3D", "api.vercel.com")] == stub.requests
+
+
 def test_document_nobody_declared_is_named(railway_client: Client) -> None:
     with pytest.raises(RefusedError) as stopped:
         railway.RailwayApi(railway_client).query("query New { me { id } }")
