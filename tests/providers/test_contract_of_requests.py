@@ -32,7 +32,10 @@ from pantheon_runbook.initializing import Order, initialize
 from pantheon_runbook.isolation.choosing import Wanted
 from pantheon_runbook.model import Change
 from pantheon_runbook.providers import supabase, supabase_exposure, supabase_inventory
-from pantheon_runbook.providers.http import Client, Reach
+from pantheon_runbook.providers.http import Client, Reach, WriteGate
+from pantheon_runbook.providers.railway import BASE_URL, VENDOR, RailwayApi
+from pantheon_runbook.providers.railway_exposure import exposure
+from pantheon_runbook.providers.railway_inventory import inventory
 from pantheon_runbook.runner.clients import reading_client
 from pantheon_runbook.secrets import Secret, fingerprints_under
 
@@ -266,6 +269,26 @@ def environment_that_is_not_there(story: Story) -> None:
     assert {"pantheon": ["production", "staging"], "pantheon-staging": ["before", "staging"]} == names
 
 
+def railway_looked_through(story: Story) -> None:
+    """Production and staging, with the account's token and with one of staging's environment."""
+    hands = story.hands
+    facts, staging = hands.facts["railway"], hands.service("api")
+    given = {**{name: staging[name] for name in ("projectId", "environmentId")}, "name": "isolation"}
+    create = "mutation M($i: ProjectTokenCreateInput!) { projectTokenCreate(input: $i) }"
+    value = hands.railway(create, i=given)["projectTokenCreate"]
+    production = {name: facts[name] for name in ("project_id", "environment_id")}
+    for headers in ({"Authorization": f"Bearer {facts['token']}"}, {"Project-Access-Token": value}):
+        secret = {name: Secret(text) for name, text in headers.items()}
+        client = Client(
+            VENDOR, BASE_URL, reach=Reach(str(story.world.running.socket)), gate=WriteGate(), headers=secret
+        )
+        api = RailwayApi(client)
+        for place in (production, {"project_id": staging["projectId"], "environment_id": staging["environmentId"]}):
+            inventory(api, **place, fingerprint=str)
+        exposure(api, **production, staging_environment_id=staging["environmentId"])
+        client.close()
+
+
 def vendors_that_say_no(story: Story) -> None:
     """Unknown tokens, an organization and a team of others, ids that nobody has."""
     facts = story.hands.facts
@@ -294,6 +317,7 @@ def exchanges(new_world: Any) -> Iterator[list[Exchange]]:
         paused(story)
         coming_up(story)
         environment_that_is_not_there(story)
+        railway_looked_through(story)
         vendors_that_say_no(story)
         hands.close()
         yield story.exchanges
