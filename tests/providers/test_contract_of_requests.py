@@ -31,7 +31,10 @@ import pantheon_runbook
 from pantheon_runbook.initializing import Order, initialize
 from pantheon_runbook.isolation.choosing import Wanted
 from pantheon_runbook.model import Change
+from pantheon_runbook.providers import vercel, vercel_exposure, vercel_inventory
 from pantheon_runbook.providers.http import Client, Reach
+from pantheon_runbook.runner.clients import reading_client
+from pantheon_runbook.secrets import Secret
 
 pytestmark = [
     pytest.mark.contract,
@@ -251,6 +254,20 @@ def environment_that_is_not_there(story: Story) -> None:
     assert {"pantheon": ["production", "staging"], "pantheon-staging": ["before", "staging"]} == names
 
 
+def everything_read_at_vercel(story: Story) -> None:
+    """Two targets and what can change production, of a project that exists and of one that does not."""
+    facts, before, mark = story.hands.facts["vercel"], len(story.exchanges), story.hands.mark()
+    reach = Reach(str(story.world.running.socket))
+    client = reading_client("vercel", vercel.BASE_URL, Secret(facts["token"]), reach=reach)
+    for project in (facts["project_id"], "prj_nobodys"):
+        where = {"project": project, "team": facts["team_id"]}
+        for target in ("preview", "production"):
+            vercel_inventory.inventory(client, **where, target=target, fingerprint=str)
+        vercel_exposure.exposure(client, **where)
+    client.close()
+    assert len(story.exchanges) - before == len(story.world.running.log(mark))
+
+
 def vendors_that_say_no(story: Story) -> None:
     """Unknown tokens, an organization and a team of others, ids that nobody has."""
     facts = story.hands.facts
@@ -278,6 +295,7 @@ def exchanges(new_world: Any) -> Iterator[list[Exchange]]:
         paused(story)
         coming_up(story)
         environment_that_is_not_there(story)
+        everything_read_at_vercel(story)
         vendors_that_say_no(story)
         hands.close()
         yield story.exchanges
