@@ -37,6 +37,7 @@ def exposure(client: Client, *, project: str, team: str) -> tuple[Exposure, ...]
         _build_command(whole),
         _previews(whole),
         *_variables(variables),
+        _integrations(variables),
         *_team_variables(reading.team_variables(project_id)),
         _token(membership, members, project_id),
         _members(membership, members, project_id),
@@ -144,6 +145,21 @@ def _variables(seen: Seen) -> Iterator[Exposure]:
         yield Exposure(f"vercel/variable/{name}", what, "open", found, step)
     if not shared:
         yield Exposure("vercel/variables", what, "closed by vendor", "none of those listed is shared")
+
+
+def _integrations(seen: Seen) -> Exposure:
+    address, what = "integrations", "an integration sets production's variables by itself"
+    if seen.why:
+        return _unread(address, what, seen)
+    held = {
+        str(one["key"]) for one in seen.entries("envs") if one.get("configurationId") and PRODUCTION in targets_of(one)
+    }
+    if not held:
+        return Exposure(
+            f"vercel/{address}", what, "closed by vendor", "none made a variable of production that is listed"
+        )
+    step = "in Vercel, Settings > Integrations: disconnect it from this project, and set these variables by hand"
+    return Exposure(f"vercel/{address}", what, "open", f"made by an integration: {', '.join(sorted(held))}", step)
 
 
 def _team_variables(seen: Seen) -> Iterator[Exposure]:

@@ -376,9 +376,11 @@ def ways(new_world: Any) -> Iterator[tuple[Scene, dict[str, dict[str, str]]]]:
 
 
 def _come_in(memory: Any, facts: Any) -> None:
-    """Hooks, and colleagues of each kind: two may write, the others may not."""
+    """Hooks, an integration, and colleagues of each kind: two may write, the others may not."""
     (project,) = memory["projects"].values()
     project["link"] = LINK
+    (url,) = [one for one in project["env"].values() if one["key"] == "NEXT_PUBLIC_SUPABASE_URL"]
+    url["configurationId"] = "icfg_supabase"
     (owner,) = memory["users"].values()
     roles = {
         "dev": {"role": "DEVELOPER"},
@@ -400,12 +402,13 @@ def test_exposures_follow_the_world(ways: Any) -> None:
     print("\n" + "\n".join(f"{one.state:<18} {one.address}: {one.found}" for one in shown.values()))
 
     unread, by_us = {"build-command": "cannot be read"}, {"token": "closed by this tool"}
-    others = ("deploy-hooks", "previews", "variables", "team-variables", "members")
+    others = ("deploy-hooks", "previews", "variables", "integrations", "team-variables", "members")
     closed = {**unread, **by_us, **dict.fromkeys(others, "closed by vendor")}
     assert {**closed, **dict.fromkeys(LIVE, "open")} == states["as seeded"]
     assert {**closed, **dict.fromkeys(LIVE, "closed by vendor")} == states["promotion only"]
-    opened = (*LIVE, "build-command", "previews", "variable/EVERYWHERE", "team-variable/TEAM_WIDE", "members")
-    assert {**by_us, **dict.fromkeys((*opened, "deploy-hook/nightly"), "open")} == states["all open"]
+    opened = (*LIVE, "build-command", "previews", "variable/EVERYWHERE", "integrations", "team-variable/TEAM_WIDE")
+    assert {**by_us, **dict.fromkeys((*opened, "deploy-hook/nightly", "members"), "open")} == states["all open"]
+    assert "made by an integration: NEXT_PUBLIC_SUPABASE_URL" == shown["integrations"].found
 
 
 def test_every_open_way_has_one_next_step(ways: Any) -> None:
@@ -489,3 +492,43 @@ def test_vendor_that_cannot_be_reached_stops(client: Any, stub: Any, pauses: lis
     stub.will_answer(503, {"error": {"code": "unavailable", "message": "later"}})
     with pytest.raises(VendorUnavailableError):
         inventory(client, project="prj_1", team="team_1", target="preview", fingerprint=str)
+
+
+def test_page_that_points_at_itself_ends_the_list(client: Any, stub: Any) -> None:
+    empty = {"data": [], "domains": [], "environments": []}
+    stub.will_answer(200, {"id": "prj_1", "envs": [], **empty, "pagination": {"count": 0, "next": 17, "prev": None}})
+    inventory(client, project="prj_1", team="team_1", target="preview", fingerprint=str)
+
+    assert 10 == len(stub.requests)
+
+
+COMMANDS = {
+    "next build": False,
+    "pnpm install --frozen-lockfile && pnpm run build:web": False,
+    "cd ../.. && turbo run build --filter @pantheon/frontend": False,
+    "npm install --legacy-peer-deps": False,
+    "NPM_TOKEN=abc npm ci": True,
+    "psql postgres://postgres:hunter2@db.example/postgres": True,
+    "deploy --password hunter2": True,
+    "fonts --as deploy-4f9d1c77b2e84a60": True,
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command_is_shown_unless_it_may_hold_a_secret(client: Any, stub: Any, command: str) -> None:
+    lists = {"envs": [], "data": [], "domains": [], "environments": []}
+    stub.will_answer(200, {"id": "prj_1", "installCommand": command, "protectionBypass": {"S3cret": {}}, **lists})
+    (project,) = inventory(client, project="prj_1", team="team_1", target="preview", fingerprint=fingerprint)
+
+    shown = {"fingerprint": fingerprint(command)} if COMMANDS[command] else command
+    assert (shown, 1) == (project.attributes["install_command"], len(project.attributes["bypasses"]))
+    assert "S3cret" not in repr(project)
+
+
+def test_domains_are_assigned_unless_the_vendor_says_otherwise(client: Any, stub: Any) -> None:
+    """The setting is optional in the vendor's answer, and on by default."""
+    me = {"membership": {"role": "VIEWER", "uid": "me"}, "members": [], "envs": [], "data": []}
+    stub.will_answer(200, {"id": "prj_1", **me})
+    states = {one.address: one.state for one in exposure(client, project="prj_1", team="team_1")}
+
+    assert "open" == states["vercel/domain-assignment"]
