@@ -31,7 +31,14 @@ import pantheon_runbook
 from pantheon_runbook.initializing import Order, initialize
 from pantheon_runbook.isolation.choosing import Wanted
 from pantheon_runbook.model import Change
-from pantheon_runbook.providers import supabase, supabase_exposure, supabase_inventory
+from pantheon_runbook.providers import (
+    supabase,
+    supabase_exposure,
+    supabase_inventory,
+    vercel,
+    vercel_exposure,
+    vercel_inventory,
+)
 from pantheon_runbook.providers.http import Client, Reach, WriteGate
 from pantheon_runbook.providers.railway import BASE_URL, VENDOR, RailwayApi
 from pantheon_runbook.providers.railway_exposure import exposure
@@ -289,6 +296,20 @@ def railway_looked_through(story: Story) -> None:
         client.close()
 
 
+def everything_read_at_vercel(story: Story) -> None:
+    """Two targets and what can change production, of a project that exists and of one that does not."""
+    facts, before, mark = story.hands.facts["vercel"], len(story.exchanges), story.hands.mark()
+    reach = Reach(str(story.world.running.socket))
+    client = reading_client("vercel", vercel.BASE_URL, Secret(facts["token"]), reach=reach)
+    for project in (facts["project_id"], "prj_nobodys"):
+        where = {"project": project, "team": facts["team_id"]}
+        for target in ("preview", "production"):
+            vercel_inventory.inventory(client, **where, target=target, fingerprint=str)
+        vercel_exposure.exposure(client, **where)
+    client.close()
+    assert len(story.exchanges) - before == len(story.world.running.log(mark))
+
+
 def vendors_that_say_no(story: Story) -> None:
     """Unknown tokens, an organization and a team of others, ids that nobody has."""
     facts = story.hands.facts
@@ -318,6 +339,7 @@ def exchanges(new_world: Any) -> Iterator[list[Exchange]]:
         coming_up(story)
         environment_that_is_not_there(story)
         railway_looked_through(story)
+        everything_read_at_vercel(story)
         vendors_that_say_no(story)
         hands.close()
         yield story.exchanges
