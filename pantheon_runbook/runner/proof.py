@@ -14,7 +14,14 @@ from pantheon_runbook.evidence.seal import TRUST
 from pantheon_runbook.isolation import matrix
 from pantheon_runbook.isolation.matrix import subject_of
 from pantheon_runbook.model import Comparison, Exposure, Finding, Resource, Snapshot, Verification
-from pantheon_runbook.providers import railway_exposure, railway_inventory, supabase_exposure, supabase_inventory
+from pantheon_runbook.providers import (
+    railway_exposure,
+    railway_inventory,
+    supabase_exposure,
+    supabase_inventory,
+    vercel_exposure,
+    vercel_inventory,
+)
 from pantheon_runbook.providers.kind import Kind, Look
 from pantheon_runbook.runner.clients import Parts
 
@@ -54,7 +61,9 @@ def inventories(parts: Parts) -> dict[str, Kind]:
     held = (
         Held("staging/supabase", reading.staging_supabase, after=("supabase/project",)),
         Held("staging/railway", reading.staging_railway, after=("railway/environment",)),
+        Held("staging/vercel", reading.staging_vercel),
         Held("production/supabase", reading.production_supabase),
+        Held("production/vercel", reading.production_vercel),
         Held("production/railway", reading.production_railway, after=("railway/environment",)),
     )
     return {kind.prefix: kind for kind in held}
@@ -65,6 +74,7 @@ class _Reading:
 
     def __init__(self, parts: Parts) -> None:
         self._supabase, self._railway = parts.clients.supabase, parts.clients.railway.remembering()
+        self._vercel, self._frontend = parts.clients.vercel, parts.outside.config.frontend
         self._organization = str(parts.environment.supabase.organization)
         self._production = parts.outside.identities.production
         self._vault = parts.surroundings.vault
@@ -78,10 +88,17 @@ class _Reading:
         yield from on("production", self._of_supabase(ref))
         yield from exposed(supabase_exposure.exposure(self._supabase, ref=ref, organization=self._organization))
 
+    def staging_vercel(self) -> Iterator[Resource]:
+        yield from on("staging", self._of_vercel("preview"))
+
     def staging_railway(self) -> Iterator[Resource]:
         project, environment = self._known("railway.project_id"), self._known("railway.environment_id")
         if project and environment:
             yield from on("staging", self._of_railway(project, environment))
+
+    def production_vercel(self) -> Iterator[Resource]:
+        yield from on("production", self._of_vercel("production"))
+        yield from exposed(vercel_exposure.exposure(self._vercel, **self._vercel_place()))
 
     def production_railway(self) -> Iterator[Resource]:
         place = (self._production.railway_project, self._production.railway_environment)
@@ -94,6 +111,13 @@ class _Reading:
                 staging_environment_id=self._known("railway.environment_id"),
             )
         )
+
+    def _of_vercel(self, target: str) -> Iterable[Resource]:
+        shown = self._vault.fingerprint_of
+        return vercel_inventory.inventory(self._vercel, **self._vercel_place(), target=target, fingerprint=shown)
+
+    def _vercel_place(self) -> dict[str, str]:
+        return {"project": self._frontend.vercel_project, "team": self._frontend.vercel_team}
 
     def _of_supabase(self, ref: str) -> Iterable[Resource]:
         return supabase_inventory.inventory(self._supabase, ref, fingerprint=self._vault.fingerprint_of)
