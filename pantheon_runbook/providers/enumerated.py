@@ -21,7 +21,7 @@ _PLACES = {"ref": "[a-z]{20}", "id": "[A-Za-z0-9_-]{1,64}"}  # no dot, slash, pe
 _VALUE = re.compile(r"([A-Za-z0-9_.~-]|%(2B|2C|2F|3A|3D)){0,200}")
 _HEADERS = frozenset(
     {"accept", "accept-encoding", "apikey", "authorization", "connection", "content-length", "content-type"}
-    | {"host", "user-agent"}
+    | {"host", "project-access-token", "user-agent"}
 )
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 _DOCUMENT = re.compile(r"\s*query (\w+)\s*(\([^(){}]*\))?\s*\{")
@@ -146,19 +146,31 @@ _SUPABASE, _RAILWAY, _VERCEL = "api.supabase.com", "backboard.railway.com", "api
 READS = (
     Read("supabase", "GET", _SUPABASE, "/v1/organizations"),
     Read("supabase", "GET", _SUPABASE, "/v1/organizations/{id}"),
+    Read("supabase", "GET", _SUPABASE, "/v1/organizations/{id}/members"),
     Read("supabase", "GET", _SUPABASE, "/v1/organizations/{id}/projects", ("limit", "offset")),
+    Read("supabase", "GET", _SUPABASE, "/v1/projects/{ref}"),
     Read("supabase", "GET", _SUPABASE, "/v1/projects/{ref}/api-keys", ("reveal",)),
+    Read("supabase", "GET", _SUPABASE, "/v1/projects/{ref}/api-keys/legacy"),
+    Read("supabase", "GET", _SUPABASE, "/v1/projects/{ref}/branches"),
     Read("supabase", "GET", _SUPABASE, "/v1/projects/{ref}/config/auth"),
     Read("supabase", "GET", _SUPABASE, "/v1/projects/{ref}/config/database/pooler"),
+    Read("supabase", "GET", _SUPABASE, "/v1/projects/{ref}/config/storage"),
     Read("supabase", "GET", _SUPABASE, "/v1/projects/{ref}/health", repeated=("services",)),
+    Read("supabase", "GET", _SUPABASE, "/v1/projects/{ref}/network-restrictions"),
     Read("supabase", "GET", _SUPABASE, "/v1/projects/{ref}/secrets"),
+    Read("supabase", "GET", _SUPABASE, "/v1/projects/{ref}/ssl-enforcement"),
     Read("supabase", "POST", _SUPABASE, "/v1/projects/{ref}/database/query/read-only", body=_statement),
     Read("supabase", "GET", "{ref}.supabase.co", "/storage/v1/bucket"),
     Read("railway", "POST", _RAILWAY, "/graphql/v2", body=_document),
     Read("vercel", "GET", _VERCEL, "/v2/teams", ("limit", "until")),
+    Read("vercel", "GET", _VERCEL, "/v2/teams/{id}", ("teamId",)),
+    Read("vercel", "GET", _VERCEL, "/v3/teams/{id}/members", ("teamId", "limit", "until")),
+    Read("vercel", "GET", _VERCEL, "/v1/env", ("teamId", "projectId", "until")),
     Read("vercel", "GET", _VERCEL, "/v9/projects/{id}", ("teamId",)),
+    Read("vercel", "GET", _VERCEL, "/v9/projects/{id}/custom-environments", ("teamId", "until")),
+    Read("vercel", "GET", _VERCEL, "/v9/projects/{id}/domains", ("teamId", "limit", "until")),
     Read("vercel", "GET", _VERCEL, "/v10/projects", ("teamId", "limit", "from")),
-    Read("vercel", "GET", _VERCEL, "/v10/projects/{id}/env", ("teamId",)),
+    Read("vercel", "GET", _VERCEL, "/v10/projects/{id}/env", ("teamId", "until")),
     Read("openrouter", "GET", "openrouter.ai", "/api/v1/keys", ("offset",)),
 )
 

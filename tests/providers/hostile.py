@@ -10,14 +10,14 @@ from typing import Any
 
 import httpx
 
-from pantheon_runbook.providers import enumerated, listing, production_values, railway, railway_services
+from pantheon_runbook.providers import enumerated, listing, production_values, railway, railway_looks, railway_services
 from pantheon_runbook.providers.enumerated import READS, Read
 
 DOCUMENTS = sorted(
     text
-    for module in (listing, production_values, railway, railway_services)
-    for text in vars(module).values()
-    if isinstance(text, str) and enumerated._digest(text) in enumerated.DOCUMENTS
+    for module in (listing, production_values, railway, railway_looks, railway_services)
+    for held in vars(module).values()
+    if isinstance(text := getattr(held, "document", held), str) and enumerated._digest(text) in enumerated.DOCUMENTS
 )
 DELETION = "mutation M($id: String!) { projectDelete(id: $id) }"
 FRAGMENTS = (

@@ -7,7 +7,7 @@ import os
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,18 @@ from pantheon_runbook.providers import (
     openrouter,
     production_values,
     railway,
+    railway_exposure,
+    railway_inventory,
+    railway_looks,
     railway_services,
     supabase,
+    supabase_exposure,
+    supabase_inventory,
     supabase_settings,
     supabase_storage,
     vercel,
+    vercel_exposure,
+    vercel_inventory,
 )
 from pantheon_runbook.providers.http import Client, Reach, WriteGate
 from pantheon_runbook.providers.kind import Surroundings
@@ -111,6 +118,12 @@ class Desk:
     def railway_settings(self, say: Say) -> Railway:
         return Railway.model_construct(workspace=say(self.facts["railway"]["workspace_id"]), project_name="x")
 
+    def railway_ids(self, say: Say) -> dict[str, str]:
+        return {name: say(self.facts["railway"][name]) for name in ("project_id", "environment_id")}
+
+    def vercel_ids(self, say: Say) -> dict[str, str]:
+        return {"project": say(self.facts["vercel"]["project_id"]), "team": say(self.facts["vercel"]["team_id"])}
+
     def production(self, say: Say) -> RailwayEnvironment:
         facts = self.facts["railway"]
         service = RailwayService(say(facts["project_id"]), "api", ".", (), is_store=False)
@@ -141,6 +154,13 @@ def _buckets(desk: Desk, say: Say) -> Any:
         kind.close()
 
 
+def _reach_of_token(desk: Desk, say: Say) -> Any:
+    """With a token that may be one of a project: it is asked for another way then."""
+    client = reading_client("railway", railway.BASE_URL, Secret(say("not the token")), reach=desk.reach)
+    with closing(client):
+        return railway_looks.reach_of_token(railway.RailwayApi(client))
+
+
 # Every function of the product that reads; `say` gives back what it is given, or something hostile in its place.
 READERS: dict[str, Callable[[Desk, Say], Any]] = {
     "supabase.check_token": lambda d, say: supabase.check_token(d.clients["supabase"], say("pantheon")),
@@ -164,6 +184,23 @@ READERS: dict[str, Callable[[Desk, Say], Any]] = {
     "listing._edge_secrets": lambda d, say: listing._edge_secrets(
         d.clients["supabase"], say(d.facts["supabase"]["ref"])
     ),
+    "supabase_inventory": lambda d, say: supabase_inventory.inventory(
+        d.clients["supabase"], say(d.facts["supabase"]["ref"]), fingerprint=str
+    ),
+    "supabase_exposure": lambda d, say: supabase_exposure.exposure(
+        d.clients["supabase"],
+        ref=say(d.facts["supabase"]["ref"]),
+        organization=say(d.facts["supabase"]["organization_slug"]),
+    ),
+    "railway_inventory": lambda d, say: railway_inventory.inventory(d.api, **d.railway_ids(say), fingerprint=str),
+    "railway_exposure": lambda d, say: railway_exposure.exposure(
+        d.api, **d.railway_ids(say), staging_environment_id=say("x")
+    ),
+    "railway_looks.reach_of_token": _reach_of_token,
+    "vercel_inventory": lambda d, say: vercel_inventory.inventory(
+        d.clients["vercel"], **d.vercel_ids(say), target="production", fingerprint=str
+    ),
+    "vercel_exposure": lambda d, say: vercel_exposure.exposure(d.clients["vercel"], **d.vercel_ids(say)),
     "railway.check_token": lambda d, say: railway.check_token(d.api, say("x")),
     "railway.all_projects": lambda d, say: railway.all_projects(d.api, say(d.facts["railway"]["workspace_id"])),
     "RailwayApi.query": lambda d, say: d.api.query(say(railway_services._TEMPLATE), {say("id"): say("x")}),
@@ -450,7 +487,7 @@ def test_list_is_what_the_source_says() -> None:
     declared, touching = 0, set()
     for path in PRODUCT:
         tree = ast.parse(path.read_text())
-        at_the_top = [node.value for node in tree.body if isinstance(node, ast.Assign)]
+        at_the_top = [inner for node in tree.body if isinstance(node, ast.Assign) for inner in ast.walk(node)]
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"reads", "selects"}:
                 assert node in at_the_top, path
