@@ -38,6 +38,7 @@ LACKING = {
     "*/api-keys/legacy": {"supabase/legacy-keys"},
     "*/secrets": {"supabase/secret"},
     "*/config/auth": {"supabase/auth"},
+    "*/functions": {"supabase/function"},
     "*/health": {"supabase/health", "supabase/data-api"},
     "*/config/database/pooler": {"supabase/pooler"},
     "*/config/storage": {"supabase/storage-settings"},
@@ -232,6 +233,22 @@ DRIFTS: dict[str, tuple[Callable[[Made], Any], dict[str, Any]]] = {
         lambda made: made.by_hand("PATCH", "/postgrest", {"db_schema": ""}),
         {"supabase/data-api": {"schemas", "enabled"}},
     ),
+    "a function deployed": (
+        lambda made: made.by_hand("POST", "/functions", {"slug": "hello", "name": "Hello", "body": "Deno.serve()"}),
+        {"supabase/function/hello": "added"},
+    ),
+    "a function opened": (
+        lambda made: made.by_hand("PATCH", "/functions/hello", {"verify_jwt": False}),
+        {"supabase/function/hello": {"verify_jwt", "version"}},
+    ),
+    "a function's code": (
+        lambda made: made.by_hand("PATCH", "/functions/hello", {"body": "Deno.serve(other)"}),
+        {"supabase/function/hello": {"code", "version"}},
+    ),
+    "a function deleted": (
+        lambda made: made.by_hand("DELETE", "/functions/hello"),
+        {"supabase/function/hello": "gone"},
+    ),
     "the project renamed": (
         lambda made: made.by_hand("PATCH", "", {"name": "renamed"}),
         {"supabase/project": {"name"}},
@@ -284,7 +301,11 @@ def test_no_secret_is_in_an_attribute(made):
     made.by_hand("PATCH", "/config/auth", {**HOOK, "sms_test_otp": "4915112345678=123456"})
     memory = made.memory()
     settings = [one for project in memory["projects"].values() for one in project["auth_config"].items()]
+    hashes = {
+        one["hash"]: "hash of a key" for ref in memory["projects"] for one in made.by_hand("GET", "/api-keys", ref=ref)
+    }
     secrets = secrets_of(made.hands.facts, memory) | {str(value): name for name, value in settings if is_secret(name)}
+    secrets |= hashes
     shown = {
         ref: json.dumps([asdict(one) for one in made.inventory(ref)]).encode()
         for ref in (made.staging, made.production)
@@ -314,6 +335,7 @@ def test_looks_are_reads_and_ask_for_no_secret(made):
         "GET /v1/projects/{ref}/config/auth",
         "GET /v1/projects/{ref}/config/database/pooler",
         "GET /v1/projects/{ref}/config/storage",
+        "GET /v1/projects/{ref}/functions",
         "GET /v1/projects/{ref}/health",
         "GET /v1/projects/{ref}/network-restrictions",
         "GET /v1/projects/{ref}/secrets",
@@ -339,7 +361,7 @@ def test_what_supabase_refuses_is_unreadable(stub, client, status, words):
     found = supabase_inventory.inventory(client, "a" * 20, fingerprint=FINGERPRINT)
 
     assert {"unreadable"} == {one.state for one in found}
-    assert 12 == len(found)
+    assert 13 == len(found)
     assert all(one.note.startswith(f"Supabase answers {status}: {words}") for one in found)
 
 
