@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "core"))
 from test_no_leak import leaks, secrets_of
 from validate import descriptions, specs_folder
 
-from pantheon_runbook.errors import VendorRefusedError
+from pantheon_runbook.errors import VendorRefusedError, VendorUnavailableError
 from pantheon_runbook.model import Exposure, Resource
 from pantheon_runbook.providers import supabase, supabase_exposure, supabase_inventory
 from pantheon_runbook.providers.http import Client, Reach
@@ -318,6 +318,22 @@ def test_no_secret_is_in_an_attribute(made):
     assert not any(planted in shown[made.staging] for planted in (b"a-path-that-lets-in", b"whsec_of_the", b"123456"))
 
 
+def test_shared_secret_is_equal_on_both_sides(made):
+    """What the isolation proof rests on: equal values have equal fingerprints, and no two keys have."""
+    for ref in (made.staging, made.production):
+        made.by_hand("POST", "/secrets", [{"name": "SHARED", "value": "one value for both"}], ref=ref)
+    staging, production = (
+        {one.address: one.attributes.get("value") for one in made.inventory(ref)}
+        for ref in (made.staging, made.production)
+    )
+    for ref in (made.staging, made.production):
+        made.by_hand("DELETE", "/secrets", ["SHARED"], ref=ref)
+
+    equal = {at for at, value in staging.items() if value is not None and value == production.get(at)}
+    assert {"supabase/secret/SHARED"} == equal
+    assert {"supabase/api-key/publishable/default", "supabase/secret/SENTRY_DSN"} <= production.keys()
+
+
 def test_looks_are_reads_and_ask_for_no_secret(made):
     """By the sandbox's log: none mutates, none asks for keys with their values, the JWT secret or a branch."""
     mark = made.hands.mark()
@@ -370,6 +386,22 @@ def test_refused_token_raises(made):
         with pytest.raises(VendorRefusedError) as refused:
             look()
         assert 401 == refused.value.status
+
+
+def test_vendor_that_does_not_answer_raises(stub, client, pauses):
+    stub.will_answer(503, {"message": "no"})
+    with pytest.raises(VendorUnavailableError):
+        supabase_inventory.inventory(client, "a" * 20, fingerprint=FINGERPRINT)
+
+
+def test_data_api_that_says_nothing_is_unreadable(stub, client):
+    """Its details in the health answer are optional; "off" would be another thing."""
+    stub.will_answer(200, [{"name": "rest", "status": "ACTIVE_HEALTHY", "healthy": True}])
+    project = supabase_inventory._Project(client, "a" * 20, FINGERPRINT)
+    health, data_api = supabase_inventory._look_at_services(project)
+
+    assert {"rest": "ACTIVE_HEALTHY"} == health.attributes
+    assert ("supabase/data-api", "unreadable") == (data_api.address, data_api.state)
 
 
 def test_paused_project_shows_its_status_and_nothing_else(made):
