@@ -207,3 +207,29 @@ def test_project_token_of_production_is_held_back_by_us_only(place: Place) -> No
 
     assert BY_US == own.state
     assert "could write production: yes" in own.found
+
+
+@pytest.mark.parametrize(
+    ("question", "hidden"),
+    [
+        ("ProjectSettings", {"token", "pull-request-environments"}),
+        ("ProjectMembers", {"members"}),
+        ("ProjectTokens", {"project-tokens"}),
+        ("ProjectEnvironments", {"pull-request-environments", "shared-project"}),
+        ("EnvironmentSettings", {"staged-changes"}),
+        ("ServiceSettings", {"commands", "trigger", "tcp-proxies"}),
+        ("Triggers", {"trigger", "pull-request-environments"}),
+        ("TcpProxies", {"tcp-proxies"}),
+    ],
+)
+def test_what_is_not_shown_is_never_called_closed(
+    place: Place, first_ways: dict[str, Any], question: str, hidden: set[str]
+) -> None:
+    """What does not rest on the refused question stays as it is."""
+    assert first_ways
+    before, after = place.ways(), place.ways(place.denied(question))
+    unread = {address for address, one in after.items() if one != before.get(address)}
+
+    assert {f"railway/{part}" for part in hidden} == {one for one in unread if after[one].state == HIDDEN}
+    assert BY_VENDOR not in {after[address].state for address in unread}
+    assert all(after[address].next_step for address in unread)

@@ -50,7 +50,7 @@ def test_addresses_go_by_name_and_are_sorted(place: Place) -> None:
     assert {"railway/service/api", "railway/service/worker", "railway/service/Redis", "railway/domain/api"} <= {
         *staging
     } & {*production}
-    assert {"railway/trigger/api/main", "railway/trigger/worker/main", "railway/deployment/api"} <= {*production}
+    assert {"railway/deployment/api", "railway/member/supervisor@pantheon.example"} <= {*production}
 
 
 def test_no_value_is_asked_for_or_kept(place: Place) -> None:
@@ -84,9 +84,11 @@ def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
 def test_command_with_a_secret_in_it_is_a_fingerprint(place: Place) -> None:
     secret = "sb_secret_" + "a1B2" * 6
     command = f"CLIENT={secret} python -m app"
-    place.instance("worker", startCommand=command, preDeployCommand=["echo one", f"login --password {secret}"])
+    plan = {"variables": {"CLIENT": secret}}
+    commands = ["echo one", f"login --password {secret}"]
+    place.instance("worker", startCommand=command, preDeployCommand=commands, nixpacksPlan=plan)
     (worker,) = [one for one in place.look() if one.address == "railway/service/worker"]
-    place.instance("worker", startCommand=None, preDeployCommand=None)
+    place.instance("worker", startCommand=None, preDeployCommand=None, nixpacksPlan=None)
 
     assert {"fingerprint": FINGERPRINT(command)} == worker.attributes["start_command"]
     assert "echo one" == worker.attributes["pre_deploy_command"][0]
@@ -113,7 +115,7 @@ def test_what_is_taken_for_a_secret_in_a_command(text: str, is_hidden: bool) -> 
 
 
 def test_every_page_is_read(place: Place) -> None:
-    names = {f"PAGE_{number:03d}" for number in range(450)}
+    names = {f"PAGE_{number:03d}" for number in range(450)} | {"RAILWAY_OF_THE_VENDOR"}
     where = place.service("worker")
     given = {"variables": dict.fromkeys(names, "1"), "skipDeploys": True}
     place.do("variableCollectionUpsert", "VariableCollectionUpsertInput", **where, **given)
@@ -121,8 +123,8 @@ def test_every_page_is_read(place: Place) -> None:
     kept = {name: value for name, value in place.hands.variables("worker").items() if name not in names}
     place.do("variableCollectionUpsert", "VariableCollectionUpsertInput", **where, variables=kept, replace=True)
 
-    assert {f"railway/variable/worker/{name}" for name in names} <= seen
-    assert not any("RAILWAY_" in address for address in seen)
+    left_out = {f"railway/variable/worker/{name}" for name in names} - seen
+    assert {"railway/variable/worker/RAILWAY_OF_THE_VENDOR"} == left_out
 
 
 # ---- drift
@@ -363,6 +365,42 @@ def test_what_the_token_may_not_see_is_unreadable(place: Place) -> None:
     assert [f"railway/{part}" for part in parts.split()] == list(production)
 
 
+@pytest.mark.parametrize(
+    ("question", "hidden"),
+    [
+        ("ProjectSettings", {"project"}),
+        ("ProjectMembers", {"member"}),
+        ("ProjectTokens", {"project-token"}),
+        ("EnvironmentSettings", {"environment"}),
+        ("ServiceSettings", {"service", "domain", "tcp-proxy"}),
+        ("VariableTimes", {"variable"}),
+        ("VolumeSettings", {"volume"}),
+        ("Triggers", {"trigger"}),
+        ("LiveDeployments", {"deployment"}),
+        ("TcpProxies", {"tcp-proxy/api", "tcp-proxy/worker", "tcp-proxy/Redis"}),
+    ],
+)
+def test_one_refused_question_hides_its_part_only(place: Place, question: str, hidden: set[str]) -> None:
+    everything, seen = place.look(), place.look(api=place.denied(question))
+    unreadable = {one.address for one in seen if one.state == "unreadable"}
+
+    assert {f"railway/{part}" for part in hidden} == unreadable
+    assert {NOT_AUTHORIZED} == {one.note for one in seen if one.address in unreadable}
+    if question != "ServiceSettings":  # without the names, the others go by ids
+        hidden_now = {one.address for one in everything} - {one.address for one in seen}
+        assert all(address.startswith(tuple(f"railway/{part}" for part in hidden)) for address in hidden_now)
+        assert [one for one in seen if one.address not in unreadable] == [
+            one for one in everything if one.address not in hidden_now | unreadable
+        ]
+
+
+def test_environments_that_are_not_shown_are_not_none(place: Place) -> None:
+    (project,) = [
+        one for one in place.look(api=place.denied("ProjectEnvironments")) if one.address == "railway/project"
+    ]
+    assert {"unreadable": True} == project.attributes["other_environments"]
+
+
 def test_id_that_does_not_exist_is_unreadable(place: Place) -> None:
     nowhere = dict.fromkeys(("project_id", "environment_id"), "00000000-0000-4000-8000-000000000000")
     assert {"unreadable"} == {one.state for one in place.look(nowhere)}
@@ -383,3 +421,35 @@ def test_railway_that_does_not_answer_stops(place: Place, monkeypatch: pytest.Mo
             with pytest.raises(VendorUnavailableError):
                 look()
     place.world.running.faults([])
+
+
+# ---- what changes by itself
+
+
+def _statuses(place: Place, **becomes: str) -> None:
+    """Staging's deployments of Redis go from one status to another, as they do without anybody's hands."""
+
+    def change(whole: Any) -> None:
+        service = place.service("Redis")["serviceId"]
+        for one in whole["railway"]["deployments"].values():
+            if one["serviceId"] == service:
+                one["status"] = becomes.get(one["status"], one["status"])
+
+    place.hands.edit(change)
+
+
+def test_newest_of_several_deployments_counts(place: Place) -> None:
+    """Railway lists the newest first; an older one that crashed and was never removed is not what runs."""
+    _redis_deployed(place)
+    before = place.look()
+    _statuses(place, REMOVED="CRASHED")
+    assert place.look() == before
+    _statuses(place, CRASHED="REMOVED")
+
+
+@pytest.mark.parametrize("status", ["SLEEPING", "CRASHED"])
+def test_application_that_sleeps_or_crashes_is_no_drift(place: Place, status: str) -> None:
+    before = place.look()
+    _statuses(place, SUCCESS=status)
+    assert place.look() == before
+    _statuses(place, **{status: "SUCCESS"})
