@@ -28,13 +28,6 @@ def _environment_gone(place: Place, name: str) -> None:
     place.hands.railway(document, id=project["environments"][name]["id"])
 
 
-def _nothing_staged(place: Place) -> None:
-    def discard(whole: Any) -> None:
-        del whole["railway"]["environments"][place.production["environment_id"]]["unmergedChangesCount"]
-
-    place.hands.edit(discard)
-
-
 def _proxy(place: Place) -> None:
     where = place.service("Redis", place.production)
     del where["projectId"]
@@ -98,13 +91,13 @@ WAYS: tuple[tuple[str, Callable[[Place], None], dict[str, tuple[str, str]]], ...
     ),
     (
         "image without a command",
-        _on("worker", startCommand=None, railwayConfigFile=None, source={"image": "pantheon/worker:1"}),
-        {COMMANDS: (HIDDEN, "what the image pantheon/worker:1 starts by itself, Railway does not show")},
+        _on("worker", startCommand=None, railwayConfigFile=None, source={"image": "pantheon/redis-worker:1"}),
+        {COMMANDS: (HIDDEN, "what the image pantheon/redis-worker:1 starts by itself, Railway does not show")},
     ),
     (
         "image with a command",
         _on("worker", startCommand="python -m worker"),
-        {COMMANDS: (BY_VENDOR, 'start command "python -m worker"; image pantheon/worker:1')},
+        {COMMANDS: (BY_VENDOR, 'start command "python -m worker"; image pantheon/redis-worker:1')},
     ),
     (
         "pull requests, from production, bots too",
@@ -143,7 +136,6 @@ WAYS: tuple[tuple[str, Callable[[Place], None], dict[str, tuple[str, str]]], ...
         lambda place: staged(place, place.production),
         {"railway/staged-changes": (OPEN, "2 staged")},
     ),
-    ("staged changes discarded", _nothing_staged, {"railway/staged-changes": (BY_VENDOR, "none")}),
 )
 
 
