@@ -127,6 +127,26 @@ def test_every_page_is_read(place: Place) -> None:
     assert {"railway/variable/worker/RAILWAY_OF_THE_VENDOR"} == left_out
 
 
+def _made(place: Place, name: str) -> str:
+    given = {"projectId": place.staging["project_id"], "name": name}
+    return str(place.do("serviceCreate", "ServiceCreateInput", "{ id }", **given)["id"])
+
+
+def test_nothing_is_lost_where_names_are_the_same(place: Place) -> None:
+    """Railway lets two services have one name; "shared" is the owner of shared variables in an address."""
+    made = {name: _made(place, name.rstrip("2")) for name in ("twin", "twin2", "shared")}
+    for mount_path in ("/a", "/b"):
+        given = {**place.service("Redis"), "mountPath": mount_path}
+        place.do("volumeCreate", "VolumeCreateInput", "{ id }", **given)
+    addresses = [one.address for one in place.look()]
+    for service_id in made.values():
+        place.hands.railway("mutation M($id: String!) { serviceDelete(id: $id) }", id=service_id)
+
+    assert {f"railway/service/{name.rstrip('2')}#{service_id[:8]}" for name, service_id in made.items()} <= {*addresses}
+    assert 2 == len([address for address in addresses if address.startswith("railway/volume/Redis#")])
+    assert len(addresses) == len({*addresses})
+
+
 # ---- drift
 
 
