@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,25 @@ class Hands:
             ),
             "marker": [self.rows(ref, "pantheon_runbook.environment") for ref in refs],
         }
+
+
+def branch(ref: str, name: str, **more: Any) -> dict[str, Any]:
+    """A branch of a Supabase project, as the vendor lists it; the default one is the project itself."""
+    own = uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.{ref}")
+    made = "2026-10-01T08:00:00.000Z"
+    return {
+        "id": str(own),
+        "name": name,
+        "project_ref": ref if more.get("is_default") else "".join(chr(97 + int(one, 16)) for one in own.hex[:20]),
+        "parent_project_ref": ref,
+        "is_default": False,
+        "persistent": False,
+        "with_data": False,
+        "status": "FUNCTIONS_DEPLOYED",
+        "created_at": made,
+        "updated_at": made,
+        **more,
+    }
 
 
 def _shown(environment: dict[str, Any]) -> dict[str, Any]:
