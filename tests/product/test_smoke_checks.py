@@ -243,6 +243,17 @@ def test_rows_are_judged_alike_both_ways(production, query: str, expected: str, 
     assert (verdict == "passes") == check.passed, check.found
 
 
+def test_secret_that_a_database_shows_is_masked(production):
+    """A check may be declared without thought, and its result may be kept for long."""
+    only(sql_check(f"select '{PASSWORD}' as shown", 'value = "something else"'))
+
+    code, out, error = call("check", "-e", "production")
+
+    assert 6 == code
+    assert 'found     1 rows, value "[secret]"' in out
+    assert PASSWORD not in out + error
+
+
 def test_slow_select_is_stopped_by_the_database(production):
     """The role's own time limit, and a check that says so."""
     only(sql_check("select count(*) from generate_series(1, 100000000000)"), ROLE)
@@ -349,24 +360,25 @@ def page_of(tmp_path: Path, answer: bytes | None, check: HttpCheck) -> tuple[Che
 OK = HEALTH.model_copy(update={"json_fields": {"status": "ok", "queue": 0}})
 
 
-@pytest.mark.parametrize(
-    ("answer", "found"),
-    [
-        (http("503 Service Unavailable", '{"status": "ok", "queue": 0}'), r"503, queue = 0, status = \"ok\", \d+ ms"),
-        (http("302 Found", "", "Location: https://elsewhere.example/x"), "302 to https://elsewhere.example/x, no JSON"),
-        (http("200 OK", '{"status": "degraded", "queue": 0}'), 'status = "degraded"'),
-        (http("200 OK", '{"queue": 0}'), "no status"),
-        (http("200 OK", '{"status": "ok", "queue": false}'), "queue = false"),
-        (http("200 OK", '["ok"]'), "no JSON object"),
-        (http("200 OK", "<html>"), "no JSON object"),
-        (http("200 OK", "[" * 100_000), "no JSON object"),
-        (http("200 OK", "x" * 1_000_001), "the answer has no end"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n{", "RemoteProtocolError"),
-        (b"", "RemoteProtocolError"),
-        (None, "ReadTimeout"),
-    ],
-)
-def test_page_that_is_not_as_expected_fails(tmp_path, answer: bytes | None, found: str):
+ANSWERS = {
+    "unavailable": (http("503 No", '{"status": "ok", "queue": 0}'), r"503, queue = 0, status = \"ok\", \d+ ms"),
+    "redirect": (http("302 Found", "", "Location: https://elsewhere.example/x"), "302 to https://elsewhere.example/x"),
+    "another value": (http("200 OK", '{"status": "degraded", "queue": 0}'), 'status = "degraded"'),
+    "no value": (http("200 OK", '{"queue": 0}'), "no status"),
+    "false for zero": (http("200 OK", '{"status": "ok", "queue": false}'), "queue = false"),
+    "a list": (http("200 OK", '["ok"]'), "no JSON object"),
+    "a page": (http("200 OK", "<html>"), "no JSON object"),
+    "deep": (http("200 OK", "[" * 100_000), "no JSON object"),
+    "endless": (http("200 OK", "x" * 1_000_001), "the answer has no end"),
+    "cut off": (b"HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n{", "RemoteProtocolError"),
+    "nothing": (b"", "RemoteProtocolError"),
+    "silence": (None, "ReadTimeout"),
+}
+
+
+@pytest.mark.parametrize("what", sorted(ANSWERS))
+def test_page_that_is_not_as_expected_fails(tmp_path, what: str):
+    answer, found = ANSWERS[what]
     check, asked = page_of(tmp_path, answer, OK)
 
     assert not check.passed
