@@ -248,7 +248,7 @@ def test_soft_guard_alone_is_found(holder):
         "this role can write production: insert into public.alembic_version was done, and rolled"
     )
     assert [("0008",)] == holder.run("select version_num from public.alembic_version")
-    assert [] == holder.run("select from pg_class where relname = 'pantheon_probe'")
+    assert [] == holder.run("select relname from pg_class where relname = 'pantheon_probe'")
 
 
 def test_the_refusal_of_a_soft_guard_is_no_proof():
