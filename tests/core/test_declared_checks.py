@@ -143,6 +143,6 @@ def test_more_for_production_than_the_budget_holds_is_refused():
     assert 6 == len(config_with(*many, read=READ, budget=6 + PROBE_REQUESTS).checks)
     assert 6 == len(config_with(*[one | {"environments": ["staging"]} for one in many], budget=1).checks)
     for arguments in ({"budget": 5}, {"read": READ, "budget": 5 + PROBE_REQUESTS}):
-        with pytest.raises(ConfigError, match="pantheon.toml") as stopped:
+        with pytest.raises(ConfigError, match=r"pantheon\.toml") as stopped:
             config_with(*many, **arguments)
         assert "checks: production's need" in stopped.value.why
