@@ -1,4 +1,4 @@
-"""Drift made by somebody else's hands at Railway, and the ways in which production can change without us."""
+"""Drift made by somebody else's hands at Railway: each kind is named, and nothing else."""
 
 from __future__ import annotations
 
@@ -6,104 +6,17 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from vendors import Hands
+from railway_place import FINGERPRINT, Place, beside, ids, member, project_token, staged, trigger, trigger_of
 
 from pantheon_runbook.errors import VendorRefusedError, VendorUnavailableError
 from pantheon_runbook.model import Resource
-from pantheon_runbook.providers.http import Client, Reach, WriteGate
-from pantheon_runbook.providers.railway import BASE_URL, RailwayApi
-from pantheon_runbook.providers.railway_exposure import exposure
-from pantheon_runbook.providers.railway_inventory import inventory
 from pantheon_runbook.providers.railway_looks import may_hold_secret
-from pantheon_runbook.secrets import Secret, fingerprints_under
 
-pytestmark = pytest.mark.xdist_group("railway-inventory")
-FINGERPRINT = fingerprints_under("5a" * 16)
-_INSTANCES = """query I($id: String!) {
-  environment(id: $id) { serviceInstances { edges { node { serviceId serviceName } } } }
-}"""
+pytestmark = pytest.mark.xdist_group("railway-place")
 NOT_AUTHORIZED = "Railway does not show this to the token: Not Authorized."
-
-
-@dataclass
-class Place:
-    """A provisioned world, somebody else's hands on it, and the product's reading client."""
-
-    world: Any
-    hands: Hands
-    api: RailwayApi
-    staging: dict[str, str]
-    production: dict[str, str]
-    ends: ExitStack
-
-    def look(self, of: dict[str, str] | None = None, api: RailwayApi | None = None) -> tuple[Resource, ...]:
-        return inventory(api or self.api, **(of or self.staging), fingerprint=FINGERPRINT)
-
-    def ways(self, api: RailwayApi | None = None) -> dict[str, Any]:
-        found = exposure(api or self.api, **self.production, staging_environment_id=self.staging["environment_id"])
-        assert len(found) == len({one.address for one in found})
-        return {one.address: one for one in found}
-
-    def client(self, **headers: str) -> RailwayApi:
-        reach = Reach(str(self.world.running.socket))
-        kept = {name.replace("_", "-"): Secret(value) for name, value in headers.items()}
-        client = Client("railway", BASE_URL, reach=reach, gate=WriteGate(), headers=kept)
-        self.ends.callback(client.close)
-        return RailwayApi(client)
-
-    def do(self, field: str, kind: str, answer: str = "", **given: Any) -> Any:
-        """One mutation with an input."""
-        document = f"mutation M($i: {kind}!) {{ {field}(input: $i) {answer} }}"
-        return self.hands.railway(document, i=given)[field]
-
-    def service(self, name: str, of: dict[str, str] | None = None) -> dict[str, str]:
-        of = of or self.staging
-        found = self.hands.railway(_INSTANCES, id=of["environment_id"])["environment"]["serviceInstances"]["edges"]
-        known = {edge["node"]["serviceName"]: edge["node"]["serviceId"] for edge in found}
-        return {"serviceId": known[name], **ids(of)}
-
-    def instance(self, name: str, *, of: dict[str, str] | None = None, **settings: Any) -> None:
-        where = self.service(name, of)
-        del where["projectId"]
-        document = (
-            "mutation M($environmentId: String!, $serviceId: String!, $i: ServiceInstanceUpdateInput!)"
-            " { serviceInstanceUpdate(environmentId: $environmentId, serviceId: $serviceId, input: $i) }"
-        )
-        self.hands.railway(document, **where, i=settings)
-
-    def project(self, of: dict[str, str], **settings: Any) -> None:
-        document = "mutation M($id: String!, $i: ProjectUpdateInput!) { projectUpdate(id: $id, input: $i) { id } }"
-        self.hands.railway(document, id=of["project_id"], i=settings)
-
-
-def ids(of: dict[str, str]) -> dict[str, str]:
-    return {"projectId": of["project_id"], "environmentId": of["environment_id"]}
-
-
-@pytest.fixture(scope="module")
-def place(new_world: Any) -> Iterator[Place]:
-    with new_world() as world, pytest.MonkeyPatch.context() as patch, ExitStack() as ends:
-        world.enter(patch)
-        world.provision()
-        hands = ends.enter_context(closing(Hands(world.running)))
-        hands.edit(lambda whole: whole["railway"]["limits"].update(requests_per_hour=1_000_000))
-        facts = world.facts["railway"]
-        staging = hands.railway_projects()[0]
-        made = Place(
-            world,
-            hands,
-            RailwayApi.__new__(RailwayApi),
-            {"project_id": staging["id"], "environment_id": staging["environments"]["staging"]["id"]},
-            {"project_id": facts["project_id"], "environment_id": facts["environment_id"]},
-            ends,
-        )
-        made.api = made.client(Authorization=f"Bearer {facts['token']}")
-        yield made
 
 
 def differences(before: tuple[Resource, ...], after: tuple[Resource, ...]) -> set[tuple[str, str]]:
@@ -137,7 +50,7 @@ def test_addresses_go_by_name_and_are_sorted(place: Place) -> None:
     assert {"railway/service/api", "railway/service/worker", "railway/service/Redis", "railway/domain/api"} <= {
         *staging
     } & {*production}
-    assert {"railway/trigger/api/main", "railway/trigger/worker/main", "railway/deployment/api"} <= {*production}
+    assert {"railway/deployment/api", "railway/member/supervisor@pantheon.example"} <= {*production}
 
 
 def test_no_value_is_asked_for_or_kept(place: Place) -> None:
@@ -171,9 +84,11 @@ def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
 def test_command_with_a_secret_in_it_is_a_fingerprint(place: Place) -> None:
     secret = "sb_secret_" + "a1B2" * 6
     command = f"CLIENT={secret} python -m app"
-    place.instance("worker", startCommand=command, preDeployCommand=["echo one", f"login --password {secret}"])
+    plan = {"variables": {"CLIENT": secret}}
+    commands = ["echo one", f"login --password {secret}"]
+    place.instance("worker", startCommand=command, preDeployCommand=commands, nixpacksPlan=plan)
     (worker,) = [one for one in place.look() if one.address == "railway/service/worker"]
-    place.instance("worker", startCommand=None, preDeployCommand=None)
+    place.instance("worker", startCommand=None, preDeployCommand=None, nixpacksPlan=None)
 
     assert {"fingerprint": FINGERPRINT(command)} == worker.attributes["start_command"]
     assert "echo one" == worker.attributes["pre_deploy_command"][0]
@@ -200,7 +115,7 @@ def test_what_is_taken_for_a_secret_in_a_command(text: str, is_hidden: bool) -> 
 
 
 def test_every_page_is_read(place: Place) -> None:
-    names = {f"PAGE_{number:03d}" for number in range(450)}
+    names = {f"PAGE_{number:03d}" for number in range(450)} | {"RAILWAY_OF_THE_VENDOR"}
     where = place.service("worker")
     given = {"variables": dict.fromkeys(names, "1"), "skipDeploys": True}
     place.do("variableCollectionUpsert", "VariableCollectionUpsertInput", **where, **given)
@@ -208,8 +123,28 @@ def test_every_page_is_read(place: Place) -> None:
     kept = {name: value for name, value in place.hands.variables("worker").items() if name not in names}
     place.do("variableCollectionUpsert", "VariableCollectionUpsertInput", **where, variables=kept, replace=True)
 
-    assert {f"railway/variable/worker/{name}" for name in names} <= seen
-    assert not any("RAILWAY_" in address for address in seen)
+    left_out = {f"railway/variable/worker/{name}" for name in names} - seen
+    assert {"railway/variable/worker/RAILWAY_OF_THE_VENDOR"} == left_out
+
+
+def _made(place: Place, name: str) -> str:
+    given = {"projectId": place.staging["project_id"], "name": name}
+    return str(place.do("serviceCreate", "ServiceCreateInput", "{ id }", **given)["id"])
+
+
+def test_nothing_is_lost_where_names_are_the_same(place: Place) -> None:
+    """Railway lets two services have one name; "shared" is the owner of shared variables in an address."""
+    made = {name: _made(place, name.rstrip("2")) for name in ("twin", "twin2", "shared")}
+    for mount_path in ("/a", "/b"):
+        given = {**place.service("Redis"), "mountPath": mount_path}
+        place.do("volumeCreate", "VolumeCreateInput", "{ id }", **given)
+    addresses = [one.address for one in place.look()]
+    for service_id in made.values():
+        place.hands.railway("mutation M($id: String!) { serviceDelete(id: $id) }", id=service_id)
+
+    assert {f"railway/service/{name.rstrip('2')}#{service_id[:8]}" for name, service_id in made.items()} <= {*addresses}
+    assert 2 == len([address for address in addresses if address.startswith("railway/volume/Redis#")])
+    assert len(addresses) == len({*addresses})
 
 
 # ---- drift
@@ -220,30 +155,15 @@ def _set(place: Place, **given: Any) -> None:
     place.do("variableCollectionUpsert", "VariableCollectionUpsertInput", **where, skipDeploys=True)
 
 
-def _trigger_of(place: Place, name: str, of: dict[str, str]) -> str:
-    (found,) = [one for one in place.look(of) if one.address.startswith(f"railway/trigger/{name}/")]
-    return str(found.attributes["id"])
-
-
 def _branch_moved(place: Place) -> None:
     document = (
         "mutation M($id: String!, $i: DeploymentTriggerUpdateInput!) { deploymentTriggerUpdate(id: $id, input: $i)"
         " { id } }"
     )
-    place.hands.railway(document, id=_trigger_of(place, "api", place.staging), i={"branch": "develop"})
+    place.hands.railway(document, id=trigger_of(place, "api", place.staging), i={"branch": "develop"})
 
 
-def _trigger(place: Place, of: dict[str, str], name: str, branch: str) -> None:
-    given = {**place.service(name, of), "branch": branch, "repository": "pantheon/pantheon", "provider": "github"}
-    place.do("deploymentTriggerCreate", "DeploymentTriggerCreateInput", "{ id }", **given)
-
-
-def _beside(place: Place, of: dict[str, str], name: str, **given: Any) -> None:
-    given = {"projectId": of["project_id"], "name": name, "skipInitialDeploys": True, **given}
-    place.do("environmentCreate", "EnvironmentCreateInput", "{ id }", **given)
-
-
-def _redis_deployed(place: Place) -> None:
+def _redis_deployed(place: Place) -> str:
     where = place.service("Redis")
     document = "mutation M($s: String!, $e: String!) { serviceInstanceDeployV2(serviceId: $s, environmentId: $e) }"
     made = place.hands.railway(document, s=where["serviceId"], e=where["environmentId"])["serviceInstanceDeployV2"]
@@ -252,17 +172,13 @@ def _redis_deployed(place: Place) -> None:
     while place.hands.railway(status, id=made)["deployment"]["status"] != "SUCCESS":
         assert time.monotonic() < until
         time.sleep(0.05)
+    return str(made)
 
 
 def _service_gone(place: Place) -> None:
     where = place.service("extra")
     document = "mutation M($id: String!, $e: String) { serviceDelete(id: $id, environmentId: $e) }"
     place.hands.railway(document, id=where["serviceId"], e=where["environmentId"])
-
-
-def _member(place: Place, of: dict[str, str], name: str, role: str) -> None:
-    given = {"projectId": of["project_id"], "userId": name, "role": role}
-    place.do("projectMemberAdd", "ProjectMemberAddInput", "{ id }", **given)
 
 
 def _sealed(place: Place) -> None:
@@ -283,13 +199,6 @@ def place_of(whole: Any, of: dict[str, str], name: str) -> Any:
     )
 
 
-def _staged(place: Place, of: dict[str, str]) -> None:
-    def stage(whole: Any) -> None:
-        whole["railway"]["environments"][of["environment_id"]]["unmergedChangesCount"] = 2
-
-    place.hands.edit(stage)
-
-
 def _renamed(place: Place) -> None:
     document = 'mutation M($id: String!) { environmentRename(id: $id, input: {name: "stage"}) { id } }'
     place.hands.railway(document, id=place.staging["environment_id"])
@@ -304,7 +213,7 @@ def setting(**settings: Any) -> Callable[[Place], None]:
 
 
 API, WORKER = "railway/service/api", "railway/service/worker"
-DRIFT: tuple[tuple[str, Callable[[Place], None], set[tuple[str, str]]], ...] = (
+DRIFT: tuple[tuple[str, Callable[[Place], object], set[tuple[str, str]]], ...] = (
     ("start command", setting(startCommand="python -m other"), {(API, "start_command")}),
     ("pre-deploy command", setting(preDeployCommand=["alembic upgrade head"]), {(API, "pre_deploy_command")}),
     ("build command", setting(buildCommand="make"), {(API, "build_command")}),
@@ -393,7 +302,7 @@ DRIFT: tuple[tuple[str, Callable[[Place], None], set[tuple[str, str]]], ...] = (
     ),
     (
         "branch that deploys",
-        lambda place: _trigger(place, place.staging, "api", "main"),
+        lambda place: trigger(place, place.staging, "api", "main"),
         {("railway/trigger/api/main", "+")},
     ),
     ("branch moved", _branch_moved, {("railway/trigger/api/main", "-"), ("railway/trigger/api/develop", "+")}),
@@ -417,12 +326,12 @@ DRIFT: tuple[tuple[str, Callable[[Place], None], set[tuple[str, str]]], ...] = (
     ),
     (
         "new member",
-        lambda place: _member(place, place.staging, "guest", "VIEWER"),
+        lambda place: member(place, place.staging, "guest", "VIEWER"),
         {("railway/member/guest@pantheon.example", "+")},
     ),
     (
         "role of a member",
-        lambda place: _member(place, place.staging, "guest", "ADMIN"),
+        lambda place: member(place, place.staging, "guest", "ADMIN"),
         {("railway/member/guest@pantheon.example", "role")},
     ),
     (
@@ -432,15 +341,15 @@ DRIFT: tuple[tuple[str, Callable[[Place], None], set[tuple[str, str]]], ...] = (
     ),
     (
         "environment beside",
-        lambda place: _beside(place, place.staging, "before"),
+        lambda place: beside(place, place.staging, "before"),
         {("railway/project", "other_environments")},
     ),
-    ("staged changes", lambda place: _staged(place, place.staging), {("railway/environment", "staged_changes")}),
+    ("staged changes", lambda place: staged(place, place.staging), {("railway/environment", "staged_changes")}),
     ("environment renamed", _renamed, {("railway/environment", "name")}),
 )
 
 
-def test_each_kind_of_drift_is_named_and_nothing_else(place: Place, capsys: Any) -> None:
+def test_each_kind_of_drift_is_named_and_nothing_else(place: Place) -> None:
     rows, wrong = [], []
     before = place.look()
     for kind, by_hand, expected in DRIFT:
@@ -451,8 +360,7 @@ def test_each_kind_of_drift_is_named_and_nothing_else(place: Place, capsys: Any)
         if found != expected:
             wrong.append((kind, expected, found))
         before = after
-    with capsys.disabled():
-        print("\n".join(["", f"{len(rows)} kinds of drift at Railway, and what differs", *rows]))
+    print("\n".join(["", f"{len(rows)} kinds of drift at Railway, and what differs", *rows]))
     place.hands.railway(
         'mutation M($id: String!) { environmentRename(id: $id, input: {name: "staging"}) { id } }',
         id=place.staging["environment_id"],
@@ -462,11 +370,6 @@ def test_each_kind_of_drift_is_named_and_nothing_else(place: Place, capsys: Any)
 
 
 # ---- what the token may not see
-
-
-def project_token(place: Place, of: dict[str, str], name: str) -> RailwayApi:
-    value = place.do("projectTokenCreate", "ProjectTokenCreateInput", **ids(of), name=name)
-    return place.client(Project_Access_Token=value)
 
 
 def test_what_the_token_may_not_see_is_unreadable(place: Place) -> None:
@@ -481,6 +384,42 @@ def test_what_the_token_may_not_see_is_unreadable(place: Place) -> None:
     assert {("unreadable", NOT_AUTHORIZED)} == set(production.values())
     parts = "deployment domain environment member project project-token service tcp-proxy trigger variable volume"
     assert [f"railway/{part}" for part in parts.split()] == list(production)
+
+
+@pytest.mark.parametrize(
+    ("question", "hidden"),
+    [
+        ("ProjectSettings", {"project"}),
+        ("ProjectMembers", {"member"}),
+        ("ProjectTokens", {"project-token"}),
+        ("EnvironmentSettings", {"environment"}),
+        ("ServiceSettings", {"service", "domain", "tcp-proxy"}),
+        ("VariableTimes", {"variable"}),
+        ("VolumeSettings", {"volume"}),
+        ("Triggers", {"trigger"}),
+        ("LiveDeployments", {"deployment"}),
+        ("TcpProxies", {"tcp-proxy/api", "tcp-proxy/worker", "tcp-proxy/Redis"}),
+    ],
+)
+def test_one_refused_question_hides_its_part_only(place: Place, question: str, hidden: set[str]) -> None:
+    everything, seen = place.look(), place.look(api=place.denied(question))
+    unreadable = {one.address for one in seen if one.state == "unreadable"}
+
+    assert {f"railway/{part}" for part in hidden} == unreadable
+    assert {NOT_AUTHORIZED} == {one.note for one in seen if one.address in unreadable}
+    if question != "ServiceSettings":  # without the names, the others go by ids
+        hidden_now = {one.address for one in everything} - {one.address for one in seen}
+        assert all(address.startswith(tuple(f"railway/{part}" for part in hidden)) for address in hidden_now)
+        assert [one for one in seen if one.address not in unreadable] == [
+            one for one in everything if one.address not in hidden_now | unreadable
+        ]
+
+
+def test_environments_that_are_not_shown_are_not_none(place: Place) -> None:
+    (project,) = [
+        one for one in place.look(api=place.denied("ProjectEnvironments")) if one.address == "railway/project"
+    ]
+    assert {"unreadable": True} == project.attributes["other_environments"]
 
 
 def test_id_that_does_not_exist_is_unreadable(place: Place) -> None:
@@ -505,203 +444,30 @@ def test_railway_that_does_not_answer_stops(place: Place, monkeypatch: pytest.Mo
     place.world.running.faults([])
 
 
-# ---- exposure
+# ---- what changes by itself
 
 
-def _branches_gone(place: Place) -> None:
-    for name in ("api", "worker"):
-        document = "mutation M($id: String!) { deploymentTriggerDelete(id: $id) }"
-        place.hands.railway(document, id=_trigger_of(place, name, place.production))
+def _statuses(place: Place, **becomes: str) -> None:
+    """Staging's deployments of Redis go from one status to another, as they do without anybody's hands."""
+
+    def change(whole: Any) -> None:
+        service = place.service("Redis")["serviceId"]
+        for one in whole["railway"]["deployments"].values():
+            if one["serviceId"] == service:
+                one["status"] = becomes.get(one["status"], one["status"])
+
+    place.hands.edit(change)
 
 
-def _on(name: str, **settings: Any) -> Callable[[Place], None]:
-    """Something set for one of production's services."""
-    return lambda place: place.instance(name, of=place.production, **settings)
+def test_newest_of_several_deployments_counts(place: Place) -> None:
+    """Railway lists the newest first, and an older one that nobody removed with it."""
+    made = [_redis_deployed(place) for _ in range(2)]
+    (live,) = [one for one in place.look() if one.address == "railway/deployment/Redis"]
+    assert made[-1] == live.attributes["id"]
 
 
-def _environment_gone(place: Place, name: str) -> None:
-    (project,) = place.hands.railway_projects("pantheon")
-    document = "mutation M($id: String!) { environmentDelete(id: $id) }"
-    place.hands.railway(document, id=project["environments"][name]["id"])
-
-
-def _nothing_staged(place: Place) -> None:
-    def discard(whole: Any) -> None:
-        del whole["railway"]["environments"][place.production["environment_id"]]["unmergedChangesCount"]
-
-    place.hands.edit(discard)
-
-
-def _proxy(place: Place) -> None:
-    where = place.service("Redis", place.production)
-    del where["projectId"]
-    place.do("tcpProxyCreate", "TCPProxyCreateInput", "{ id }", **where, applicationPort=6379)
-
-
-def _only_viewers(place: Place) -> None:
-    (owner,) = [one for one in place.look(place.production) if "member/supervisor" in one.address]
-    _member(place, place.production, owner.attributes["id"], "VIEWER")
-
-
-def _fork(place: Place) -> None:
-    """What Railway makes for a pull request."""
-    _beside(place, place.production, "pr-7", ephemeral=True, sourceEnvironmentId=place.production["environment_id"])
-
-
-def _base(place: Place, **settings: Any) -> None:
-    place.project(place.production, **settings)
-
-
-OPEN, BY_VENDOR, BY_US, HIDDEN = "open", "closed by vendor", "closed by this tool", "cannot be read"
-AT_FIRST = {
-    "railway/commands/Redis": (BY_VENDOR, "none is set; image redis:8.2.1"),
-    "railway/commands/api": (
-        HIDDEN,
-        'start command "python -m app"; railway.json or railway.toml in pantheon/pantheon',
-    ),
-    "railway/commands/worker": (HIDDEN, 'start command "python -m worker"; railway.json'),
-    "railway/members": (OPEN, "supervisor@pantheon.example (ADMIN)"),
-    "railway/project-tokens": (BY_VENDOR, "there is none"),
-    "railway/pull-request-environments": (BY_VENDOR, "off; none is a copy of production"),
-    "railway/shared-project": (BY_VENDOR, "production is alone in its project"),
-    "railway/staged-changes": (BY_VENDOR, "none"),
-    "railway/tcp-proxies": (BY_VENDOR, "there is none"),
-    "railway/token": (BY_US, "could write production: yes, only this tool holds it back"),
-    "railway/trigger/Redis": (BY_VENDOR, "no branch deploys it"),
-    "railway/trigger/api": (OPEN, "every push to main of pantheon/pantheon"),
-    "railway/trigger/worker": (OPEN, "every push to main of pantheon/pantheon"),
-}
-COMMANDS, PULLS, SHARED = "railway/commands/worker", "railway/pull-request-environments", "railway/shared-project"
-WAYS: tuple[tuple[str, Callable[[Place], None], dict[str, tuple[str, str]]], ...] = (
-    (
-        "branches disconnected",
-        _branches_gone,
-        dict.fromkeys(("railway/trigger/api", "railway/trigger/worker"), (BY_VENDOR, "no branch deploys it")),
-    ),
-    (
-        "pre-deploy command migrates",
-        _on("worker", preDeployCommand=["alembic upgrade head"]),
-        {COMMANDS: (OPEN, 'pre-deploy command "alembic upgrade head"')},
-    ),
-    (
-        "start command migrates, with a password in it",
-        _on("worker", preDeployCommand=None, startCommand="PGPASSWORD=hunter22 npx prisma db push && python -m worker"),
-        {COMMANDS: (OPEN, "start command (not shown: a secret may be written into it)")},
-    ),
-    (
-        "config file named",
-        _on("worker", startCommand="python -m worker", railwayConfigFile="deploy/railway.toml"),
-        {COMMANDS: (HIDDEN, "deploy/railway.toml in pantheon/pantheon can set others")},
-    ),
-    (
-        "image without a command",
-        _on("worker", startCommand=None, railwayConfigFile=None, source={"image": "pantheon/worker:1"}),
-        {COMMANDS: (HIDDEN, "what the image pantheon/worker:1 starts by itself, Railway does not show")},
-    ),
-    (
-        "image with a command",
-        _on("worker", startCommand="python -m worker"),
-        {COMMANDS: (BY_VENDOR, 'start command "python -m worker"; image pantheon/worker:1')},
-    ),
-    (
-        "pull requests, from production, bots too",
-        lambda place: _base(place, prDeploys=True, botPrEnvironments=True),
-        {PULLS: (OPEN, "on, copied from production, for those of bots too")},
-    ),
-    (
-        "environment beside production",
-        lambda place: _beside(place, place.production, "preview"),
-        {SHARED: (OPEN, "beside production: preview")},
-    ),
-    (
-        "pull requests, from another",
-        lambda place: _base(
-            place, baseEnvironmentId=place.hands.railway_projects("pantheon")[0]["environments"]["preview"]["id"]
-        ),
-        {PULLS: (BY_VENDOR, "on, copied from another environment")},
-    ),
-    ("a copy of production for a pull request", _fork, {PULLS: (OPEN, "copied from production: pr-7")}),
-    (
-        "the copy deleted",
-        lambda place: _environment_gone(place, "pr-7"),
-        {PULLS: (BY_VENDOR, "on, copied from another environment")},
-    ),
-    (
-        "project token of production",
-        lambda place: place.do(
-            "projectTokenCreate", "ProjectTokenCreateInput", **ids(place.production), name="deploy from CI"
-        ),
-        {"railway/project-tokens": (OPEN, "by name: deploy from CI")},
-    ),
-    ("TCP proxy", _proxy, {"railway/tcp-proxies": (OPEN, "Redis:6379")}),
-    ("only viewers", _only_viewers, {"railway/members": (BY_VENDOR, "none of 1 members may write")}),
-    (
-        "staged changes",
-        lambda place: _staged(place, place.production),
-        {"railway/staged-changes": (OPEN, "2 staged")},
-    ),
-    ("staged changes discarded", _nothing_staged, {"railway/staged-changes": (BY_VENDOR, "none")}),
-)
-
-
-def _agrees(found: Any, expected: tuple[str, str]) -> bool:
-    state, words = expected
-    return state == found.state and words in found.found
-
-
-@pytest.fixture(scope="module")
-def first_ways(place: Place) -> dict[str, Any]:
-    """As provisioned, before anybody has changed production."""
-    return place.ways()
-
-
-def test_every_way_into_production_is_listed(first_ways: dict[str, Any]) -> None:
-    assert list(AT_FIRST) == list(first_ways)
-    assert [] == [one for address, one in first_ways.items() if not _agrees(one, AT_FIRST[address])]
-    steps = {one.address: one.next_step for one in first_ways.values()}
-    assert {address for address, (state, _) in AT_FIRST.items() if state != BY_VENDOR} == {
-        address for address, step in steps.items() if step
-    }
-
-
-def test_each_way_is_seen_to_open_and_close(place: Place, first_ways: dict[str, Any], capsys: Any) -> None:
-    rows, wrong = [], []
-    before = first_ways
-    for kind, by_hand, expected in WAYS:
-        by_hand(place)
-        after = place.ways()
-        changed = {address for address in before.keys() | after.keys() if before.get(address) != after.get(address)}
-        rows += [f"{kind:<46}{after[one].state:<20}{one}: {after[one].found}" for one in sorted(changed)]
-        if changed != set(expected) or not all(_agrees(after[one], words) for one, words in expected.items()):
-            wrong.append((kind, expected, changed))
-        assert "hunter22" not in str(after)
-        before = after
-    with capsys.disabled():
-        print("\n".join(["", "ways to change production at Railway", *rows]))
-    assert [] == wrong
-
-
-def test_project_token_of_staging_cannot_write_production(place: Place) -> None:
-    """Closed by the vendor; in return nothing else of production can be read with it."""
-    ways = place.ways(project_token(place, place.staging, "for the exposure"))
-    own = ways.pop("railway/token")
-
-    assert (BY_VENDOR, "a project token of another environment: could write production: no") == (own.state, own.found)
-    assert {HIDDEN} == {one.state for one in ways.values()}
-    parts = (
-        "commands members project-tokens pull-request-environments shared-project staged-changes tcp-proxies trigger"
-    )
-    assert [f"railway/{part}" for part in parts.split()] == list(ways)
-    assert all(one.next_step for one in ways.values())
-
-
-def test_project_token_of_production_is_held_back_by_us_only(place: Place) -> None:
-    api = project_token(place, place.production, "of production")
-    own = place.ways(api)["railway/token"]
-    place.hands.railway(
-        "mutation M($id: String!) { projectTokenDelete(id: $id) }",
-        id=next(one for one in place.look(place.production) if one.address.endswith("/of production")).attributes["id"],
-    )
-
-    assert BY_US == own.state
-    assert "could write production: yes" in own.found
+def test_application_that_sleeps_or_crashes_is_no_drift(place: Place) -> None:
+    before = place.look()
+    for change in ({"SUCCESS": "SLEEPING"}, {"SLEEPING": "CRASHED"}):
+        _statuses(place, **change)
+        assert place.look() == before
