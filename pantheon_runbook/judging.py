@@ -35,7 +35,7 @@ def judged_rows(check: SqlCheck, rows: Sequence[dict[str, Any]], milliseconds: i
         and check.columns in {None, columns}
         and (check.value is None or _is_equal(check.value, value))
     )
-    found = [f"{len(rows)} rows" if len(rows) <= MOST_ROWS else f"more than {MOST_ROWS} rows"]
+    found = [_counted(len(rows)) if len(rows) <= MOST_ROWS else f"more than {MOST_ROWS} rows"]
     found += [f"columns {', '.join(columns)}"] if check.columns is not None and columns else []
     found += [f"value {_shown(value)}"] if check.value is not None and value is not _ABSENT else []
     return Check(check.name, expected_of(check), ", ".join([*found, f"{milliseconds} ms"]), passed=passed)
@@ -56,11 +56,15 @@ def _expected(check: HttpCheck | SqlCheck) -> Iterator[str]:
         yield from (f"{name} = {_shown(value)}" for name, value in check.json_fields.items())
         return
     if check.rows is not None:
-        yield f"{check.rows} rows"
+        yield _counted(check.rows)
     if check.columns is not None:
         yield f"columns {', '.join(check.columns)}"
     if check.value is not None:
         yield f"value {_shown(check.value)}"
+
+
+def _counted(rows: int) -> str:
+    return "1 row" if rows == 1 else f"{rows} rows"
 
 
 def _object_in(body: bytes) -> dict[str, Any] | None:

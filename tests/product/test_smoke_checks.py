@@ -128,7 +128,7 @@ def test_failed_check_exits_six_in_four_lines(production):
     code, out, error = call("check", "-e", "production")
 
     assert 6 == code
-    assert "found     1 rows, value 40," in out
+    assert "found     1 row, value 40," in out
     for begins in ("Stopped: 1 of 1 checks", "Why:     sql: expected", "State:   nothing was changed", "Next:    put"):
         assert f"\n{begins}" in f"\n{error}"
 
@@ -251,7 +251,7 @@ def test_secret_that_a_database_shows_is_masked(production):
     code, out, error = call("check", "-e", "production")
 
     assert 6 == code
-    assert 'found     1 rows, value "[secret]"' in out
+    assert 'found     1 row, value "[secret]"' in out
     assert PASSWORD not in out + error
 
 
