@@ -160,6 +160,30 @@ def doctor(*, as_json: bool) -> None:
 
 
 @main.command()
+@click.option("-e", "--environment", default="staging", show_default=True, help="Environment of pantheon.toml.")
+@_JSON
+def check(*, environment: str, as_json: bool) -> None:
+    """Make the declared smoke checks of one environment; reads only, and few of them."""
+    from pantheon_runbook import checking  # noqa: PLC0415
+
+    progress = _Progress()
+    try:
+        checked = checking.check(environment, progress=progress)
+    finally:
+        progress.end()
+    progress.say(json.dumps(checked.as_json(), indent=1) if as_json else "\n".join(checked.lines()))
+    checked.require_passed()
+
+
+@main.command("read-role")
+def read_role() -> None:
+    """Print the SQL that makes production's read role, for its holder to run; this tool never runs it."""
+    from pantheon_runbook import checking  # noqa: PLC0415
+
+    click.echo(checking.read_role_sql(), nl=False)
+
+
+@main.command()
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path, exists=True))
 @_JSON
 def guard(paths: tuple[Path, ...], *, as_json: bool) -> None:

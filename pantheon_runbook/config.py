@@ -11,6 +11,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from pantheon_runbook.checks import DeclaredCheck, ProductionRead, wrong_in
 from pantheon_runbook.errors import ConfigError, ParameterError
 from pantheon_runbook.secrets import has_token_shape
 
@@ -59,6 +60,7 @@ class Railway(_Table):
     project_name: Name | None = None
     environment: Slug | None = None
     environment_name: Name = "staging"
+    api_url: Url | None = None  # production's, for smoke checks; staging's is read from Railway
 
 
 class Vercel(_Table):
@@ -128,12 +130,16 @@ class Variable(_Table):
 
 
 class Policy(_Table):
-    """Limits in seconds: one cell, the whole run, one request, one wait for a vendor's own work."""
+    """Limits in seconds: one cell, the whole run, one request, one wait for a vendor's own work.
+
+    `smoke_requests`: how many requests, logins and statements the smoke checks of one environment may take.
+    """
 
     cell_seconds: float = Field(default=900, gt=0, le=_WEEK_SECONDS)
     run_seconds: float = Field(default=3600, gt=0, le=_WEEK_SECONDS)
     request_seconds: float = Field(default=30, gt=0, le=_WEEK_SECONDS)
     wait_seconds: float = Field(default=900, gt=0, le=_WEEK_SECONDS)
+    smoke_requests: int = Field(default=20, ge=1, le=200)
 
 
 class Evidence(_Table):
@@ -158,6 +164,8 @@ class Config(_Table):
     exceptions: tuple[DeclaredException, ...] = ()
     evidence: Evidence = Evidence()
     policy: Policy = Policy()
+    production_read: ProductionRead | None = None
+    checks: tuple[DeclaredCheck, ...] = ()
 
     @model_validator(mode="after")
     def _has_a_production(self) -> Config:
@@ -199,6 +207,14 @@ class Config(_Table):
             if unknown:
                 known = f"{', '.join(sorted(places))} (the services are those of backend.services)"
                 raise ValueError(f"variables.{variable.name}.targets: {unknown[0]} is none of {known}")
+        return self
+
+    @model_validator(mode="after")
+    def _checks_can_be_made(self) -> Config:
+        budget = self.policy.smoke_requests
+        wrong = wrong_in(self.checks, tuple(self.environments), read=self.production_read, budget=budget)
+        if wrong:
+            raise ValueError(wrong)
         return self
 
     @property

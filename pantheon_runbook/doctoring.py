@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pantheon_runbook import checking
 from pantheon_runbook.config import evidence_folder
 from pantheon_runbook.credentials import OPTIONAL_TOKENS
 from pantheon_runbook.errors import RunbookError
@@ -149,6 +150,20 @@ def _outside() -> Iterator[Item]:
     found = f"production is {production.supabase_ref}, {len(production.pins)} pins of {production.pinned_at}"
     yield Item("identities", found)
     yield from _vendors(outside)
+    yield _read_role(outside)
+
+
+def _read_role(outside: World) -> Item:
+    """Whether production's read role is there, and refused what it is meant to be refused."""
+    name = "production's read role"
+    try:
+        probed = checking.probe(outside)
+    except RunbookError as error:
+        return _missing(name, error)
+    if probed is None:
+        return Item(name, "none is named; SQL checks go through Supabase's read-only query")
+    next_step = "" if probed.passed else "pantheon-runbook read-role prints what makes it, and lists what it may write"
+    return Item(name, probed.found, next_step)
 
 
 def _world_that_stands() -> World | None:

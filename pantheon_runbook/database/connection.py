@@ -108,7 +108,7 @@ def _connected(settings: dict[str, Any]) -> psycopg.Connection[Any]:
                 **settings, autocommit=True, connect_timeout=_CONNECT_SECONDS, prepare_threshold=None
             )
         except psycopg.OperationalError as error:
-            if _is_refused_login(error):
+            if is_refused_login(error):
                 raise _refused_login() from error
             if attempt == _CONNECT_ATTEMPTS - 1:
                 raise unreachable(error) from error
@@ -140,7 +140,7 @@ def _refused_login() -> VendorRefusedError:
     )
 
 
-def _is_refused_login(error: psycopg.OperationalError) -> bool:
+def is_refused_login(error: psycopg.OperationalError) -> bool:
     """The client library gives no SQLSTATE for a failed login; the server's words are all there is."""
     text = str(error)
     return "password authentication failed" in text or "Tenant or user not found" in text

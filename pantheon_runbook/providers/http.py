@@ -35,6 +35,7 @@ _READ_ATTEMPTS = 4
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_RETRY_AFTER_SECONDS = 60.0
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+_LARGEST_PAGE_BYTES = 1_000_000
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
@@ -73,11 +74,14 @@ class Reach:
     """How hosts are reached: over the network, or (sandbox) all of them through one Unix socket."""
 
     socket: str | None = None
+    count: Callable[[str], None] | None = None  # told of each request before it leaves; what it raises stops it
 
     def transport(self) -> httpx.BaseTransport:
         if self.socket is None:
-            return httpx.HTTPTransport(verify=True, trust_env=False, retries=0)
-        return _SandboxTransport(self.socket)
+            transport: httpx.BaseTransport = httpx.HTTPTransport(verify=True, trust_env=False, retries=0)
+        else:
+            transport = _SandboxTransport(self.socket)
+        return transport if self.count is None else _CountedTransport(transport, self.count)
 
 
 class _SandboxTransport(httpx.BaseTransport):
@@ -88,6 +92,21 @@ class _SandboxTransport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         request.url = request.url.copy_with(scheme="http")
+        return self._inner.handle_request(request)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+class _CountedTransport(httpx.BaseTransport):
+    """Every request passes here, each try of one that is repeated too."""
+
+    def __init__(self, inner: httpx.BaseTransport, count: Callable[[str], None]) -> None:
+        self._inner = inner
+        self._count = count
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self._count(f"{request.method} {request.url.host}{request.url.path}")
         return self._inner.handle_request(request)
 
     def close(self) -> None:
@@ -281,6 +300,47 @@ class Client:
             state="nothing was changed by this call",
             next_step=next_step,
         )
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What a page of a deployed app answered."""
+
+    status: int
+    body: bytes
+    location: str = ""
+
+
+def visit(url: str, *, reach: Reach, timeout_seconds: float) -> Visit:
+    """One GET, tried once, with no credential and no redirect followed; see `providers.deployed` for which URLs.
+
+    Errors: VendorUnavailableError for no answer in time, or one over a megabyte.
+    """
+    deadline = clock.monotonic() + timeout_seconds
+    with httpx.Client(
+        transport=reach.transport(), timeout=timeout_seconds, trust_env=False, follow_redirects=False
+    ) as client:
+        try:
+            with client.stream("GET", url) as response:
+                body = b""
+                for chunk in response.iter_bytes():  # a time-out of httpx is for each chunk
+                    body += chunk
+                    if len(body) > _LARGEST_PAGE_BYTES or clock.monotonic() > deadline:
+                        raise _unseen(url, "the answer has no end")
+        except httpx.HTTPError as error:
+            raise _unseen(url, type(error).__name__) from error
+    return Visit(response.status_code, body, response.headers.get("location", ""))
+
+
+def _unseen(url: str, why: str) -> VendorUnavailableError:
+    return VendorUnavailableError(
+        f"{url} does not answer",
+        vendor="app",
+        operation="visit",
+        why=why,
+        state="nothing was changed by this call",
+        next_step="look at the deployment at its vendor",
+    )
 
 
 def json_of(response: httpx.Response) -> Any:

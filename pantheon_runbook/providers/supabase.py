@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pantheon_runbook import clock
@@ -44,6 +45,40 @@ def all_projects(client: Client, organization: str) -> list[dict[str, Any]]:
 
 def is_ready(status: str) -> bool:
     return status == "ACTIVE_HEALTHY"
+
+
+@dataclass(frozen=True)
+class Pooler:
+    """`user` is role postgres of this tenant; another role has its own name in that place."""
+
+    host: str
+    user: str
+
+
+def pooler_of(client: Client, ref: str) -> Pooler | None:
+    """The shared pooler; its host carries a cluster number that cannot be derived: it is read (FACTS 1.1).
+
+    None while the project does not answer for it. Errors: WrongEnvironmentError for another project's.
+    """
+    path = f"/v1/projects/{ref}/config/database/pooler"
+    answer = client.read("GET", path, operation="read the pooler", accept=frozenset({404}))
+    entries = json_of(answer) if answer.is_success else []
+    primary = next((entry for entry in entries if entry["database_type"] == "PRIMARY"), None)
+    if primary is None:
+        return None
+    pooler = Pooler(str(primary["db_host"]), str(primary["db_user"]))
+    _refuse_another_tenant(ref, pooler)
+    return pooler
+
+
+def _refuse_another_tenant(ref: str, pooler: Pooler) -> None:
+    """Every statement goes where this entry says: it must be this project's own tenant, at Supabase."""
+    if pooler.user != f"postgres.{ref}" or not re.fullmatch(r"[a-z0-9-]+\.pooler\.supabase\.com", pooler.host):
+        raise WrongEnvironmentError(
+            f"the pooler of project {ref} is said to be {pooler.user} at {pooler.host}",
+            why="that is not this project's own tenant: what is written there would be written elsewhere",
+            next_step="look at the project's connection settings in Supabase before anything else",
+        )
 
 
 class Project(Kind):
@@ -173,25 +208,10 @@ class Project(Kind):
             self._hold_pooler(ref)
 
     def _hold_pooler(self, ref: str) -> None:
-        """The pooler's host carries a cluster number that cannot be derived: it is read (FACTS 1.1)."""
-        path = f"/v1/projects/{ref}/config/database/pooler"
-        answer = self._client.read("GET", path, operation="read the pooler", accept=frozenset({404}))
-        entries = json_of(answer) if answer.is_success else []
-        primary = next((entry for entry in entries if entry["database_type"] == "PRIMARY"), None)
-        if primary is not None:
-            self._refuse_another_tenant(ref, primary)
-            self._vault.hold("supabase.pooler_host", primary["db_host"], secret=False)
-            self._vault.hold("supabase.pooler_user", primary["db_user"], secret=False)
-
-    def _refuse_another_tenant(self, ref: str, pooler: Mapping[str, Any]) -> None:
-        """Every statement goes where this entry says: it must be this project's own tenant, at Supabase."""
-        user, host = str(pooler["db_user"]), str(pooler["db_host"])
-        if user != f"postgres.{ref}" or not re.fullmatch(r"[a-z0-9-]+\.pooler\.supabase\.com", host):
-            raise WrongEnvironmentError(
-                f"the pooler of project {ref} is said to be {user} at {host}",
-                why="that is not this project's own tenant: what is written there would be written elsewhere",
-                next_step="look at the project's connection settings in Supabase before anything else",
-            )
+        found = pooler_of(self._client, ref)
+        if found is not None:
+            self._vault.hold("supabase.pooler_host", found.host, secret=False)
+            self._vault.hold("supabase.pooler_user", found.user, secret=False)
 
     def _is_healthy(self) -> bool:
         found = self._named(self._all())

@@ -55,6 +55,32 @@ _VARIABLES = (
     ("SENTRY_DSN", ("supabase:secrets",), "credentials.SENTRY_DSN", True),
     ("SESSION_SIGNING_KEY", ("supabase:secrets",), "credentials.SESSION_SIGNING_KEY", True),
 )
+# As few as tell whether production answers; it sleeps after a world was loaded, and its first answer takes seconds.
+_CHECKS = """
+[[checks]]
+name = "the API is healthy"
+kind = "http"
+on = "backend"
+path = "/health"
+json_fields = { status = "ok", database = "ok", redis = "ok" }
+latency_ms = 10_000
+environments = ["staging", "production"]
+
+[[checks]]
+name = "the site answers"
+kind = "http"
+on = "frontend"
+path = "/"
+environments = ["staging", "production"]
+
+[[checks]]
+name = "the schema has one revision"
+kind = "sql"
+query = "select version_num from public.alembic_version"
+columns = ["version_num"]
+rows = 1
+environments = ["staging", "production"]
+"""
 
 _PINNED = {
     "DATABASE_URL": ("supabase", "session_url"),
@@ -107,7 +133,7 @@ def _config(facts: Mapping[str, Any]) -> str:
         listed = ", ".join(f'"{target}"' for target in targets)
         text += f'\n[[variables]]\nname = "{name}"\ntargets = [{listed}]\nsource = "{source}"\n'
         text += "" if secret else "secret = false\n"
-    return text
+    return text + _CHECKS
 
 
 def _identities(facts: Mapping[str, Any], salt: str) -> str:

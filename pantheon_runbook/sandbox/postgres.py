@@ -111,22 +111,28 @@ class Cluster:
     async def mutating_statements(self) -> list[dict[str, Any]]:
         """What `log_statement = mod` wrote down, in order, without what the vendor did by itself.
 
-        Shape: {"at", "role", "database", "application_name", "statement"} per statement.
+        Shape: {"at", "role", "database", "application_name", "statement", "refused"} per statement; it is written down
+        before it is carried out, and `refused` is the SQLSTATE with which it then was not, or null.
         """
         await self._flush_log()
-        entries = (json.loads(line) for line in self._log.read_text().splitlines())
+        entries = [json.loads(line) for line in self._log.read_text().splitlines()]
+        errors = {
+            (entry["session_id"], entry["line_num"]): entry for entry in entries if entry["error_severity"] == "ERROR"
+        }
         return [
             {
                 "at": entry["timestamp"],
                 "role": entry["user"],
                 "database": entry["dbname"],
                 "application_name": entry.get("application_name", ""),
-                "statement": entry["message"].partition(": ")[2],
+                "statement": (statement := entry["message"].partition(": ")[2]),
+                "refused": error["state_code"] if error.get("statement") == statement else None,
             }
             for entry in entries
             if entry["error_severity"] == "LOG"
             and entry.get("user", templates.BOOTSTRAP_USER) != templates.BOOTSTRAP_USER
             and entry["message"].startswith(("statement: ", "execute "))
+            for error in [errors.get((entry["session_id"], entry["line_num"] + 1), {})]
         ]
 
     async def _flush_log(self) -> None:

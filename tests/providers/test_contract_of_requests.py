@@ -28,6 +28,7 @@ from runners import until
 from validate import check_exchange, specs_folder
 
 import pantheon_runbook
+from pantheon_runbook.checking import check
 from pantheon_runbook.initializing import Order, initialize
 from pantheon_runbook.isolation.choosing import Wanted
 from pantheon_runbook.model import Change
@@ -276,6 +277,17 @@ def environment_that_is_not_there(story: Story) -> None:
     assert {"pantheon": ["production", "staging"], "pantheon-staging": ["before", "staging"]} == names
 
 
+def smoke_checks(story: Story) -> None:
+    """By the read-only query; what the deployed apps answer is not for a vendor's description to say."""
+    text = story._read("pantheon.toml").partition("[[checks]]")[0]
+    declared = 'name = "one"\nkind = "sql"\nquery = "select 1 as one"\nvalue = 1\nenvironments = ["production"]\n'
+    path = config_with(story.world)
+    path.write_text(f"{text}[[checks]]\n{declared}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PANTHEON_CONFIG", str(path))
+        assert check("production").passed
+
+
 def railway_looked_through(story: Story) -> None:
     """Production and staging, with the account's token and with one of staging's environment."""
     hands = story.hands
@@ -338,6 +350,8 @@ def exchanges(new_world: Any) -> Iterator[list[Exchange]]:
         paused(story)
         coming_up(story)
         environment_that_is_not_there(story)
+        smoke_checks(story)
+
         railway_looked_through(story)
         everything_read_at_vercel(story)
         vendors_that_say_no(story)
