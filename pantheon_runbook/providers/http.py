@@ -23,6 +23,7 @@ from pantheon_runbook.errors import (
     VendorUnavailableError,
 )
 from pantheon_runbook.providers import footprint
+from pantheon_runbook.providers.reading import OnlyReads
 from pantheon_runbook.secrets import Secret
 
 GRAPHQL_PATH = "/graphql/v2"  # Railway's one path, for queries and mutations alike
@@ -113,7 +114,11 @@ class _CountedTransport(httpx.BaseTransport):
 
 
 class Client:
-    """One vendor's API. `headers` holds the credential; nothing of a body or header is ever put into an error."""
+    """One vendor's API. `headers` holds the credential; nothing of a body or header is ever put into an error.
+
+    Without a `gate` it can only read: it holds no way out that would pass a write. `declared` are statements that
+    the read-only query may be sent besides the enumerated ones.
+    """
 
     def __init__(
         self,
@@ -121,23 +126,32 @@ class Client:
         base_url: str,
         *,
         reach: Reach,
-        gate: WriteGate,
+        gate: WriteGate | None,
         headers: Mapping[str, Secret] | None = None,
         timeout_seconds: float = 30.0,
+        declared: frozenset[str] = frozenset(),
     ) -> None:
         self.vendor = vendor
-        self._gate = gate
-        self._http = httpx.Client(
-            base_url=base_url,
-            transport=reach.transport(),
-            headers={name: value.reveal() for name, value in (headers or {}).items()},
-            timeout=timeout_seconds,
-            trust_env=False,
-            follow_redirects=False,
-        )
+        self._gate = gate or WriteGate()
+        shown = {name: value.reveal() for name, value in (headers or {}).items()}
+
+        def by(transport: httpx.BaseTransport) -> httpx.Client:
+            return httpx.Client(
+                base_url=base_url,
+                transport=transport,
+                headers=shown,
+                timeout=timeout_seconds,
+                trust_env=False,
+                follow_redirects=False,
+            )
+
+        out = reach.transport()
+        self._http = by(OnlyReads(out, vendor, declared))
+        self._writing = by(out) if gate is not None else self._http
 
     def close(self) -> None:
         self._http.close()
+        self._writing.close()
 
     def read(
         self,
@@ -150,13 +164,12 @@ class Client:
         headers: Mapping[str, Secret] | None = None,
         accept: frozenset[int] = frozenset(),
     ) -> httpx.Response:
-        """The answer to something that changes nothing, after up to four tries with growing jittered pauses.
+        """The answer to one of the enumerated reads, after up to four tries with growing jittered pauses.
 
-        `accept` lists statuses besides 2xx that the caller understands. Errors: VendorRefusedError,
-        VendorUnavailableError.
+        `accept` lists statuses besides 2xx that the caller understands. Errors: RefusedError (not enumerated),
+        VendorRefusedError, VendorUnavailableError.
         """
         request = self._request(method, path, params, body, headers)
-        _refuse_writing(self.vendor, operation, request)
         for attempt in range(_READ_ATTEMPTS):
             last = attempt == _READ_ATTEMPTS - 1
             try:
@@ -217,7 +230,7 @@ class Client:
 
     def _sent(self, operation: str, request: httpx.Request, accept: frozenset[int]) -> httpx.Response:
         try:
-            response = self._http.send(request)
+            response = self._writing.send(request)
         except _NOT_SENT as error:
             self._unavailable(operation, error)
         except httpx.RequestError as error:
@@ -330,25 +343,6 @@ def _unseen(url: str, why: str) -> VendorUnavailableError:
         state="nothing was changed by this call",
         next_step="look at the deployment at its vendor",
     )
-
-
-def _refuse_writing(vendor: str, operation: str, request: httpx.Request) -> None:
-    """Only what cannot change anything passes as a read: GET, Supabase's read-only query, a GraphQL query."""
-    if request.method == "GET" or request.url.path.endswith("/database/query/read-only"):
-        return
-    if request.url.path == GRAPHQL_PATH and _is_query(request.content):
-        return
-    raise RefusedError(
-        f"{vendor}: {operation} was about to be sent as a read",
-        why=f"{request.method} {request.url.path} can change something",
-        next_step="report this as a bug, with the journal of this run",
-    )
-
-
-def _is_query(body: bytes) -> bool:
-    """One operation, and that a query; a document that holds the word "mutation" anywhere is not looked into."""
-    document = str(json.loads(body).get("query", ""))
-    return document.lstrip().startswith("query ") and "mutation" not in document and "subscription" not in document
 
 
 def json_of(response: httpx.Response) -> Any:

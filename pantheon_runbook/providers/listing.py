@@ -14,11 +14,12 @@ from pantheon_runbook.isolation.survey import (
     VercelProject,
 )
 from pantheon_runbook.providers import railway, supabase
+from pantheon_runbook.providers.enumerated import reads
 from pantheon_runbook.providers.http import Client, json_of
 
 _STORES = re.compile(r"redis|valkey|postgres|mysql|mariadb|mongo|clickhouse", re.IGNORECASE)
 _PAGE = 100
-_SURVEY = """
+_SURVEY = reads("""
 query Survey($workspaceId: String, $after: String) {
   projects(workspaceId: $workspaceId, first: 50, after: $after) {
     edges { node {
@@ -34,8 +35,8 @@ query Survey($workspaceId: String, $after: String) {
     } }
     pageInfo { hasNextPage endCursor }
   }
-}"""
-_VARIABLE_NAMES = """
+}""")
+_VARIABLE_NAMES = reads("""
 query VariableNames($id: String!, $projectId: String, $after: String) {
   environment(id: $id, projectId: $projectId) {
     variables(first: 200, after: $after) {
@@ -43,7 +44,7 @@ query VariableNames($id: String!, $projectId: String, $after: String) {
       pageInfo { hasNextPage endCursor }
     }
   }
-}"""
+}""")
 
 
 def supabase_projects(client: Client) -> tuple[SupabaseProject, ...]:

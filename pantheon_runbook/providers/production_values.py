@@ -6,13 +6,14 @@ No run, no plan and no check imports this module (tests/core/test_structure.py):
 from __future__ import annotations
 
 from pantheon_runbook.isolation.survey import RailwayEnvironment
+from pantheon_runbook.providers.enumerated import reads
 from pantheon_runbook.providers.railway import RailwayApi
 
 SHARED = "shared"
-_VALUES = """
+_VALUES = reads("""
 query ProductionValues($projectId: String!, $environmentId: String!, $serviceId: String) {
   variables(projectId: $projectId, environmentId: $environmentId, serviceId: $serviceId)
-}"""
+}""")
 
 
 def production_values(api: RailwayApi, production: RailwayEnvironment) -> list[tuple[str, dict[str, str]]]:

@@ -16,6 +16,7 @@ from pantheon_runbook.errors import (
     WrongEnvironmentError,
 )
 from pantheon_runbook.model import Change, Resource, canonical
+from pantheon_runbook.providers.enumerated import reads
 from pantheon_runbook.providers.http import GRAPHQL_PATH, Client, json_of
 from pantheon_runbook.providers.kind import Kind, Look, Surroundings
 
@@ -23,8 +24,8 @@ VENDOR = "railway"
 BASE_URL = "https://backboard.railway.com"
 _REFUSALS = ("not authorized", "already exists", "not found", "two factor", "invalid", "validation", "cannot query")
 
-_WORKSPACES = "query Workspaces { apiToken { workspaces { id name } } }"
-_PROJECTS = """
+_WORKSPACES = reads("query Workspaces { apiToken { workspaces { id name } } }")
+_PROJECTS = reads("""
 query Projects($workspaceId: String, $after: String) {
   projects(workspaceId: $workspaceId, first: 100, after: $after) {
     edges { node {
@@ -34,7 +35,7 @@ query Projects($workspaceId: String, $after: String) {
     } }
     pageInfo { hasNextPage endCursor }
   }
-}"""
+}""")
 _PROJECT_CREATE = "mutation ProjectCreate($input: ProjectCreateInput!) { projectCreate(input: $input) { id } }"
 _ENVIRONMENT_CREATE = (
     "mutation EnvironmentCreate($input: EnvironmentCreateInput!) { environmentCreate(input: $input) { id } }"

@@ -13,6 +13,7 @@ from functools import reduce
 from typing import Any, NamedTuple
 
 from pantheon_runbook.errors import VendorRefusedError
+from pantheon_runbook.providers.enumerated import reads
 from pantheon_runbook.providers.railway import RailwayApi, nodes, workspaces
 from pantheon_runbook.secrets import has_token_shape
 
@@ -35,48 +36,49 @@ class Question(NamedTuple):
 
 
 PROJECT = Question(
-    """
+    reads("""
 query ProjectSettings($id: String!) {
   project(id: $id) {
     id name workspaceId isPublic prDeploys botPrEnvironments focusedPrEnvironments baseEnvironmentId
   }
-}""",
+}"""),
     ("project",),
 )
 MEMBERS = Question(
-    "query ProjectMembers($id: String!) { project(id: $id) { members { id email role } } }", ("project", "members")
+    reads("query ProjectMembers($id: String!) { project(id: $id) { members { id email role } } }"),
+    ("project", "members"),
 )
 ENVIRONMENTS = Question(
-    """
+    reads("""
 query ProjectEnvironments($projectId: String!, $after: String) {
   environments(projectId: $projectId, first: 100, after: $after) {
     edges { node { id name isEphemeral deletedAt sourceEnvironment { id } } }
     pageInfo { hasNextPage endCursor }
   }
-}""",
+}"""),
     ("environments",),
 )
 PROJECT_TOKENS = Question(
-    """
+    reads("""
 query ProjectTokens($projectId: String!, $after: String) {
   projectTokens(projectId: $projectId, first: 100, after: $after) {
     edges { node { id name environmentId } }
     pageInfo { hasNextPage endCursor }
   }
-}""",
+}"""),
     ("projectTokens",),
 )
 ENVIRONMENT = Question(
-    """
+    reads("""
 query EnvironmentSettings($id: String!, $projectId: String) {
   environment(id: $id, projectId: $projectId) {
     id name isEphemeral unmergedChangesCount sourceEnvironment { id }
   }
-}""",
+}"""),
     ("environment",),
 )
 SERVICES = Question(
-    """
+    reads("""
 query ServiceSettings($id: String!, $projectId: String, $after: String) {
   environment(id: $id, projectId: $projectId) {
     serviceInstances(first: 50, after: $after) {
@@ -95,11 +97,11 @@ query ServiceSettings($id: String!, $projectId: String, $after: String) {
       pageInfo { hasNextPage endCursor }
     }
   }
-}""",
+}"""),
     ("environment", "serviceInstances"),
 )
 VARIABLES = Question(
-    """
+    reads("""
 query VariableTimes($id: String!, $projectId: String, $after: String) {
   environment(id: $id, projectId: $projectId) {
     variables(first: 200, after: $after) {
@@ -107,11 +109,11 @@ query VariableTimes($id: String!, $projectId: String, $after: String) {
       pageInfo { hasNextPage endCursor }
     }
   }
-}""",
+}"""),
     ("environment", "variables"),
 )
 VOLUMES = Question(
-    """
+    reads("""
 query VolumeSettings($id: String!, $projectId: String, $after: String) {
   environment(id: $id, projectId: $projectId) {
     volumeInstances(first: 100, after: $after) {
@@ -119,11 +121,11 @@ query VolumeSettings($id: String!, $projectId: String, $after: String) {
       pageInfo { hasNextPage endCursor }
     }
   }
-}""",
+}"""),
     ("environment", "volumeInstances"),
 )
 TRIGGERS = Question(
-    """
+    reads("""
 query Triggers($id: String!, $projectId: String, $after: String) {
   environment(id: $id, projectId: $projectId) {
     deploymentTriggers(first: 100, after: $after) {
@@ -131,11 +133,11 @@ query Triggers($id: String!, $projectId: String, $after: String) {
       pageInfo { hasNextPage endCursor }
     }
   }
-}""",
+}"""),
     ("environment", "deploymentTriggers"),
 )
 LIVE = Question(
-    """
+    reads("""
 query LiveDeployments($projectId: String!, $environmentId: String!, $after: String) {
   deployments(
     input: {projectId: $projectId, environmentId: $environmentId, status: {in: [SUCCESS, SLEEPING, CRASHED]}}
@@ -144,17 +146,17 @@ query LiveDeployments($projectId: String!, $environmentId: String!, $after: Stri
     edges { node { id serviceId createdAt meta } }
     pageInfo { hasNextPage endCursor }
   }
-}""",
+}"""),
     ("deployments",),
 )
 TCP_PROXIES = Question(
-    """
+    reads("""
 query TcpProxies($environmentId: String!, $serviceId: String!) {
   tcpProxies(environmentId: $environmentId, serviceId: $serviceId) { domain proxyPort applicationPort deletedAt }
-}""",
+}"""),
     ("tcpProxies",),
 )
-_TOKEN_OF_PROJECT = "query TokenOfProject { projectToken { projectId environmentId } }"  # noqa: S105  a question
+_TOKEN_OF_PROJECT = reads("query TokenOfProject { projectToken { projectId environmentId } }")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from pantheon_runbook.errors import (
     VendorUnavailableError,
 )
 from pantheon_runbook.model import Change, Finding, Resource
+from pantheon_runbook.providers.enumerated import reads
 from pantheon_runbook.providers.kind import Kind, Look, Surroundings, production_finding, values_have_landed
 from pantheon_runbook.providers.railway import VENDOR, RailwayApi, all_projects, nodes, other_environments
 from pantheon_runbook.secrets import Vault
@@ -23,28 +24,28 @@ REDIS = "Redis"
 REDIS_URL = "${{Redis.REDIS_URL}}"
 
 
-_INSTANCES = """
+_INSTANCES = reads("""
 query Instances($id: String!, $projectId: String) {
   environment(id: $id, projectId: $projectId) { serviceInstances { edges { node { serviceId serviceName } } } }
-}"""
+}""")
 
 
-_DOMAINS = """
+_DOMAINS = reads("""
 query Domains($projectId: String!, $environmentId: String!, $serviceId: String!) {
   domains(projectId: $projectId, environmentId: $environmentId, serviceId: $serviceId) { serviceDomains { domain } }
-}"""
+}""")
 
 
-_VARIABLES = """
+_VARIABLES = reads("""
 query Variables($projectId: String!, $environmentId: String!, $serviceId: String, $unrendered: Boolean) {
   variables(projectId: $projectId, environmentId: $environmentId, serviceId: $serviceId, unrendered: $unrendered)
-}"""
+}""")
 
 
-_TEMPLATE = 'query RedisTemplate { template(code: "redis") { id serializedConfig } }'
+_TEMPLATE = reads('query RedisTemplate { template(code: "redis") { id serializedConfig } }')
 
 
-_WORKFLOW = "query Workflow($id: String!) { workflowStatus(workflowId: $id) { status error } }"
+_WORKFLOW = reads("query Workflow($id: String!) { workflowStatus(workflowId: $id) { status error } }")
 
 
 _SERVICE_CREATE = "mutation ServiceCreate($input: ServiceCreateInput!) { serviceCreate(input: $input) { id } }"

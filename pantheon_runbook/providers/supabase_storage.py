@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 from pantheon_runbook.model import Change, Resource
+from pantheon_runbook.providers.enumerated import selects
 from pantheon_runbook.providers.http import Client, Reach, WriteGate, json_of
 from pantheon_runbook.providers.kind import Kind, Look, Surroundings
 from pantheon_runbook.providers.supabase import project_answers
@@ -13,7 +14,7 @@ from pantheon_runbook.secrets import Secret
 
 SETTINGS = ("public", "file_size_limit", "allowed_mime_types")
 # The management listing has no limits in it, and the Storage API would need production's service key (FACTS 1.1).
-_BUCKETS = "select id, public, file_size_limit, allowed_mime_types from storage.buckets order by id"
+_BUCKETS = selects("select id, public, file_size_limit, allowed_mime_types from storage.buckets order by id")
 
 
 def queried_buckets(client: Client, ref: str, *, prefix: str) -> tuple[Resource, ...]:

@@ -72,10 +72,19 @@ class Clients:
         return plan
 
 
-def reading_client(vendor: str, base_url: str, token: Secret, *, reach: Reach, timeout_seconds: float = 30.0) -> Client:
-    """A client that can only read: its gate is shut, and nobody else holds it."""
+def reading_client(
+    vendor: str,
+    base_url: str,
+    token: Secret,
+    *,
+    reach: Reach,
+    timeout_seconds: float = 30.0,
+    declared: frozenset[str] = frozenset(),
+) -> Client:
+    """A client that can send the enumerated reads and the declared SQL checks, whatever is done to it."""
+    headers = _bearer(token)
     return Client(
-        vendor, base_url, reach=reach, gate=WriteGate(), headers=_bearer(token), timeout_seconds=timeout_seconds
+        vendor, base_url, reach=reach, gate=None, headers=headers, timeout_seconds=timeout_seconds, declared=declared
     )
 
 

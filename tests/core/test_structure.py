@@ -22,7 +22,7 @@ NOTEBOOKS = sorted((ROOT / "runbooks").glob("*.ipynb"))
 CORE = ("model", "errors", "secrets", "clock", "planning", "verdict")
 OUTSIDE = ("httpx", "papermill", "alembic", "psycopg", "nbclient", "starlette")
 LOWER = ("providers", "database", "isolation", "evidence")
-OWNERS = {"httpx": {"providers/http.py"}, "papermill": {"runner/engine.py", "running.py"}}
+OWNERS = {"httpx": {"providers/http.py", "providers/reading.py"}, "papermill": {"runner/engine.py", "running.py"}}
 
 
 def imports(path: Path) -> Iterator[str]:

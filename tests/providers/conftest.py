@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from railway_place import Place, provisioned
 from stub import Stub
 
 from pantheon_runbook import clock
+from pantheon_runbook.providers import railway, supabase, vercel
 from pantheon_runbook.providers.http import Client, Reach, WriteGate
 from pantheon_runbook.secrets import Secret
 
@@ -35,17 +37,38 @@ def gate(journal) -> WriteGate:
 
 
 @pytest.fixture
-def client(stub, gate) -> Iterator[Client]:
-    made = Client(
-        "vercel",
-        "https://api.vercel.com",
-        reach=Reach(stub.path),
-        gate=gate,
-        headers={"Authorization": Secret("Bearer a-token-of-ours")},
-        timeout_seconds=5,
-    )
-    yield made
-    made.close()
+def client_of(stub, gate) -> Iterator[Callable[[Any], Client]]:
+    """A client for a vendor's module; what it reads is on that vendor's list or is not sent."""
+    with ExitStack() as ends:
+
+        def make(vendor: Any) -> Client:
+            made = Client(
+                vendor.VENDOR,
+                vendor.BASE_URL,
+                reach=Reach(stub.path),
+                gate=gate,
+                headers={"Authorization": Secret("Bearer a-token-of-ours")},
+                timeout_seconds=5,
+            )
+            ends.callback(made.close)
+            return made
+
+        yield make
+
+
+@pytest.fixture
+def client(client_of) -> Client:
+    return client_of(vercel)
+
+
+@pytest.fixture
+def supabase_client(client_of) -> Client:
+    return client_of(supabase)
+
+
+@pytest.fixture
+def railway_client(client_of) -> Client:
+    return client_of(railway)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ def test_read_is_repeated_until_it_answers(client, stub, pauses):
     stub.will_answer(429, Retry_After="7")
     stub.will_answer(200, {"ok": True})
 
-    assert {"ok": True} == json_of(client.read("GET", "/v9/x", operation="look"))
+    assert {"ok": True} == json_of(client.read("GET", "/v2/teams", operation="look"))
     assert 3 == len(stub.requests)
     assert 0.1 <= pauses[0] <= 0.2
     assert 7.0 == pauses[1]
@@ -24,7 +24,7 @@ def test_read_is_given_up_after_four_tries(client, stub, pauses):
     stub.will_answer(503)
 
     with pytest.raises(VendorUnavailableError):
-        client.read("GET", "/v9/x", operation="look")
+        client.read("GET", "/v2/teams", operation="look")
     assert 4 == len(stub.requests)
     assert sorted(pauses) == pauses
 
@@ -33,7 +33,7 @@ def test_retry_after_is_bounded(client, stub, pauses):
     stub.will_answer(429, Retry_After="86400")
     stub.will_answer(200, {})
 
-    client.read("GET", "/v9/x", operation="look")
+    client.read("GET", "/v2/teams", operation="look")
     assert [60.0] == pauses
 
 
@@ -42,14 +42,14 @@ def test_page_instead_of_json_is_read_again(client, stub, pauses):
     stub.will_answer(200, b"<html>sign in to the guest network</html>")
     stub.will_answer(200, {"ok": True})
 
-    assert {"ok": True} == json_of(client.read("GET", "/v9/x", operation="look"))
+    assert {"ok": True} == json_of(client.read("GET", "/v2/teams", operation="look"))
 
 
 def test_page_instead_of_json_is_given_up(client, stub, pauses):
     stub.will_answer(200, b"\xff\xfe not JSON")
 
     with pytest.raises(VendorUnavailableError):
-        client.read("GET", "/v9/x", operation="look")
+        client.read("GET", "/v2/teams", operation="look")
     assert 4 == len(stub.requests)
 
 

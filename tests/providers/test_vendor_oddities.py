@@ -23,22 +23,22 @@ def around() -> Surroundings:
     return Surroundings(Vault(Registry(), salt="ab" * 32), 1.0, print)
 
 
-def test_branch_of_the_same_name_is_not_staging(client, stub, around):
+def test_branch_of_the_same_name_is_not_staging(supabase_client, stub, around):
     """A preview branch is listed among the projects (1.1, Organizations)."""
     listed = [{**STAGING, "ref": BRANCH, "is_branch": True}, STAGING]
     stub.will_answer(200, {"projects": listed, "pagination": {"count": 2}})
     stub.will_answer(200, [POOLER])
     stub.will_answer(200, HEALTHY)
-    look = Project(client, Supabase(name="staging", organization="o"), around, plan="pro").look()
+    look = Project(supabase_client, Supabase(name="staging", organization="o"), around, plan="pro").look()
 
     assert {"supabase_ref": REF} == look.identities
 
 
-def test_pooler_of_a_replica_is_not_taken(client, stub, around):
+def test_pooler_of_a_replica_is_not_taken(supabase_client, stub, around):
     stub.will_answer(200, {"projects": [STAGING], "pagination": {"count": 1}})
     stub.will_answer(200, [{**POOLER, "database_type": "READ_REPLICA", "db_host": "replica.example"}, POOLER])
     stub.will_answer(200, HEALTHY)
-    Project(client, Supabase(name="staging", organization="o"), around, plan="pro").look()
+    Project(supabase_client, Supabase(name="staging", organization="o"), around, plan="pro").look()
 
     assert POOLER["db_host"] == around.vault.text("supabase.pooler_host")
 
@@ -46,16 +46,16 @@ def test_pooler_of_a_replica_is_not_taken(client, stub, around):
 @pytest.mark.parametrize(
     "odd", [{"db_user": f"postgres.{BRANCH}"}, {"db_host": "pooler.supabase.com.evil.example"}, {"db_user": "postgres"}]
 )
-def test_pooler_of_another_tenant_is_refused(client, stub, around, odd):
+def test_pooler_of_another_tenant_is_refused(supabase_client, stub, around, odd):
     """Every statement goes where this one entry says."""
     stub.will_answer(200, {"projects": [STAGING], "pagination": {"count": 1}})
     stub.will_answer(200, [{**POOLER, **odd}])
 
     with pytest.raises(WrongEnvironmentError, match=f"the pooler of project {REF}"):
-        Project(client, Supabase(name="staging", organization="o"), around, plan="pro").look()
+        Project(supabase_client, Supabase(name="staging", organization="o"), around, plan="pro").look()
 
 
-def test_secret_key_of_another_role_or_without_value_is_not_adopted(client, stub, around):
+def test_secret_key_of_another_role_or_without_value_is_not_adopted(supabase_client, stub, around):
     """It is the service role only when its template says so; almost every field may be null (1.1, API keys)."""
     around.vault.hold("supabase.ref", REF, secret=False)
     around.vault.hold("supabase.status", "ACTIVE_HEALTHY", secret=False)
@@ -71,7 +71,7 @@ def test_secret_key_of_another_role_or_without_value_is_not_adopted(client, stub
         ],
     )
 
-    seen = {resource.address: resource.state for resource in ApiKeys(client, around).look().resources}
+    seen = {resource.address: resource.state for resource in ApiKeys(supabase_client, around).look().resources}
     assert {"supabase/api-key/publishable": "absent", "supabase/api-key/secret": "absent"} == seen
     assert around.vault.get("supabase.service_role_key") is None
 
