@@ -374,9 +374,9 @@ def test_what_the_token_may_not_read_is_unreadable_alone(made, glob):
 
 
 @pytest.mark.parametrize(("status", "words"), [(402, "the plan does not have it"), (404, "there is none"), (400, "no")])
-def test_what_supabase_refuses_is_unreadable(stub, client, status, words):
+def test_what_supabase_refuses_is_unreadable(stub, supabase_client, status, words):
     stub.will_answer(status, {"message": "no"})
-    found = supabase_inventory.inventory(client, "a" * 20, fingerprint=FINGERPRINT)
+    found = supabase_inventory.inventory(supabase_client, "a" * 20, fingerprint=FINGERPRINT)
 
     assert {"unreadable"} == {one.state for one in found}
     assert 13 == len(found)
@@ -390,16 +390,16 @@ def test_refused_token_raises(made):
         assert 401 == refused.value.status
 
 
-def test_vendor_that_does_not_answer_raises(stub, client, pauses):
+def test_vendor_that_does_not_answer_raises(stub, supabase_client, pauses):
     stub.will_answer(503, {"message": "no"})
     with pytest.raises(VendorUnavailableError):
-        supabase_inventory.inventory(client, "a" * 20, fingerprint=FINGERPRINT)
+        supabase_inventory.inventory(supabase_client, "a" * 20, fingerprint=FINGERPRINT)
 
 
-def test_data_api_that_says_nothing_is_unreadable(stub, client):
+def test_data_api_that_says_nothing_is_unreadable(stub, supabase_client):
     """Its details in the health answer are optional; "off" would be another thing."""
     stub.will_answer(200, [{"name": "rest", "status": "ACTIVE_HEALTHY", "healthy": True}])
-    project = supabase_inventory._Project(client, "a" * 20, FINGERPRINT)
+    project = supabase_inventory._Project(supabase_client, "a" * 20, FINGERPRINT)
     health, data_api = supabase_inventory._look_at_services(project)
 
     assert {"rest": "ACTIVE_HEALTHY"} == health.attributes
@@ -577,10 +577,10 @@ def test_exposure_follows_what_production_is_set_to(made, address, state, found,
     assert CLOSED == states(made.exposure())
 
 
-def test_restrictions_that_are_only_stored_are_open(stub, client):
+def test_restrictions_that_are_only_stored_are_open(stub, supabase_client):
     config = {"dbAllowedCidrs": ["192.0.2.7/32"], "dbAllowedCidrsV6": []}
     stub.will_answer(200, {"entitlement": "allowed", "status": "stored", "config": config})
-    production = supabase_exposure._Production(client, "a" * 20, "o")
+    production = supabase_exposure._Production(supabase_client, "a" * 20, "o")
 
     assert (False, "the restrictions are stored, not applied") == supabase_exposure._network(production)
 
@@ -596,9 +596,9 @@ def test_preview_branches_are_open(made):
     assert "closed by vendor" == found["supabase/git-integration"].state
 
 
-def test_git_branch_of_production_is_open(stub, client):
+def test_git_branch_of_production_is_open(stub, supabase_client):
     stub.will_answer(200, [branch("a" * 20, "main", is_default=True, git_branch="release")])
-    production = supabase_exposure._Production(client, "a" * 20, "o")
+    production = supabase_exposure._Production(supabase_client, "a" * 20, "o")
 
     assert (False, "production follows the Git branch release") == supabase_exposure._git_integration(production)
     assert (True, "preview branches: 0; with a copy of production's data: 0") == supabase_exposure._branches(production)
