@@ -20,7 +20,7 @@ from pantheon_runbook.checks import HttpCheck, ProductionRead, SqlCheck
 from pantheon_runbook.config import config_path, load_config
 from pantheon_runbook.credentials import FILE_VARIABLE
 from pantheon_runbook.database.read_role import creation_sql, probe_read_role, unproven
-from pantheon_runbook.database.reading import EndpointReader, Reader, RoleReader, session_as, unanswered
+from pantheon_runbook.database.reading import EndpointReader, Reader, RoleReader, session_as, unanswered, wrapped
 from pantheon_runbook.errors import (
     ConfigError,
     CredentialError,
@@ -223,7 +223,7 @@ def _queries(
     if read is None and not checks:
         return
     with ExitStack() as ends:
-        client = _supabase(outside, ends)
+        client = _supabase(outside, checks, ends)
         if read is None:
             yield from _answers(checks, EndpointReader(client, place.ref), progress)
             return
@@ -275,10 +275,15 @@ def _session(
         yield connection
 
 
-def _supabase(outside: World, ends: ExitStack) -> Client:
-    token = outside.credentials.token("SUPABASE_ACCESS_TOKEN")
-    seconds = outside.config.policy.request_seconds
-    client = reading_client(supabase.VENDOR, supabase.BASE_URL, token, reach=outside.reach, timeout_seconds=seconds)
+def _supabase(outside: World, checks: Sequence[SqlCheck], ends: ExitStack) -> Client:
+    client = reading_client(
+        supabase.VENDOR,
+        supabase.BASE_URL,
+        outside.credentials.token("SUPABASE_ACCESS_TOKEN"),
+        reach=outside.reach,
+        timeout_seconds=outside.config.policy.request_seconds,
+        declared=frozenset(wrapped(one.query) for one in checks),
+    )
     ends.callback(client.close)
     return client
 

@@ -116,7 +116,8 @@ class _CountedTransport(httpx.BaseTransport):
 class Client:
     """One vendor's API. `headers` holds the credential; nothing of a body or header is ever put into an error.
 
-    Without a `gate` it can only read: it holds no way out that would pass a write.
+    Without a `gate` it can only read: it holds no way out that would pass a write. `declared` are statements that
+    the read-only query may be sent besides the enumerated ones.
     """
 
     def __init__(
@@ -128,6 +129,7 @@ class Client:
         gate: WriteGate | None,
         headers: Mapping[str, Secret] | None = None,
         timeout_seconds: float = 30.0,
+        declared: frozenset[str] = frozenset(),
     ) -> None:
         self.vendor = vendor
         self._gate = gate or WriteGate()
@@ -144,7 +146,7 @@ class Client:
             )
 
         out = reach.transport()
-        self._http = by(OnlyReads(out, vendor))
+        self._http = by(OnlyReads(out, vendor, declared))
         self._writing = by(out) if gate is not None else self._http
 
     def close(self) -> None:

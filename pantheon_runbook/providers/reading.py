@@ -10,9 +10,10 @@ from pantheon_runbook.providers.enumerated import Sent, require_read
 class OnlyReads(httpx.BaseTransport):
     """Passes on the enumerated reads and nothing else: what is sent is made anew from what was judged."""
 
-    def __init__(self, inner: httpx.BaseTransport, vendor: str) -> None:
+    def __init__(self, inner: httpx.BaseTransport, vendor: str, declared: frozenset[str] = frozenset()) -> None:
         self._inner = inner
         self._vendor = vendor
+        self._declared = declared
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url
@@ -27,7 +28,7 @@ class OnlyReads(httpx.BaseTransport):
             body=request.read(),
             extras=frozenset(request.extensions) - {"timeout"},
         )
-        require_read(sent)
+        require_read(sent, self._declared)
         response = self._inner.handle_request(
             httpx.Request(
                 sent.method,

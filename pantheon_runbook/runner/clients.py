@@ -72,9 +72,20 @@ class Clients:
         return plan
 
 
-def reading_client(vendor: str, base_url: str, token: Secret, *, reach: Reach, timeout_seconds: float = 30.0) -> Client:
-    """A client that can send the enumerated reads and nothing else, whatever is done to it."""
-    return Client(vendor, base_url, reach=reach, gate=None, headers=_bearer(token), timeout_seconds=timeout_seconds)
+def reading_client(
+    vendor: str,
+    base_url: str,
+    token: Secret,
+    *,
+    reach: Reach,
+    timeout_seconds: float = 30.0,
+    declared: frozenset[str] = frozenset(),
+) -> Client:
+    """A client that can send the enumerated reads and the declared SQL checks, whatever is done to it."""
+    headers = _bearer(token)
+    return Client(
+        vendor, base_url, reach=reach, gate=None, headers=headers, timeout_seconds=timeout_seconds, declared=declared
+    )
 
 
 def _bearer(token: Secret) -> dict[str, Secret]:

@@ -7,7 +7,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from holder import PASSWORD, READ, Holder
 from pantheon_runbook import checking, cli, clock
 from pantheon_runbook.budget import Budget
 from pantheon_runbook.checks import HttpCheck, SqlCheck
+from pantheon_runbook.database.reading import wrapped
 from pantheon_runbook.errors import RefusedError, WrongEnvironmentError
 from pantheon_runbook.model import Check
 from pantheon_runbook.providers.deployed import Deployed
@@ -521,3 +522,27 @@ def test_read_role_prints_sql_and_sends_nothing(production):
     assert 0 == code
     assert [f"{READ.role}" in out, 'grant select on "public"."jobs" to "pantheon_read";' in out] == [True, True]
     assert (before, requests) == (witnesses(production), len(production.running.log()))
+
+
+def test_read_only_query_takes_what_was_declared_and_nothing_else(production):
+    """The list of reads holds for smoke checks too: each as it is sent, with its limit."""
+    only(sql_check("select 1"))
+    outside = world_of()
+    queries = [one for one in outside.config.checks if isinstance(one, SqlCheck)]
+    requests = len(production.running.log())
+
+    with ExitStack() as ends:
+        client = checking._supabase(outside, queries, ends)
+        for body in (
+            {"query": wrapped("select 2"), "parameters": [101]},
+            {"query": "select 1", "parameters": [101]},
+            {"query": wrapped("select 1"), "parameters": ["101"]},
+            {"query": wrapped("select 1"), "parameters": []},
+            {"query": wrapped("select 1")},
+        ):
+            path = f"/v1/projects/{production.holder.ref}/database/query/read-only"
+            with pytest.raises(RefusedError, match="about to be sent as a read"):
+                client.read("POST", path, operation="a check of somebody else's", body=body)
+
+    assert requests == len(production.running.log())
+    assert checking.check("production").passed

@@ -18,6 +18,7 @@ from hostile import DELETION, DOCUMENTS, KINDS, Hostile, Raw, enumerated_ones, g
 import pantheon_runbook
 from pantheon_runbook import clock
 from pantheon_runbook.config import Frontend, OpenRouter, Railway, Supabase
+from pantheon_runbook.database.reading import EndpointReader
 from pantheon_runbook.errors import RefusedError
 from pantheon_runbook.isolation.survey import RailwayEnvironment, RailwayService, VercelProject
 from pantheon_runbook.providers import (
@@ -175,6 +176,9 @@ READERS: dict[str, Callable[[Desk, Say], Any]] = {
         d.clients["supabase"], production_ref=say(d.facts["supabase"]["ref"])
     ).look(),
     "Buckets.look": _buckets,
+    "EndpointReader.rows": lambda d, say: EndpointReader(d.clients["supabase"], say(d.facts["supabase"]["ref"])).rows(
+        say("select 1")
+    ),
     "listing.supabase_projects": lambda d, _say: listing.supabase_projects(d.clients["supabase"]),
     "listing.vercel_projects": lambda d, _say: listing.vercel_projects(d.clients["vercel"]),
     "listing._of_team": lambda d, say: list(listing._of_team(d.clients["vercel"], say(d.facts["vercel"]["team_id"]))),
@@ -352,7 +356,7 @@ def test_what_is_sent_is_what_was_judged(desk_of_nobody: Desk) -> None:
 
 def test_without_the_list_they_would_write(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same requests, let through: what the sandbox says of them shows that they were worth refusing."""
-    monkeypatch.setattr(enumerated, "objection", lambda _sent: "")
+    monkeypatch.setattr(enumerated, "objection", lambda *_: "")
     arrived = Counter[str]()
     for kind in KINDS:
         hostile, before = Hostile(desk.facts, f"{kind} {SEED}"), len(desk.world.running.mutating())
