@@ -21,7 +21,8 @@ _PAGE = 100
 _GIVEN_UP = frozenset({"GOING_DOWN", "INIT_FAILED", "REMOVED", "PAUSE_FAILED", "RESTORE_FAILED"})
 _PAUSED = "INACTIVE"
 _ON_ITS_WAY = frozenset({"COMING_UP", "RESTORING"})
-_ACTIVE_ON_FREE = 2
+ACTIVE_ON_FREE = 2
+_INACTIVE = frozenset({_PAUSED, "REMOVED"})
 
 
 def check_token(client: Client, organization: str) -> str:
@@ -40,6 +41,34 @@ def all_projects(client: Client, organization: str) -> list[dict[str, Any]]:
         projects.extend(page["projects"])
         if not page["projects"] or len(projects) >= page["pagination"]["count"]:
             return projects
+
+
+def sees_project(client: Client, ref: str) -> bool:
+    """Whether the token is shown this project: 403 for one that is out of its scope, 404 for none (FACTS 1.1)."""
+    path = f"/v1/projects/{ref}"
+    return client.read("GET", path, operation="look for a project", accept=frozenset({403, 404})).is_success
+
+
+def is_active(project: Mapping[str, Any]) -> bool:
+    """Whether it counts where a plan allows so many active ones."""
+    return project["status"] not in _INACTIVE and not project.get("is_branch")
+
+
+def primary_pooler(client: Client, ref: str) -> Mapping[str, Any] | None:
+    """The pooler's host carries a cluster number that cannot be derived: it is read (FACTS 1.1)."""
+    path = f"/v1/projects/{ref}/config/database/pooler"
+    answer = client.read("GET", path, operation="read the pooler", accept=frozenset({404}))
+    entries: list[dict[str, Any]] = json_of(answer) if answer.is_success else []
+    return next((entry for entry in entries if entry["database_type"] == "PRIMARY"), None)
+
+
+def pooler_of(client: Client, settings: Supabase) -> tuple[str, str] | None:
+    """(ref, pooler host) of the project that the settings name; None when it is not there, or has none yet."""
+    projects = all_projects(client, str(settings.organization))
+    known = (one for one in projects if settings.ref in {None, one["ref"]} and settings.name in {None, one["name"]})
+    ref = next((str(one["ref"]) for one in known if is_active(one)), None)
+    primary = primary_pooler(client, ref) if ref else None
+    return (str(ref), str(primary["db_host"])) if primary else None
 
 
 def is_ready(status: str) -> bool:
@@ -127,11 +156,11 @@ class Project(Kind):
 
     def _no_room(self, projects: list[dict[str, Any]]) -> Iterator[Finding]:
         active = sum(project["status"] not in {_PAUSED, "REMOVED"} for project in projects)
-        if self._plan == "free" and active >= _ACTIVE_ON_FREE:
+        if self._plan == "free" and active >= ACTIVE_ON_FREE:
             yield Finding(
                 "plan-limit",
                 self.prefix,
-                f"the Free plan holds {_ACTIVE_ON_FREE} active projects and there are {active}",
+                f"the Free plan holds {ACTIVE_ON_FREE} active projects and there are {active}",
                 "pause or delete a project, or change the plan in Supabase",
             )
 
@@ -173,11 +202,7 @@ class Project(Kind):
             self._hold_pooler(ref)
 
     def _hold_pooler(self, ref: str) -> None:
-        """The pooler's host carries a cluster number that cannot be derived: it is read (FACTS 1.1)."""
-        path = f"/v1/projects/{ref}/config/database/pooler"
-        answer = self._client.read("GET", path, operation="read the pooler", accept=frozenset({404}))
-        entries = json_of(answer) if answer.is_success else []
-        primary = next((entry for entry in entries if entry["database_type"] == "PRIMARY"), None)
+        primary = primary_pooler(self._client, ref)
         if primary is not None:
             self._refuse_another_tenant(ref, primary)
             self._vault.hold("supabase.pooler_host", primary["db_host"], secret=False)

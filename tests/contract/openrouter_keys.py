@@ -23,12 +23,13 @@ class _Operation(NamedTuple):
     gives: type[BaseModel]
 
 
-_ALL, _ONE = "/api/v1/keys", "/api/v1/keys/[0-9a-f]{64}"
+_ALL, _ONE, _OWN = "/api/v1/keys", "/api/v1/keys/[0-9a-f]{64}", "/api/v1/key"
 _OPERATIONS = (
     _Operation("GET", _ALL, None, 200, operations.ListResponse),
     _Operation("POST", _ALL, operations.CreateKeysRequestBody, 201, operations.CreateKeysResponse),
     _Operation("GET", _ONE, None, 200, operations.GetKeyResponse),
     _Operation("PATCH", _ONE, operations.UpdateKeysRequestBody, 200, operations.UpdateKeysResponse),
+    _Operation("GET", _OWN, None, 200, operations.GetCurrentKeyResponse),
     _Operation("DELETE", _ONE, None, 200, operations.DeleteKeysResponse),
 )
 
