@@ -92,7 +92,7 @@ def _api(host: str, reach: Reach) -> Tried:
 def _database(host: str, port: int, resolve: Resolve, reach: Reach) -> Tried:
     elsewhere = resolve(host, port)
     if elsewhere is None and reach.socket is not None:
-        return Tried(host, port, is_reached=False, answer="is not there: the sandbox has no such host now")
+        return Tried(host, port, is_reached=False, answer="is not there (the sandbox has no such host now)")
     return _connected(host, port, elsewhere or (host, port))
 
 

@@ -89,8 +89,9 @@ def _plan(name: str | None) -> str:
 def _supabase(client: Client, organization: str) -> str:
     plan = supabase.check_token(client, organization)
     active = sum(supabase.is_active(project) for project in supabase.all_projects(client, organization))
-    allowed = f" of {supabase.ACTIVE_ON_FREE}" if plan == "free" else ""
-    return f"plan {plan}, {active}{allowed} active projects"
+    if plan == "free":
+        return f"plan {plan}, {active} of {supabase.ACTIVE_ON_FREE} active projects"
+    return f"plan {plan}, {active} active {'project' if active == 1 else 'projects'}"
 
 
 def _railway(outside: World, client: Client, workspace: str | None) -> str:

@@ -189,7 +189,9 @@ def asked_by_doctor(story: Story) -> None:
     path.write_text(f'[tokens]\nRAILWAY_API_TOKEN = "{token["projectTokenCreate"]}"\n')
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PANTHEON_CREDENTIALS", str(path))
-        assert not all(item.passed for item in doctoring.examine())
+        patch.setenv("PANTHEON_CONFIG", str(story.world.customer / "pantheon.toml"))
+        (narrow,) = [item for item in doctoring.examine() if item.name == "RAILWAY_API_TOKEN"]
+        assert "is a project token" in narrow.found
     assert len(story.exchanges) - before == len(story.world.running.log(mark)) - 2  # the two calls of other hands
 
 
