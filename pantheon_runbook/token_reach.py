@@ -89,8 +89,8 @@ def _plan(name: str | None) -> str:
 def _supabase(client: Client, organization: str) -> str:
     plan = supabase.check_token(client, organization)
     active = sum(supabase.is_active(project) for project in supabase.all_projects(client, organization))
-    if plan == "free":
-        return f"plan {plan}, {active} of {supabase.ACTIVE_ON_FREE} active projects"
+    if (allowed := supabase.active_allowed(plan)) is not None:
+        return f"plan {plan}, {active} of {allowed} active projects"
     return f"plan {plan}, {active} active {'project' if active == 1 else 'projects'}"
 
 

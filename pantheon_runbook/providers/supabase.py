@@ -21,7 +21,7 @@ _PAGE = 100
 _GIVEN_UP = frozenset({"GOING_DOWN", "INIT_FAILED", "REMOVED", "PAUSE_FAILED", "RESTORE_FAILED"})
 _PAUSED = "INACTIVE"
 _ON_ITS_WAY = frozenset({"COMING_UP", "RESTORING"})
-ACTIVE_ON_FREE = 2
+_ACTIVE_ON_FREE = 2
 _INACTIVE = frozenset({_PAUSED, "REMOVED"})
 
 
@@ -52,6 +52,11 @@ def sees_project(client: Client, ref: str) -> bool:
 def is_active(project: Mapping[str, Any]) -> bool:
     """Whether it counts where a plan allows so many active ones."""
     return project["status"] not in _INACTIVE and not project.get("is_branch")
+
+
+def active_allowed(plan: str) -> int | None:
+    """How many active projects the plan has room for; None when it sets no number."""
+    return _ACTIVE_ON_FREE if plan == "free" else None
 
 
 def primary_pooler(client: Client, ref: str) -> Mapping[str, Any] | None:
@@ -156,11 +161,11 @@ class Project(Kind):
 
     def _no_room(self, projects: list[dict[str, Any]]) -> Iterator[Finding]:
         active = sum(project["status"] not in {_PAUSED, "REMOVED"} for project in projects)
-        if self._plan == "free" and active >= ACTIVE_ON_FREE:
+        if self._plan == "free" and active >= _ACTIVE_ON_FREE:
             yield Finding(
                 "plan-limit",
                 self.prefix,
-                f"the Free plan holds {ACTIVE_ON_FREE} active projects and there are {active}",
+                f"the Free plan holds {_ACTIVE_ON_FREE} active projects and there are {active}",
                 "pause or delete a project, or change the plan in Supabase",
             )
 

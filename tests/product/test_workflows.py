@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -189,7 +190,12 @@ def machine(provisioned: Any, tmp_path: Path) -> Machine:
         shutil.copy2(provisioned.customer / name, workspace / name)
     (workspace / "test_product.py").write_text(SUITE)
     (workspace / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers -p no:cacheprovider\n")
+    installed = temporary / "bin" / "pantheon-runbook"  # what the step "install" puts there, of this very code
+    installed.parent.mkdir()
+    installed.write_text('#!/bin/sh\nexec python -m pantheon_runbook "$@"\n')
+    installed.chmod(0o755)
     base = provisioned.environment()
+    base["PATH"] = f"{installed.parent}{os.pathsep}{base['PATH']}"
     del base["XDG_CONFIG_HOME"], base["PANTHEON_OPERATOR"]
     expressions = {
         "secrets.STAGING_ENV": (provisioned.folder / ".env").read_text(),
@@ -299,4 +305,4 @@ def test_isolation_job_without_the_runbook_says_so(machine):
 
     assert {GUARD: 0, "the runbook is in this version": 2} == codes
     assert "::error::RB-099 is not in this version" in machine.said["the runbook is in this version"]
-    assert ["github-env"] == [path.name for path in machine.temporary.iterdir()]
+    assert {"bin", "github-env"} == {path.name for path in machine.temporary.iterdir()}
