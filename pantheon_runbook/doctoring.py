@@ -197,7 +197,8 @@ def _databases(outside: World, environment: Environment, door: Tried | None) -> 
     token = outside.credentials.tokens.get("SUPABASE_ACCESS_TOKEN")
     if token is None or door is None or not door.is_reached:
         return (Item("database hosts", "not known: Supabase was not asked"),)
-    client = reading_client(supabase.VENDOR, supabase.BASE_URL, token, reach=outside.reach)
+    seconds = outside.config.policy.request_seconds
+    client = reading_client(supabase.VENDOR, supabase.BASE_URL, token, reach=outside.reach, timeout_seconds=seconds)
     try:
         found = supabase.pooler_of(client, environment.supabase)
     except RunbookError:

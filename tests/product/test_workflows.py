@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
+from vendors import Hands
 
 from pantheon_runbook import cli
 
@@ -275,6 +276,40 @@ def test_isolation_job_plans_and_leaves_evidence(machine, provisioned):
     assert (machine.workspace / "evidence" / "ledger.jsonl").is_file()
     assert before == provisioned.mutating()
     assert [("plan", "a-supervisor")] == opened(machine.workspace / "evidence")
+
+
+@pytest.fixture
+def shared(provisioned: Any) -> Iterator[None]:
+    """Production's Supabase in staging's backend, for as long as a test lasts."""
+    hands = Hands(provisioned.running)
+    own = hands.variables("api")["SUPABASE_URL"]
+    hands.set_variable("api", "SUPABASE_URL", provisioned.facts["supabase"]["url"])
+    yield
+    hands.set_variable("api", "SUPABASE_URL", own)
+    hands.close()
+
+
+def as_scheduled(machine: Machine) -> dict[str, int]:
+    """Without an input and without a person."""
+    machine.expressions["inputs.runbook || 'RB-060'"] = "RB-060"
+    machine.expressions["github.event_name == 'schedule' && 'schedule' || github.actor"] = "schedule"
+    codes = machine.job("isolation", "runbook", without=frozenset({"install", *PUSHED}))
+    assert [("check", "schedule")] == opened(machine.workspace / "evidence")
+    return codes
+
+
+def test_scheduled_job_is_green_while_nothing_is_shared(machine):
+    assert {0} == set(as_scheduled(machine).values()), machine.said
+
+
+def test_scheduled_job_is_red_when_something_is_shared(machine, provisioned, shared):
+    """The evidence is kept and checked all the same, and nothing is written."""
+    before = provisioned.mutating()
+
+    codes = as_scheduled(machine)
+
+    assert (6, 0) == (codes["run"], codes["the evidence is whole"]), machine.said
+    assert before == provisioned.mutating()
 
 
 def test_isolation_job_goes_on_with_one_ledger(machine, tmp_path):
