@@ -332,6 +332,18 @@ def test_isolation_job_goes_on_with_one_ledger(machine, tmp_path):
     assert [] == [secret for secret in secrets if secret in texts]
 
 
+def test_isolation_job_that_leaves_nothing_pushes_nothing(machine, tmp_path):
+    """Refused before it opened: the step is no second fault."""
+    remote = tmp_path / "evidence.git"
+    subprocess.run(["git", "init", "--quiet", "--bare", str(remote)], check=True)
+    machine.expressions["vars.EVIDENCE_REMOTE"] = str(remote)
+    machine.expressions["secrets.PANTHEON_CREDENTIALS"] = "[tokens]"
+
+    codes = machine.job("isolation", "runbook", without=frozenset({"install", "the evidence is whole"}))
+
+    assert (2, 0) == (codes["run"], codes["push the evidence"]), machine.said
+
+
 def test_isolation_job_without_the_runbook_says_so(machine):
     """Before anything secret is written."""
     machine.expressions["inputs.runbook || 'RB-060'"] = "RB-099"
