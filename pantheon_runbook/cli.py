@@ -218,6 +218,15 @@ def env_write(path: Path, *, environment: str, reader: Any, force: bool) -> None
 
 
 @main.command()
+@click.argument("name", type=click.Choice(["isolation", "tests"]))
+def workflow(name: str) -> None:
+    """Print a workflow file for the product's own repository: its tests, or RB-060 daily and runbooks from CI."""
+    from importlib.resources import files  # noqa: PLC0415
+
+    click.echo(files("pantheon_runbook").joinpath("workflows", f"{name}.yml").read_text(encoding="utf-8"), nl=False)
+
+
+@main.command()
 @click.option("--out", type=click.Path(path_type=Path), default=Path("evidence"), show_default=True)
 def demo(out: Path) -> None:
     """The whole story on a private, fresh sandbox; leaves the evidence and a sandbox to go on with."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import psycopg
 from psycopg import sql
 
@@ -111,14 +113,9 @@ class Marker(Kind):
     def _row(self) -> tuple[str, str, str] | None:
         with self._database.session() as connection:
             try:
-                if connection.execute("select to_regclass(%s)", (f"{SCHEMA}.environment",)).fetchone() == (None,):
-                    return None
-                found = connection.execute(
-                    sql.SQL("select name, cloud, ref from {}.environment").format(sql.Identifier(SCHEMA))
-                ).fetchone()
+                return marker_of(connection)
             except psycopg.OperationalError as error:
                 raise unreachable(error) from error
-        return found
 
     def write(self, change: Change) -> str | None:
         """A paused project does not show its marker, so it may be there by now."""
@@ -164,3 +161,13 @@ class Marker(Kind):
         if self._gate.after is not None:
             self._gate.after({**event, "result": "committed"})
         return None
+
+
+def marker_of(connection: psycopg.Connection[Any]) -> tuple[str, str, str] | None:
+    """(name, cloud, ref) of the environment that the database says it is; None when it does not say. Reads only."""
+    if connection.execute("select to_regclass(%s)", (f"{SCHEMA}.environment",)).fetchone() == (None,):
+        return None
+    found: tuple[str, str, str] | None = connection.execute(
+        sql.SQL("select name, cloud, ref from {}.environment").format(sql.Identifier(SCHEMA))
+    ).fetchone()
+    return found

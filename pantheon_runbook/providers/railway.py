@@ -6,6 +6,7 @@ An HTTP 200 can carry `errors`; "Not Authorized" is also the answer for an id th
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pantheon_runbook.config import Railway
@@ -36,6 +37,8 @@ query Projects($workspaceId: String, $after: String) {
     pageInfo { hasNextPage endCursor }
   }
 }""")
+_ASKS_SCOPE = reads("query ProjectToken { projectToken { projectId environmentId } }")
+_PROJECT_SEEN = reads("query ProjectSeen($id: String!) { project(id: $id) { id } }")
 _PROJECT_CREATE = "mutation ProjectCreate($input: ProjectCreateInput!) { projectCreate(input: $input) { id } }"
 _ENVIRONMENT_CREATE = (
     "mutation EnvironmentCreate($input: EnvironmentCreateInput!) { environmentCreate(input: $input) { id } }"
@@ -47,11 +50,14 @@ class RailwayApi:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self.requests_an_hour: int | None = None  # what the last answer said that this token may send
 
     def query(self, document: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """`data` of a query. Errors: VendorRefusedError when Railway says no."""
         operation = f"{_name_of(document)} (query)"
         answer = self._client.read("POST", GRAPHQL_PATH, operation=operation, body=_body(document, variables))
+        limit = answer.headers.get("X-RateLimit-Limit", "")
+        self.requests_an_hour = int(limit) if limit.isdecimal() else None
         return _data(json_of(answer), operation, is_write=False)
 
     def remembering(self) -> RailwayApi:
@@ -129,6 +135,34 @@ def check_token(api: RailwayApi, workspace: str | None) -> str:
             next_step="correct environments.<name>.railway.workspace in pantheon.toml, or use another token",
         )
     return str(found)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a project token is for, by id."""
+
+    project: str
+    environment: str
+
+
+def project_token(api: RailwayApi) -> Scope | None:
+    """What the token that comes in Project-Access-Token is for; None when it is no project token. Reads only."""
+    try:
+        found = api.query(_ASKS_SCOPE)["projectToken"]
+    except VendorRefusedError:
+        return None
+    return Scope(found["projectId"], found["environmentId"])
+
+
+def sees_project(api: RailwayApi, project_id: str) -> bool:
+    """Whether the token is shown this project; what is out of its scope is "not authorized", as what is not there."""
+    try:
+        api.query(_PROJECT_SEEN, {"id": project_id})
+    except VendorRefusedError as error:
+        if "not authorized" in error.why.lower():
+            return False
+        raise
+    return True
 
 
 def workspaces(api: RailwayApi) -> list[dict[str, Any]]:

@@ -77,6 +77,19 @@ def reading_client(vendor: str, base_url: str, token: Secret, *, reach: Reach, t
     return Client(vendor, base_url, reach=reach, gate=None, headers=_bearer(token), timeout_seconds=timeout_seconds)
 
 
+def project_token_client(token: Secret, *, reach: Reach, timeout_seconds: float) -> Client:
+    """The same at Railway for what may be a project token: those come in a header of their own (FACTS 2)."""
+    headers = {"Project-Access-Token": token}
+    return Client(
+        railway.VENDOR,
+        railway.BASE_URL,
+        reach=reach,
+        gate=WriteGate(),
+        headers=headers,
+        timeout_seconds=timeout_seconds,
+    )
+
+
 def _bearer(token: Secret) -> dict[str, Secret]:
     return {"Authorization": Secret(f"Bearer {token.reveal()}")}
 

@@ -28,6 +28,7 @@ from runners import until
 from validate import check_exchange, specs_folder
 
 import pantheon_runbook
+from pantheon_runbook import doctoring
 from pantheon_runbook.checking import check
 from pantheon_runbook.initializing import Order, initialize
 from pantheon_runbook.isolation.choosing import Wanted
@@ -190,6 +191,24 @@ def from_nothing(story: Story) -> None:
     assert "nothing-to-do" == story.run().word
 
 
+def asked_by_doctor(story: Story) -> None:
+    """With the supervisor's tokens, and with a Railway token that is for one environment only."""
+    mark, before = story.hands.mark(), len(story.exchanges)
+    assert all(item.passed for item in doctoring.examine())
+    project = story.hands.railway_projects()[0]
+    given = {"projectId": project["id"], "environmentId": project["environments"]["staging"]["id"], "name": "ci"}
+    token = story.hands.railway("mutation M($i: ProjectTokenCreateInput!) { projectTokenCreate(input: $i) }", i=given)
+    path = story.world.folder / "narrow.toml"
+    path.touch(0o600)
+    path.write_text(f'[tokens]\nRAILWAY_API_TOKEN = "{token["projectTokenCreate"]}"\n')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PANTHEON_CREDENTIALS", str(path))
+        patch.setenv("PANTHEON_CONFIG", str(story.world.customer / "pantheon.toml"))
+        (narrow,) = [item for item in doctoring.examine() if item.name == "RAILWAY_API_TOKEN"]
+        assert "is a project token" in narrow.found
+    assert len(story.exchanges) - before == len(story.world.running.log(mark)) - 2  # the two calls of other hands
+
+
 def everything_changed_by_hand(story: Story) -> None:
     """Keys gone, a bucket opened, a limit raised, values replaced, the database's password set by somebody."""
     hands = story.hands
@@ -344,6 +363,7 @@ def exchanges(new_world: Any) -> Iterator[list[Exchange]]:
         story = Story(world, hands, patch)
         day_one(story)
         from_nothing(story)
+        asked_by_doctor(story)
         everything_changed_by_hand(story)
         what_both_projects_hold(story)
         value_of_a_key_lost(story)
