@@ -140,6 +140,14 @@ class Evidence(_Table):
     path: str = "evidence"
 
 
+class DeclaredException(_Table):
+    """One row of RB-060 that may be as it is: who says so, and why."""
+
+    subject: str = Field(min_length=1)
+    reason: str = Field(min_length=10)
+    owner: str = Field(min_length=1)
+
+
 class Config(_Table):
     cloud: Literal["sandbox", "live"]
     product: Name = "pantheon"
@@ -147,6 +155,7 @@ class Config(_Table):
     backend: Backend
     frontend: Frontend
     variables: tuple[Variable, ...]
+    exceptions: tuple[DeclaredException, ...] = ()
     evidence: Evidence = Evidence()
     policy: Policy = Policy()
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 Attributes = Mapping[str, Any]
 State = Literal["present", "absent", "unreadable"]
@@ -211,3 +211,11 @@ class Verification:
     snapshot: Snapshot
     endpoints: tuple[tuple[str, str], ...]
     manual_steps: tuple[str, ...]
+
+
+@runtime_checkable
+class WithFiles(Protocol):
+    """What an act brought, when it is kept as files of the bundle: content by name."""
+
+    @property
+    def files(self) -> Mapping[str, bytes]: ...

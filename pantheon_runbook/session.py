@@ -1,4 +1,4 @@
-"""One run: the five acts in order, each once, with a journal line before and after."""
+"""One run: its acts in order, each once, with a journal line before and after. Here: the five acts of a change."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from pantheon_runbook import clock
 from pantheon_runbook.applying import Applying, current_change, order_of_looks, raise_unfinished
@@ -87,9 +87,10 @@ class Session:
 
     `read_plan` holds the bytes of a plan.json that the operator has read (b"" when none was named).
     `hold_writer_lock` keeps other machines out while this one writes; `stop` is set when the run is to end early.
-    `keep` puts what an act brought on the disk.
+    `keep` puts what an act brought on the disk. `acts` are the ones there are, in their order.
     """
 
+    acts: ClassVar[tuple[str, ...]] = ACTS
     opening: Opening
     definition: Definition
     kinds: Mapping[str, Kind]
@@ -152,7 +153,7 @@ class Session:
         self.journal.write("run-ends", **({"stopped_by": stopped_by} if stopped_by else {}))
 
     def _require_order(self, act: str) -> None:
-        expected = ACTS[len(self._done)] if len(self._done) < len(ACTS) else ""
+        expected = self.acts[len(self._done)] if len(self._done) < len(self.acts) else ""
         if act == expected:
             return
         error = ActOrderError(

@@ -1,0 +1,234 @@
+"""Staging held against production, thing by thing: the same, different, as it must be, or not to be read. Pure.
+
+A row says how two things relate and never what they hold. An alarm is a row that proves sharing, or that staging is not
+as it should be; what cannot be read proves neither, and is shown as that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from typing import Any, Literal
+
+from pantheon_runbook.model import Check, Desired, Exposure, Finding, Resource, Snapshot, canonical
+from pantheon_runbook.planning import difference, shown
+
+Relation = Literal[
+    "shared", "same", "differs", "missing", "only in staging", "wrong", "drifted",
+    "must be equal and is", "must be equal and is not", "cannot be read",
+]  # fmt: skip
+RELATIONS: tuple[Relation, ...] = (
+    "shared", "must be equal and is not", "wrong", "missing", "drifted", "cannot be read",
+    "same", "only in staging", "must be equal and is", "differs",
+)  # fmt: skip
+_SCHEMA = "pantheon-runbook/comparison/1"
+# Addresses and attributes, as "<address> <attribute>".
+_MUST_DIFFER = re.compile(
+    r"supabase/project (ref|id|host|db_host)|supabase/api-key/\S+ \S*fingerprint|supabase/secret/\S+ fingerprint"
+    r"|supabase/auth (site_url|smtp_user|external_\w+_client_id)|supabase/pooler \S*(user|connection)\S*"
+    r"|railway/(project|environment) id|railway/service/\S+ (id|volume_id)|railway/domain/\S+ (domains|service_domains"
+    r"|custom_domains|\S*hosts?)|openrouter/key \S*fingerprint|(railway|vercel)/variable/\S+ fingerprint"
+)
+_MUST_BE_EQUAL = re.compile(r"vercel/project (id|name)|supabase/bucket/\S+ (public|file_size_limit|allowed_mime_types)")
+_ONE_VALUE_EACH = {
+    "railway/variables/": "railway/variable/{place}/{name}",
+    "vercel/variables/": "vercel/variable/{name}",
+    "supabase/secrets": "supabase/secret/{name}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """How one thing of staging relates to production's, or to what it should be; `found` is words, never a value."""
+
+    subject: str
+    relation: Relation
+    expected: str
+    found: str
+    is_alarm: bool = False
+    next_step: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """A declared exception: this may be as it is, says `owner`, because of `reason`."""
+
+    subject: str
+    reason: str
+    owner: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The whole matrix. `ground` is what a later run is held against; `baseline` names the run that this one was."""
+
+    environment: str
+    rows: tuple[Row, ...]
+    exposures: tuple[Exposure, ...]
+    ground: Mapping[str, Any]
+    baseline: str = ""
+
+    @property
+    def alarms(self) -> tuple[Row, ...]:
+        return tuple(row for row in self.rows if row.is_alarm)
+
+    @property
+    def open_exposures(self) -> tuple[Exposure, ...]:
+        return tuple(one for one in self.exposures if one.state == "open")
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """One for each row: the table of the report."""
+        return tuple(
+            Check(row.subject, row.expected, f"{row.relation}: {row.found}", not row.is_alarm) for row in self.rows
+        )
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        return {"comparison.json": canonical({"schema": _SCHEMA, **asdict(self)})}
+
+
+def subject_of(address: str, name: str = "") -> str:
+    """The one name of a thing, whoever speaks of it: RB-010 has variables by place, the inventories one by one."""
+    for prefix, form in _ONE_VALUE_EACH.items():
+        if address.startswith(prefix):
+            place, _, own = address.removeprefix(prefix).lstrip("/").partition("/")
+            return form.format(place=place, name=name or own or place)
+    return address
+
+
+def as_wanted(desired: Iterable[Desired], snapshot: Snapshot) -> Iterator[Row]:
+    """Staging held against what RB-010 would make: missing, wrong, or not to be read."""
+    wanted = tuple(desired)
+    project = snapshot.get("supabase/project")
+    is_down = project.state == "present" and project.attributes.get("status") != "ACTIVE_HEALTHY"
+    missing = {one.address for one in wanted if snapshot.get(one.address).state == "absent"}
+    for one in wanted:
+        seen = snapshot.get(one.address)
+        waits = sorted(missing & set(one.depends_on))
+        if is_down and seen.state == "absent" and one.address.startswith(("supabase/", "database/")):
+            yield Row(one.address, "cannot be read", "there", "the Supabase project does not answer")
+        elif seen.state == "absent" and waits:
+            yield Row(one.address, "missing", f"there, once {waits[0]} is", "not there")
+        elif one.address.startswith(tuple(_ONE_VALUE_EACH)):
+            yield from (_value_row(one, seen, name) for name in sorted(one.attributes))
+        elif seen.state == "absent":
+            yield Row(one.address, "missing", "there", "not there", is_alarm=True, next_step=_PROVISION)
+        elif names := difference(one, seen):
+            found = f"{', '.join(names)}: {shown(seen.attributes, like=dict.fromkeys(names)) or 'not there'}"
+            expected = shown(one.attributes, like=dict.fromkeys(names))
+            yield Row(one.address, "wrong", expected, found, is_alarm=True, next_step=_PROVISION)
+
+
+_PROVISION = "pantheon-runbook run RB-010 -e staging"
+
+
+def _value_row(wanted: Desired, seen: Resource, name: str) -> Row:
+    """One variable: by fingerprints, where both are known."""
+    subject, want, have = subject_of(wanted.address, name), wanted.attributes[name], seen.attributes.get(name)
+    if have is None:
+        return Row(subject, "missing", "staging's value", "not there", is_alarm=True, next_step=_PROVISION)
+    if want["fingerprint"] is None or have.get("fingerprint") is None:
+        return Row(subject, "cannot be read", "staging's value", "its value, or the one it should have, is not known")
+    if want["fingerprint"] == have["fingerprint"]:
+        return Row(subject, "differs", "staging's value", "staging's own value")
+    return Row(subject, "wrong", "staging's value", "another value", is_alarm=True, next_step=_PROVISION)
+
+
+def of_findings(findings: Iterable[Finding]) -> Iterator[Row]:
+    """What the looks have found already; one that only informs is none of ours."""
+    for one in findings:
+        if one.blocks:
+            relation: Relation = "shared" if one.code in _SHARING else "wrong"
+            subject = subject_of(one.address)
+            yield Row(subject, relation, "staging's own", one.what, is_alarm=True, next_step=one.next_step)
+
+
+_SHARING = frozenset({"production-secret", "points-at-production", "shared-variable", "shared-project"})
+
+
+def side_by_side(staging: Mapping[str, Resource], production: Mapping[str, Resource]) -> Iterator[Row]:
+    """Each thing that either of them holds, by address."""
+    for address in sorted({*staging, *production}):
+        ours, theirs = staging.get(address), production.get(address)
+        if "unreadable" in {side.state for side in (ours, theirs) if side is not None}:
+            notes = [f"{name}: {side.note}" for name, side in _named(ours, theirs) if side.state == "unreadable"]
+            yield Row(address, "cannot be read", "to be read", "; ".join(notes))
+        elif ours is None or ours.state == "absent":
+            yield Row(address, "missing", "as in production, where staging needs it", "in production only")
+        elif theirs is None or theirs.state == "absent":
+            yield Row(address, "only in staging", "staging's own", "not in production")
+        else:
+            yield _pair(address, ours.attributes, theirs.attributes)
+
+
+def _named(ours: Resource | None, theirs: Resource | None) -> Iterator[tuple[str, Resource]]:
+    yield from ((name, side) for name, side in (("staging", ours), ("production", theirs)) if side is not None)
+
+
+def _pair(address: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Row:
+    """One row for all attributes: the gravest says how the two relate, the rest is told behind it."""
+    told: dict[Relation, list[str]] = {}
+    for name in sorted({*ours, *theirs}):
+        told.setdefault(_relation(f"{address} {name}", ours.get(name), theirs.get(name)), []).append(name)
+    found = "; ".join(f"{one}: {', '.join(told[one])}" for one in RELATIONS if told.get(one))
+    relation: Relation = next((one for one in _TELLING if told.get(one)), "same")
+    guarded = any(_MUST_DIFFER.fullmatch(f"{address} {name}") for name in {*ours, *theirs})
+    if relation in _ALARMS:
+        next_step = _OF_ITS_OWN if relation == "shared" else _PROVISION
+        return Row(address, relation, _ALARMS[relation], found, is_alarm=True, next_step=next_step)
+    return Row(address, relation, "not production's" if guarded else "free", found or "nothing to compare")
+
+
+_OF_ITS_OWN = "give staging one of its own at the vendor, then run RB-060 again"
+_ALARMS: Mapping[Relation, str] = {"shared": "not production's", "must be equal and is not": "as in production"}
+_TELLING: tuple[Relation, ...] = (*_ALARMS, "cannot be read", "differs", "must be equal and is", "same")
+
+
+def _relation(key: str, ours: Any, theirs: Any) -> Relation:
+    """How one attribute relates; a value that production did not pin is one that cannot be read."""
+    if _MUST_BE_EQUAL.fullmatch(key):
+        return "must be equal and is" if ours == theirs else "must be equal and is not"
+    if not _MUST_DIFFER.fullmatch(key):
+        return "same" if ours == theirs else "differs"
+    if key.endswith("fingerprint") and not (ours and theirs):
+        return "cannot be read"
+    in_common = set(ours) & set(theirs) if isinstance(ours, list) and isinstance(theirs, list) else ours == theirs
+    return "shared" if in_common and ours else "differs"
+
+
+def drifted(before: Mapping[str, Any], now: Mapping[str, Any], *, since: str) -> Iterator[Row]:
+    """Each thing of either side that is not as it was in the run `since`, by what is different."""
+    for subject in sorted({*before, *now}):
+        then, today = before.get(subject), now.get(subject)
+        if then == today:
+            continue
+        found = "gone" if today is None else "new" if then is None else _changes(then, today)
+        yield Row(subject, "drifted", f"as in {since}", found, is_alarm=True, next_step=_LOOK_AND_ACCEPT)
+
+
+_LOOK_AND_ACCEPT = (
+    "put it back at the vendor; if it is meant, make it the ground: pantheon-runbook run RB-010 -e staging --apply"
+)
+
+
+def _changes(then: Mapping[str, Any], today: Mapping[str, Any]) -> str:
+    names = sorted(name for name in {*then, *today} if then.get(name) != today.get(name))
+    return f"changed: {', '.join(names)}"
+
+
+def settled(rows: Iterable[Row], exceptions: Iterable[Allowed]) -> tuple[Row, ...]:
+    """One row for each subject, the gravest; what was declared is no alarm, and says who declared it and why."""
+    allowed = {one.subject: one for one in exceptions}
+    ordered = sorted(rows, key=lambda row: (row.subject, not row.is_alarm, RELATIONS.index(row.relation)))
+    return tuple(
+        _declared(next(same), allowed.get(subject)) for subject, same in groupby(ordered, key=lambda row: row.subject)
+    )
+
+
+def _declared(row: Row, allowed: Allowed | None) -> Row:
+    if allowed is None or not row.is_alarm:
+        return row
+    return Row(row.subject, row.relation, f"allowed by {allowed.owner}: {allowed.reason}", row.found)

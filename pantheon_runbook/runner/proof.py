@@ -1,0 +1,180 @@
+"""RB-060: everything that staging and production hold, seen side by side and held against the last sealed run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from pantheon_runbook import provisioning
+from pantheon_runbook.errors import NotVerifiedError
+from pantheon_runbook.evidence.latest import latest
+from pantheon_runbook.evidence.seal import TRUST
+from pantheon_runbook.isolation import matrix
+from pantheon_runbook.isolation.matrix import Comparison, subject_of
+from pantheon_runbook.model import Exposure, Finding, Resource, Snapshot, Verification
+from pantheon_runbook.providers.kind import Kind, Look
+from pantheon_runbook.runner.clients import Parts
+
+SIDES = ("staging", "production")
+_EXPOSURE = "exposure"
+_NOT_LISTED = ("database/", "openrouter/")  # what RB-010 looks at and no inventory has
+
+
+class Held(Kind):
+    """What one side holds at one vendor, read without a value: addresses "staging/…", "production/…", "exposure/…"."""
+
+    def __init__(
+        self, side: str, vendor: str, read: Callable[[], tuple[Resource, ...]], *, after: tuple[str, ...] = ()
+    ) -> None:
+        self.prefix = f"{side}/{vendor}"
+        self.looks_after = after
+        self._side = side
+        self._read = read
+
+    def look(self) -> Look:
+        return Look(tuple(replace(seen, address=f"{self._side}/{seen.address}") for seen in self._read()))
+
+
+def inventories(parts: Parts) -> dict[str, Kind]:
+    """What both sides hold, and how production is exposed, by vendor."""
+    del parts
+    return {}
+
+
+def exposed(exposures: tuple[Exposure, ...]) -> tuple[Resource, ...]:
+    """As resources, so that they are part of what was observed."""
+    return tuple(Resource(one.address, "present", asdict(one)) for one in exposures)
+
+
+class IsolationProof:
+    """The comparing part of RB-060; the looks are RB-010's and the inventories."""
+
+    def __init__(self, parts: Parts, desired: Callable[[Snapshot], tuple[Any, ...]]) -> None:
+        self._parts = parts
+        self._desired = desired
+
+    def findings(self, snapshot: Snapshot) -> tuple[Finding, ...]:
+        """The whole picture adds none here: what is missing or wrong is a row of the matrix."""
+        del snapshot
+        return ()
+
+    def compare(self, snapshot: Snapshot) -> Comparison:
+        outside = self._parts.outside
+        before = latest(
+            outside.evidence,
+            cloud=snapshot.cloud,
+            environment=snapshot.environment,
+            runbooks={"RB-010", "RB-060"},
+            holds="comparison.json",
+            trust=outside.folder / TRUST if snapshot.cloud == "live" else None,
+        )
+        return compared(
+            snapshot,
+            desired=self._desired(snapshot),
+            pins=outside.identities.production.pins,
+            exceptions=tuple(matrix.Allowed(one.subject, one.reason, one.owner) for one in outside.config.exceptions),
+            before=before,
+        )
+
+    def conclude(self, snapshot: Snapshot, compared: Comparison) -> Verification:
+        """Errors: NotVerifiedError as long as there is an alarm; an open exposure is told and is none."""
+        if alarms := compared.alarms:
+            first = alarms[0]
+            raise NotVerifiedError(
+                f"{len(alarms)} of {len(compared.rows)} rows are alarms, first: {first.subject} ({first.relation})",
+                why=f"expected {first.expected}, found {first.found}",
+                state="nothing was changed: this runbook only reads",
+                next_step=first.next_step,
+            )
+        endpoints = provisioning.endpoints(self._parts.outside.config, snapshot.environment, snapshot)
+        open_ones = tuple(f"close {one.address}: {one.next_step}" for one in compared.open_exposures)
+        return Verification(compared.checks, snapshot, endpoints, open_ones)
+
+    def summary(self, compared: Comparison) -> str:
+        unread = sum(row.relation == "cannot be read" for row in compared.rows)
+        since = f"nothing drifted since {compared.baseline}" if compared.baseline else "the first one, so no drift yet"
+        return (
+            f"{len(compared.rows)} rows compared, nothing shared, {since}; {unread} cannot be read, "
+            f"{len(compared.open_exposures)} ways into production are open"
+        )
+
+
+def compared(
+    snapshot: Snapshot,
+    *,
+    desired: tuple[Any, ...],
+    pins: Mapping[str, str],
+    exceptions: tuple[matrix.Allowed, ...],
+    before: tuple[str, Mapping[str, Any]] | None,
+) -> Comparison:
+    """The matrix of one moment, held against the ground of an earlier run where there is one."""
+    staging, production = (dict(_side(snapshot, side)) for side in SIDES)
+    known = _with_fingerprints(staging, _values_of(snapshot))
+    theirs = _with_fingerprints(production, {subject: _pin(pins, subject) for subject in production})
+    ground = {**_ground(known, ""), **_ground(production, "production/"), **_others(snapshot)}
+    exposures = tuple(Exposure(**one.attributes) for _, one in _side(snapshot, _EXPOSURE))
+    ground |= {f"{_EXPOSURE}/{one.address}": {"state": one.state, "found": one.found} for one in exposures}
+    rows = [
+        *matrix.as_wanted(desired, snapshot),
+        *matrix.of_findings(snapshot.findings),
+        *matrix.side_by_side(known, theirs),
+    ]
+    if before is not None:
+        rows += matrix.drifted(before[1]["ground"], ground, since=before[0])
+    return Comparison(
+        environment=snapshot.environment,
+        rows=matrix.settled(rows, exceptions),
+        exposures=exposures,
+        ground=ground,
+        baseline=before[0] if before else "",
+    )
+
+
+def _side(snapshot: Snapshot, side: str) -> Iterator[tuple[str, Resource]]:
+    for seen in snapshot.resources:
+        if seen.address.startswith(f"{side}/"):
+            yield seen.address.removeprefix(f"{side}/"), seen
+
+
+def _values_of(snapshot: Snapshot) -> dict[str, str | None]:
+    """Fingerprints of staging's own values, as RB-010 sees them, by subject."""
+    return {
+        subject_of(seen.address, name): value.get("fingerprint")
+        for seen in snapshot.resources
+        if seen.address.startswith(("railway/variables/", "vercel/variables/", "supabase/secrets"))
+        for name, value in seen.attributes.items()
+    }
+
+
+def _pin(pins: Mapping[str, str], subject: str) -> str | None:
+    """Production's pinned fingerprint of a variable, by its name or, where two have that, by place and name."""
+    place, _, name = subject.rpartition("/")
+    return pins.get(f"{place.rpartition('/')[2]}/{name}") or pins.get(name)
+
+
+def _with_fingerprints(side: Mapping[str, Resource], values: Mapping[str, str | None]) -> dict[str, Resource]:
+    return {
+        subject: replace(seen, attributes={**seen.attributes, "fingerprint": values.get(subject)})
+        if "/variable/" in subject and seen.state == "present"
+        else seen
+        for subject, seen in side.items()
+    }
+
+
+def _ground(side: Mapping[str, Resource], prefix: str) -> dict[str, Any]:
+    return {f"{prefix}{subject}": {"state": seen.state, **seen.attributes} for subject, seen in side.items()}
+
+
+def _others(snapshot: Snapshot) -> dict[str, Any]:
+    return {
+        seen.address: {"state": seen.state, **seen.attributes}
+        for seen in snapshot.resources
+        if seen.address.startswith(_NOT_LISTED)
+    }
+
+
+def counts(compared: Comparison) -> Counter[str]:
+    """How many rows relate in each way."""
+    return Counter(row.relation for row in compared.rows)
