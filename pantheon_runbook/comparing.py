@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from pantheon_runbook.model import Check, Finding, Snapshot, Verification, WithFiles
-from pantheon_runbook.session import Session
+from pantheon_runbook.session import Session, file_digests
 
 MODE = "check"  # neither a plan run nor an apply run
 
@@ -50,7 +48,7 @@ class ComparingSession(Session):
     def _compare(self) -> tuple[Compared, dict[str, Any]]:
         assert self.snapshot is not None
         self.compared = self.definition.compare(self.snapshot)
-        return self.compared, {"compared": len(self.compared.checks), "files": _digests(self.compared.files)}
+        return self.compared, {"compared": len(self.compared.checks), "files": file_digests(self.compared)}
 
     def _verify(self) -> tuple[Verification, dict[str, Any]]:
         assert self.snapshot is not None
@@ -60,10 +58,4 @@ class ComparingSession(Session):
         concluded = self.definition.conclude(self.snapshot, self.compared)
         facts = {"summary": self.definition.summary(self.compared), "endpoints": dict(concluded.endpoints)}
         facts |= {"by_hand": list(concluded.manual_steps), "identities": dict(self.snapshot.identities)}
-        kept = _digests(concluded.files) if isinstance(concluded, WithFiles) else {}
-        return concluded, {"passed": len(self.checks), **facts, "files": kept}
-
-
-def _digests(files: Mapping[str, bytes]) -> dict[str, str]:
-    """So that the journal tells of each file that an act has left."""
-    return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+        return concluded, {"passed": len(self.checks), **facts, "files": file_digests(concluded)}

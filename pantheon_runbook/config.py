@@ -224,7 +224,8 @@ class Config(_Table):
         for variable in self.variables:
             unknown = sorted(set(variable.targets) - places)
             if unknown:
-                raise ValueError(f"{variable.name}: {unknown[0]} is none of {', '.join(sorted(places))}")
+                known = f"{', '.join(sorted(places))} (the services are those of backend.services)"
+                raise ValueError(f"variables.{variable.name}.targets: {unknown[0]} is none of {known}")
         return self
 
     @property
@@ -319,10 +320,12 @@ def _parse(text: str, path: Path, model: type[_Loaded]) -> _Loaded:
         return model.model_validate_json(json.dumps(tomllib.loads(text), default=str))
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the file"
+        field = ".".join(str(part) for part in first["loc"])
         given = first.get("input")
         why = "it is the example's placeholder" if isinstance(given, str) and "<" in given else first["msg"]
-        raise ConfigError(f"{path.name}: {field} is wrong", why=why, next_step=f"correct {field} in {path}") from error
+        what = f"{field} is wrong" if field else "its parts do not fit together"
+        next_step = f"correct {field} in {path}" if field else f"correct {path}"
+        raise ConfigError(f"{path.name}: {what}", why=why.removeprefix("Value error, "), next_step=next_step) from error
     except (ValueError, RecursionError) as error:
         why = str(error) or "it is nested too deep"
         raise ConfigError(f"{path.name} is not TOML", why=why, next_step=f"correct {path}") from error

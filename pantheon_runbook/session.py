@@ -27,6 +27,7 @@ from pantheon_runbook.model import (
     Approval,
     ApprovalKind,
     Check,
+    Comparison,
     Desired,
     Finding,
     Held,
@@ -35,6 +36,7 @@ from pantheon_runbook.model import (
     Snapshot,
     StepResult,
     Verification,
+    WithFiles,
     digest_of,
 )
 from pantheon_runbook.planning import build_plan, difference, is_plan_for, plan_difference, shown
@@ -66,7 +68,7 @@ class Opening:
 
 
 class Definition(Protocol):
-    """What one runbook wants of the world; pure, apart from `probes`."""
+    """What one runbook wants of the world; pure, apart from `probes` and `isolation`, which read."""
 
     def desired(self, snapshot: Snapshot) -> tuple[Desired, ...]: ...
 
@@ -79,6 +81,8 @@ class Definition(Protocol):
     def calls(self, desired: Sequence[Desired], snapshot: Snapshot) -> Mapping[str, Mapping[str, Any]]: ...
 
     def probes(self, snapshot: Snapshot) -> tuple[Check, ...]: ...
+
+    def isolation(self, snapshot: Snapshot) -> Comparison: ...
 
 
 @dataclass
@@ -231,7 +235,8 @@ class Session:
         if self.opening.mode == "plan":
             return self._held("verify"), {"held": True}
         snapshot = self._look_at_everything()
-        self.checks = (*self._as_desired(snapshot), *self.definition.probes(snapshot))
+        comparison = self.definition.isolation(snapshot)
+        self.checks = (*self._as_desired(snapshot), *self.definition.probes(snapshot), _isolated(comparison))
         failed = [check for check in self.checks if not check.passed]
         self.journal.write(
             "checks", checks=[[check.name, check.expected, check.found, check.passed] for check in self.checks]
@@ -245,8 +250,8 @@ class Session:
             )
         endpoints, by_hand = self.definition.endpoints(snapshot), self.definition.manual_steps(snapshot)
         facts = {"passed": len(self.checks), "endpoints": dict(endpoints), "by_hand": list(by_hand)}
-        facts["identities"] = dict(snapshot.identities)
-        return Verification(self.checks, snapshot, endpoints, by_hand), facts
+        facts |= {"identities": dict(snapshot.identities), "files": file_digests(comparison)}
+        return Verification(self.checks, snapshot, endpoints, by_hand, comparison), facts
 
     def _look_at_everything(self) -> Snapshot:
         """Reads only: the gate is shut, and a request that writes would be refused."""
@@ -353,6 +358,16 @@ class Session:
                 state=f"sent, with the result {event['result']}",
                 next_step=error.next_step,
             ) from error
+
+
+def _isolated(comparison: Comparison) -> Check:
+    alarms = ", ".join(f"{row.subject} {row.relation}" for row in comparison.alarms)
+    return Check("beside production", "nothing shared or wrong", alarms or "nothing shared or wrong", not alarms)
+
+
+def file_digests(kept: WithFiles) -> dict[str, str]:
+    """So that the journal tells of each file that an act has left."""
+    return {name: hashlib.sha256(content).hexdigest() for name, content in kept.files.items()}
 
 
 def _refuse_findings(plan: Plan) -> None:

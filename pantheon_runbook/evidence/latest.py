@@ -21,10 +21,8 @@ def latest(
     for entry in reversed(list(ledger.entries(evidence))):
         folder = evidence / str(entry["bundle"])
         is_ours = entry["cloud"] == cloud and entry["runbook"] in runbooks and entry["verdict"] in _GOOD_ENDS
-        if not is_ours or not (folder / holds).exists():
-            continue
-        manifest = json.loads((folder / "manifest.json").read_bytes())
-        if manifest["environment"] == environment and verify(folder, trust).is_intact:
+        is_about = folder.name.rpartition("-")[0].endswith(f"-{entry['runbook']}-{environment}")
+        if is_ours and is_about and (folder / holds).exists() and verify(folder, trust).is_intact:
             return folder.name, dict(json.loads((folder / holds).read_bytes()))
     return None
 

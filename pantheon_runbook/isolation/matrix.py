@@ -8,22 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Literal
+from typing import Any
 
-from pantheon_runbook.model import Check, Desired, Exposure, Finding, Resource, Snapshot, canonical
+from pantheon_runbook.model import RELATIONS, Desired, Finding, MatrixRow, Relation, Resource, Snapshot
 from pantheon_runbook.planning import difference, shown
 
-Relation = Literal[
-    "shared", "same", "differs", "missing", "only in staging", "wrong", "drifted",
-    "must be equal and is", "must be equal and is not", "cannot be read",
-]  # fmt: skip
-RELATIONS: tuple[Relation, ...] = (
-    "shared", "must be equal and is not", "wrong", "missing", "drifted", "cannot be read",
-    "same", "only in staging", "must be equal and is", "differs",
-)  # fmt: skip
-_SCHEMA = "pantheon-runbook/comparison/1"
 # Addresses and attributes, as "<address> <attribute>".
 _MUST_DIFFER = re.compile(
     r"supabase/project (ref|id|host|db_host)|supabase/api-key/\S+ \S*fingerprint|supabase/secret/\S+ fingerprint"
@@ -40,54 +31,12 @@ _ONE_VALUE_EACH = {
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """How one thing of staging relates to production's, or to what it should be; `found` is words, never a value."""
-
-    subject: str
-    relation: Relation
-    expected: str
-    found: str
-    is_alarm: bool = False
-    next_step: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Allowed:
     """A declared exception: this may be as it is, says `owner`, because of `reason`."""
 
     subject: str
     reason: str
     owner: str
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The whole matrix. `ground` is what a later run is held against; `baseline` names the run that this one was."""
-
-    environment: str
-    rows: tuple[Row, ...]
-    exposures: tuple[Exposure, ...]
-    ground: Mapping[str, Any]
-    baseline: str = ""
-
-    @property
-    def alarms(self) -> tuple[Row, ...]:
-        return tuple(row for row in self.rows if row.is_alarm)
-
-    @property
-    def open_exposures(self) -> tuple[Exposure, ...]:
-        return tuple(one for one in self.exposures if one.state == "open")
-
-    @property
-    def checks(self) -> tuple[Check, ...]:
-        """One for each row: the table of the report."""
-        return tuple(
-            Check(row.subject, row.expected, f"{row.relation}: {row.found}", not row.is_alarm) for row in self.rows
-        )
-
-    @property
-    def files(self) -> Mapping[str, bytes]:
-        return {"comparison.json": canonical({"schema": _SCHEMA, **asdict(self)})}
 
 
 def subject_of(address: str, name: str = "") -> str:
@@ -99,7 +48,7 @@ def subject_of(address: str, name: str = "") -> str:
     return address
 
 
-def as_wanted(desired: Iterable[Desired], snapshot: Snapshot) -> Iterator[Row]:
+def as_wanted(desired: Iterable[Desired], snapshot: Snapshot) -> Iterator[MatrixRow]:
     """Staging held against what RB-010 would make: missing, wrong, or not to be read."""
     wanted = tuple(desired)
     project = snapshot.get("supabase/project")
@@ -109,57 +58,59 @@ def as_wanted(desired: Iterable[Desired], snapshot: Snapshot) -> Iterator[Row]:
         seen = snapshot.get(one.address)
         waits = sorted(missing & set(one.depends_on))
         if is_down and seen.state == "absent" and one.address.startswith(("supabase/", "database/")):
-            yield Row(one.address, "cannot be read", "there", "the Supabase project does not answer")
+            yield MatrixRow(one.address, "cannot be read", "there", "the Supabase project does not answer")
         elif seen.state == "absent" and waits:
-            yield Row(one.address, "missing", f"there, once {waits[0]} is", "not there")
+            yield MatrixRow(one.address, "missing", f"there, once {waits[0]} is", "not there")
         elif one.address.startswith(tuple(_ONE_VALUE_EACH)):
             yield from (_value_row(one, seen, name) for name in sorted(one.attributes))
         elif seen.state == "absent":
-            yield Row(one.address, "missing", "there", "not there", is_alarm=True, next_step=_PROVISION)
+            yield MatrixRow(one.address, "missing", "there", "not there", is_alarm=True, next_step=_PROVISION)
         elif names := difference(one, seen):
             found = f"{', '.join(names)}: {shown(seen.attributes, like=dict.fromkeys(names)) or 'not there'}"
             expected = shown(one.attributes, like=dict.fromkeys(names))
-            yield Row(one.address, "wrong", expected, found, is_alarm=True, next_step=_PROVISION)
+            yield MatrixRow(one.address, "wrong", expected, found, is_alarm=True, next_step=_PROVISION)
 
 
 _PROVISION = "pantheon-runbook run RB-010 -e staging"
 
 
-def _value_row(wanted: Desired, seen: Resource, name: str) -> Row:
+def _value_row(wanted: Desired, seen: Resource, name: str) -> MatrixRow:
     """One variable: by fingerprints, where both are known."""
     subject, want, have = subject_of(wanted.address, name), wanted.attributes[name], seen.attributes.get(name)
     if have is None:
-        return Row(subject, "missing", "staging's value", "not there", is_alarm=True, next_step=_PROVISION)
+        return MatrixRow(subject, "missing", "staging's value", "not there", is_alarm=True, next_step=_PROVISION)
     if want["fingerprint"] is None or have.get("fingerprint") is None:
-        return Row(subject, "cannot be read", "staging's value", "its value, or the one it should have, is not known")
+        return MatrixRow(
+            subject, "cannot be read", "staging's value", "its value, or the one it should have, is not known"
+        )
     if want["fingerprint"] == have["fingerprint"]:
-        return Row(subject, "differs", "staging's value", "staging's own value")
-    return Row(subject, "wrong", "staging's value", "another value", is_alarm=True, next_step=_PROVISION)
+        return MatrixRow(subject, "differs", "staging's value", "staging's own value")
+    return MatrixRow(subject, "wrong", "staging's value", "another value", is_alarm=True, next_step=_PROVISION)
 
 
-def of_findings(findings: Iterable[Finding]) -> Iterator[Row]:
+def of_findings(findings: Iterable[Finding]) -> Iterator[MatrixRow]:
     """What the looks have found already; one that only informs is none of ours."""
     for one in findings:
         if one.blocks:
             relation: Relation = "shared" if one.code in _SHARING else "wrong"
             subject = subject_of(one.address)
-            yield Row(subject, relation, "staging's own", one.what, is_alarm=True, next_step=one.next_step)
+            yield MatrixRow(subject, relation, "staging's own", one.what, is_alarm=True, next_step=one.next_step)
 
 
 _SHARING = frozenset({"production-secret", "points-at-production", "shared-variable", "shared-project"})
 
 
-def side_by_side(staging: Mapping[str, Resource], production: Mapping[str, Resource]) -> Iterator[Row]:
+def side_by_side(staging: Mapping[str, Resource], production: Mapping[str, Resource]) -> Iterator[MatrixRow]:
     """Each thing that either of them holds, by address."""
     for address in sorted({*staging, *production}):
         ours, theirs = staging.get(address), production.get(address)
         if "unreadable" in {side.state for side in (ours, theirs) if side is not None}:
             notes = [f"{name}: {side.note}" for name, side in _named(ours, theirs) if side.state == "unreadable"]
-            yield Row(address, "cannot be read", "to be read", "; ".join(notes))
+            yield MatrixRow(address, "cannot be read", "to be read", "; ".join(notes))
         elif ours is None or ours.state == "absent":
-            yield Row(address, "missing", "as in production, where staging needs it", "in production only")
+            yield MatrixRow(address, "missing", "as in production, where staging needs it", "in production only")
         elif theirs is None or theirs.state == "absent":
-            yield Row(address, "only in staging", "staging's own", "not in production")
+            yield MatrixRow(address, "only in staging", "staging's own", "not in production")
         else:
             yield _pair(address, ours.attributes, theirs.attributes)
 
@@ -168,7 +119,7 @@ def _named(ours: Resource | None, theirs: Resource | None) -> Iterator[tuple[str
     yield from ((name, side) for name, side in (("staging", ours), ("production", theirs)) if side is not None)
 
 
-def _pair(address: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Row:
+def _pair(address: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> MatrixRow:
     """One row for all attributes: the gravest says how the two relate, the rest is told behind it."""
     told: dict[Relation, list[str]] = {}
     for name in sorted({*ours, *theirs}):
@@ -178,8 +129,8 @@ def _pair(address: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> R
     guarded = any(_MUST_DIFFER.fullmatch(f"{address} {name}") for name in {*ours, *theirs})
     if relation in _ALARMS:
         next_step = _OF_ITS_OWN if relation == "shared" else _PROVISION
-        return Row(address, relation, _ALARMS[relation], found, is_alarm=True, next_step=next_step)
-    return Row(address, relation, "not production's" if guarded else "free", found or "nothing to compare")
+        return MatrixRow(address, relation, _ALARMS[relation], found, is_alarm=True, next_step=next_step)
+    return MatrixRow(address, relation, "not production's" if guarded else "free", found or "nothing to compare")
 
 
 _OF_ITS_OWN = "give staging one of its own at the vendor, then run RB-060 again"
@@ -199,14 +150,14 @@ def _relation(key: str, ours: Any, theirs: Any) -> Relation:
     return "shared" if in_common and ours else "differs"
 
 
-def drifted(before: Mapping[str, Any], now: Mapping[str, Any], *, since: str) -> Iterator[Row]:
+def drifted(before: Mapping[str, Any], now: Mapping[str, Any], *, since: str) -> Iterator[MatrixRow]:
     """Each thing of either side that is not as it was in the run `since`, by what is different."""
     for subject in sorted({*before, *now}):
         then, today = before.get(subject), now.get(subject)
         if then == today:
             continue
         found = "gone" if today is None else "new" if then is None else _changes(then, today)
-        yield Row(subject, "drifted", f"as in {since}", found, is_alarm=True, next_step=_LOOK_AND_ACCEPT)
+        yield MatrixRow(subject, "drifted", f"as in {since}", found, is_alarm=True, next_step=_LOOK_AND_ACCEPT)
 
 
 _LOOK_AND_ACCEPT = (
@@ -219,7 +170,7 @@ def _changes(then: Mapping[str, Any], today: Mapping[str, Any]) -> str:
     return f"changed: {', '.join(names)}"
 
 
-def settled(rows: Iterable[Row], exceptions: Iterable[Allowed]) -> tuple[Row, ...]:
+def settled(rows: Iterable[MatrixRow], exceptions: Iterable[Allowed]) -> tuple[MatrixRow, ...]:
     """One row for each subject, the gravest; what was declared is no alarm, and says who declared it and why."""
     allowed = {one.subject: one for one in exceptions}
     ordered = sorted(rows, key=lambda row: (row.subject, not row.is_alarm, RELATIONS.index(row.relation)))
@@ -228,7 +179,7 @@ def settled(rows: Iterable[Row], exceptions: Iterable[Allowed]) -> tuple[Row, ..
     )
 
 
-def _declared(row: Row, allowed: Allowed | None) -> Row:
+def _declared(row: MatrixRow, allowed: Allowed | None) -> MatrixRow:
     if allowed is None or not row.is_alarm:
         return row
-    return Row(row.subject, row.relation, f"allowed by {allowed.owner}: {allowed.reason}", row.found)
+    return MatrixRow(row.subject, row.relation, f"allowed by {allowed.owner}: {allowed.reason}", row.found)

@@ -14,8 +14,18 @@ from functools import singledispatch
 from typing import Any
 
 from pantheon_runbook.errors import RunbookError
-from pantheon_runbook.isolation.matrix import RELATIONS, Comparison
-from pantheon_runbook.model import Approval, Change, Exposure, Held, Plan, Snapshot, StepResult, Verification, banner
+from pantheon_runbook.model import (
+    RELATIONS,
+    Approval,
+    Change,
+    Comparison,
+    Held,
+    Plan,
+    Snapshot,
+    StepResult,
+    Verification,
+    banner,
+)
 from pantheon_runbook.runner.environment_map import environment_map
 from pantheon_runbook.runner.matrix_picture import matrix_picture
 from pantheon_runbook.session import Opening
@@ -207,52 +217,54 @@ def _(results: tuple) -> Card:  # type: ignore[type-arg]  # of StepResult
 
 @draw.register
 def _(compared: Comparison) -> Card:
-    """Alarms and open ways first, then what cannot be read; how many relate in which way, and the rest in the file."""
+    """Alarms first, then what cannot be read; how many relate in which way, and the rest in the file."""
     ordered = sorted(compared.rows, key=lambda row: (not row.is_alarm, row.relation != "cannot be read", row.subject))
     telling = [row for row in ordered if row.is_alarm or row.relation == "cannot be read"]
-    counted = Counter(row.relation for row in compared.rows)
-    counts = ", ".join(f"{counted[relation]} {relation}" for relation in RELATIONS if counted[relation])
     hidden = len(telling) - _FIRST_ROWS
-    more = (f"  and {hidden} more that cannot be read",) if hidden > 0 else ()
+    more = (f"  and {hidden} more in comparison.json",) if hidden > 0 else ()
+    held_against = compared.baseline or "nothing: no earlier run that came to a good end has a matrix"
     return Card(
         f"COMPARED  {compared.environment} beside production",
         f"{len(compared.rows)} rows, {len(compared.alarms)} alarms, {len(compared.open_exposures)} ways in open",
         rows=tuple(
             ("!" if row.is_alarm else "?", row.subject, row.relation, row.found) for row in telling[:_FIRST_ROWS]
         ),
-        lines=(
-            *more,
-            f"all rows: {counts or 'none'}; one by one in comparison.json",
-            f"drift: held against {compared.baseline}"
-            if compared.baseline
-            else "drift: no earlier run to hold against",
-            *(f"allowed: {row.subject}: {row.expected}" for row in compared.rows if row.expected.startswith("allowed")),
-            *(_exposure_line(one) for one in sorted(compared.exposures, key=lambda one: (one.state, one.address))),
-        ),
+        lines=(*more, f"drift: held against {held_against}", *_matrix_lines(compared)),
         next_step=compared.alarms[0].next_step if compared.alarms else "verify",
         picture=matrix_picture(compared),
     )
 
 
-def _exposure_line(one: Exposure) -> str:
-    told = f"{one.state}: {one.what}: {one.found}"
-    return f"{told} -> {one.next_step}" if one.state == "open" else told
+def _matrix_lines(compared: Comparison) -> Iterable[str]:
+    """How many rows relate in which way, what was declared, and the ways into production, open ones first."""
+    counted = Counter(row.relation for row in compared.rows)
+    counts = ", ".join(f"{counted[relation]} {relation}" for relation in RELATIONS if counted[relation])
+    yield f"beside production: {counts or 'nothing'}; row by row in comparison.json"
+    yield from (
+        f"allowed: {row.subject}: {row.expected}" for row in compared.rows if row.expected.startswith("allowed")
+    )
+    for one in sorted(compared.exposures, key=lambda one: (one.state != "open", one.state, one.address)):
+        step = f" -> {one.next_step}" if one.state == "open" else ""
+        yield f"way into production, {one.state}: {one.what}: {one.found}{step}"
 
 
 @draw.register
 def _(verification: Verification) -> Card:
-    checks = verification.checks
+    checks, comparison = verification.checks, verification.comparison
     passed = sum(check.passed for check in checks)
+    hidden = len(checks) - _FIRST_ROWS
     return Card(
         "VERIFIED",
         f"{passed} of {len(checks)} checks passed",
         rows=tuple(
             ("+" if check.passed else "!", check.name, f"expected {check.expected}", f"found {check.found}")
-            for check in checks
+            for check in checks[:_FIRST_ROWS]
         ),
         lines=(
+            *((f"  and {hidden} more in the report",) if hidden > 0 else ()),
+            *(_matrix_lines(comparison) if comparison else ()),
             *(f"{what:<9} {url}" for what, url in verification.endpoints),
             *(f"by hand: {step}" for step in verification.manual_steps),
         ),
-        picture=environment_map(verification.snapshot),
+        picture=matrix_picture(comparison) if comparison else "",
     )

@@ -9,7 +9,7 @@ import html
 from collections import Counter
 from collections.abc import Iterable
 
-from pantheon_runbook.isolation.matrix import RELATIONS, Comparison, Row
+from pantheon_runbook.model import RELATIONS, Comparison, MatrixRow
 
 _DRAWN_AS = 'xmlns="http://www.w3.org/2000/svg" role="img" font-family="sans-serif" font-size="12"'
 _LEFT, _COLUMN, _LINE, _TOP = 170, 64, 26, 66
@@ -44,15 +44,15 @@ def matrix_picture(compared: Comparison) -> str:
     return "".join(parts)
 
 
-def _groups(rows: Iterable[Row]) -> dict[str, list[Row]]:
+def _groups(rows: Iterable[MatrixRow]) -> dict[str, list[MatrixRow]]:
     """By the first two words of the subject, in the order of the alphabet; production's own drift is apart."""
-    found: dict[str, list[Row]] = {}
+    found: dict[str, list[MatrixRow]] = {}
     for row in rows:
         found.setdefault(" ".join(row.subject.split("/")[:2]), []).append(row)
     return dict(sorted(found.items()))
 
 
-def _line(group: str, rows: list[Row], top: float) -> str:
+def _line(group: str, rows: list[MatrixRow], top: float) -> str:
     counts = Counter(row.relation for row in rows)
     alarms = {row.relation for row in rows if row.is_alarm}
     cells = [_text(10, top + 17, group)]

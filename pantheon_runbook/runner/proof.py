@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -12,8 +12,8 @@ from pantheon_runbook.errors import NotVerifiedError
 from pantheon_runbook.evidence.latest import latest
 from pantheon_runbook.evidence.seal import TRUST
 from pantheon_runbook.isolation import matrix
-from pantheon_runbook.isolation.matrix import Comparison, subject_of
-from pantheon_runbook.model import Exposure, Finding, Resource, Snapshot, Verification
+from pantheon_runbook.isolation.matrix import subject_of
+from pantheon_runbook.model import Comparison, Exposure, Finding, Resource, Snapshot, Verification
 from pantheon_runbook.providers.kind import Kind, Look
 from pantheon_runbook.runner.clients import Parts
 
@@ -43,6 +43,26 @@ def inventories(parts: Parts) -> dict[str, Kind]:
     return {}
 
 
+def beside_production(parts: Parts, snapshot: Snapshot, desired: tuple[Any, ...]) -> Comparison:
+    """The matrix for a run that has just changed staging: it drifts by design, so it is held against no earlier one."""
+    kinds = inventories(parts)
+    with ThreadPoolExecutor(max_workers=8, thread_name_prefix="look") as pool:
+        looks = pool.map(Kind.look, kinds.values())
+        held = tuple(seen for look in looks for seen in look.resources)
+    return _compared(parts, replace(snapshot, resources=(*snapshot.resources, *held)), desired, before=None)
+
+
+def _compared(parts: Parts, snapshot: Snapshot, desired: tuple[Any, ...], *, before: Any) -> Comparison:
+    outside = parts.outside
+    return compared(
+        snapshot,
+        desired=desired,
+        pins=outside.identities.production.pins,
+        exceptions=tuple(matrix.Allowed(one.subject, one.reason, one.owner) for one in outside.config.exceptions),
+        before=before,
+    )
+
+
 def exposed(exposures: tuple[Exposure, ...]) -> tuple[Resource, ...]:
     """As resources, so that they are part of what was observed."""
     return tuple(Resource(one.address, "present", asdict(one)) for one in exposures)
@@ -70,13 +90,7 @@ class IsolationProof:
             holds="comparison.json",
             trust=outside.folder / TRUST if snapshot.cloud == "live" else None,
         )
-        return compared(
-            snapshot,
-            desired=self._desired(snapshot),
-            pins=outside.identities.production.pins,
-            exceptions=tuple(matrix.Allowed(one.subject, one.reason, one.owner) for one in outside.config.exceptions),
-            before=before,
-        )
+        return _compared(self._parts, snapshot, self._desired(snapshot), before=before)
 
     def conclude(self, snapshot: Snapshot, compared: Comparison) -> Verification:
         """Errors: NotVerifiedError as long as there is an alarm; an open exposure is told and is none."""
@@ -173,8 +187,3 @@ def _others(snapshot: Snapshot) -> dict[str, Any]:
         for seen in snapshot.resources
         if seen.address.startswith(_NOT_LISTED)
     }
-
-
-def counts(compared: Comparison) -> Counter[str]:
-    """How many rows relate in each way."""
-    return Counter(row.relation for row in compared.rows)

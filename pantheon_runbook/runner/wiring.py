@@ -25,14 +25,14 @@ from pantheon_runbook.evidence.bundle import Bundle, seal_abandoned
 from pantheon_runbook.evidence.journal import Journal
 from pantheon_runbook.evidence.place import Place
 from pantheon_runbook.evidence.seal import TRUST, require_pinned, sealing_key
-from pantheon_runbook.model import Check, Desired, Finding, Snapshot
+from pantheon_runbook.model import Check, Comparison, Desired, Finding, Snapshot
 from pantheon_runbook.planning import is_plan, plan_changes
 from pantheon_runbook.providers import railway_services
 from pantheon_runbook.providers.http import WriteGate
 from pantheon_runbook.providers.kind import Surroundings
 from pantheon_runbook.runbooks import Runbook, checked_parameters, find
 from pantheon_runbook.runner.clients import Clients, Parts, kinds_of
-from pantheon_runbook.runner.proof import IsolationProof, inventories
+from pantheon_runbook.runner.proof import IsolationProof, beside_production, inventories
 from pantheon_runbook.runner.serve import OpenRun
 from pantheon_runbook.runner.surroundings import World, world
 from pantheon_runbook.secrets import Registry, Vault
@@ -46,6 +46,7 @@ class Provisioning:
     """RB-010 as the session sees it: the pure part with this run's config and vault."""
 
     def __init__(self, parts: Parts, *, restore_paused: bool) -> None:
+        self._parts = parts
         self._config = parts.outside.config
         self._name = parts.name
         self._vault = parts.surroundings.vault
@@ -80,6 +81,10 @@ class Provisioning:
             self._answers("session pooler", "database.session_url"),
             self._answers("transaction pooler", "database.pool_url"),
         )
+
+    def isolation(self, snapshot: Snapshot) -> Comparison:
+        """Staging beside production, as RB-060 sees them."""
+        return beside_production(self._parts, snapshot, self.desired(snapshot))
 
     def _answers(self, name: str, url: str) -> Check:
         """A way in that does not answer is a failed check, not a reason to stop checking."""
