@@ -234,7 +234,7 @@ def _of_found(criterion: str, found: Found, facts: Facts) -> Row:
 
 def _undecided(criterion: str, name: str) -> Row:
     next_step = f"add closure.{name} to pantheon.toml: [closure] names the document and the people who sign"
-    return Row(criterion, TITLES[criterion], "missing", next_step, "pantheon.toml has no [closure]")
+    return Row(criterion, f"closure.{name}", "missing", next_step, "pantheon.toml has no [closure]")
 
 
 def _opened(row: Row, state: State, why: str, next_step: str) -> Row:
@@ -299,6 +299,15 @@ def _counted(facts: Facts) -> dict[str, Read]:
         return {}
     names = {file_name(one, person) for one, people in signers(facts.decided).items() for person in people}
     return {name: read for name, read in facts.attestations.items() if name in names}
+
+
+def stood_for(certificate: Certificate) -> dict[str, str]:
+    """Per criterion by its title, by whose word or look it is met."""
+    rows = certificate.content["rows"]
+    return {
+        title: ", ".join(sorted({row["signer"] for row in rows if row["criterion"] == criterion}))
+        for criterion, title in TITLES.items()
+    }
 
 
 def certificate_text(certificate: Certificate) -> str:

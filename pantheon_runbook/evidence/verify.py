@@ -34,7 +34,9 @@ SEALS = "seal"  # the role of a key that signs bundles; one that is pinned for a
 RUNNING = ".running"
 NOTE = ".place"  # beside a run's folder: made before it, removed after it
 NOTEBOOK = "runbook.ipynb"
-_KEPT = frozenset({"certificate.json", "comparison.json", "criteria.json", "endpoints.md", "strategy.md"})
+_KEPT = frozenset({
+    "certificate.json", "certificate.md", "comparison.json", "criteria.json", "endpoints.md", "strategy.md",
+})  # fmt: skip
 _WRITTEN = SEALED_BESIDE | _KEPT | {
     NOTEBOOK, "approval.json", "journal.jsonl", "plan.json", "report.html", "report.md", "snapshot.json",
     "verdict.json",

@@ -1,0 +1,93 @@
+"""RB-050 on the sandbox: held with the next command named, then closed as a rehearsal, and checked offline."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CLOSURE = """
+[closure]
+strategy = "docs/F25.md"
+approver = "approver"
+supervisor = "supervisor"
+members = ["member-a"]
+env_files = [".env"]
+guard_paths = ["settings"]
+endpoints_page = "docs/endpoints.md"
+"""
+SIGNED = (("strategy", "approver"), ("team", "member-a"), ("provisioning", "supervisor"))
+
+
+class Closer:
+    """A team's folder in front of a sandbox, worked on by the command line alone."""
+
+    def __init__(self, world: Any) -> None:
+        self.world, self.folder = world, world.folder
+        for name in ("pantheon.toml", "identities.toml", "credentials.toml"):
+            shutil.copy2(world.customer / name, self.folder / name)
+        for name in ("docs", "settings"):
+            (self.folder / name).mkdir()
+        (self.folder / "docs" / "F25.md").write_bytes("# F25\r\nIsolated staging by default, größer.\n".encode())
+        (self.folder / "settings" / "ci.yaml").write_text("jobs: {}\n")
+        path = self.folder / "pantheon.toml"
+        path.write_text(path.read_text() + CLOSURE)
+
+    def cli(self, *arguments: str) -> Any:
+        return self.world.cli(*arguments, PANTHEON_CREDENTIALS=str(self.folder / "credentials.toml"))
+
+    def succeeds(self, *arguments: str) -> str:
+        done = self.cli(*arguments)
+        assert 0 == done.returncode, done.stdout + done.stderr
+        return str(done.stdout)
+
+    def signed_by_all(self) -> None:
+        for criterion, name in SIGNED:
+            if not (self.folder / "config" / "pantheon-runbook" / "keys" / f"{name}.pem").exists():
+                self.succeeds("keys", "new", name, "--role", "attest")
+            self.succeeds("attest", criterion, "--key", name, "--statement", "as agreed")
+
+    def latest(self) -> Path:
+        return max(self.world.evidence.glob("2*-RB-050-*"))
+
+
+@pytest.fixture
+def team(world: Any) -> Closer:
+    return Closer(world)
+
+
+def test_closes_by_doing_what_it_says(team: Closer):
+    """From nothing, typing what is named each time; nothing at any vendor is changed by it."""
+    empty = team.cli("run", "RB-050")
+    assert 3 == empty.returncode, empty.stdout + empty.stderr
+    assert empty.stdout.splitlines()[1].startswith("HELD: F25 cannot be closed: ")
+    assert "Next:    pantheon-runbook attest strategy -e staging --key approver" in empty.stdout
+    assert not (team.latest() / "certificate.json").exists()
+
+    team.succeeds("run", "RB-010", "--apply")
+    team.succeeds("run", "RB-060")
+    team.succeeds("env", "write", ".env")
+    team.signed_by_all()
+    calls, statements = team.world.mutating(), team.world.running.statements(team.world.staging_ref())
+    out = team.succeeds("run", "RB-050")
+
+    assert "DONE: rehearsal certificate: it closes nothing; all " in out
+    assert (calls, statements) == (
+        team.world.mutating(),
+        team.world.running.statements(team.world.staging_ref()),
+    )
+    assert "0 findings" in team.succeeds("evidence", "verify")
+    bundle = team.latest()
+    content = json.loads((bundle / "certificate.json").read_bytes())
+    assert ("SANDBOX REHEARSAL", "sandbox") == (content["watermark"], content["cloud"])
+    assert {"certificate.json", "certificate.md", "criteria.json", "endpoints.md", "strategy.md"} < set(
+        json.loads((bundle / "manifest.json").read_bytes())["files"]
+    )
+    assert (team.folder / "docs" / "F25.md").read_bytes() == (bundle / "strategy.md").read_bytes()
+    assert (team.folder / "docs" / "endpoints.md").read_bytes() == (bundle / "endpoints.md").read_bytes()
+    print((bundle / "criteria.json").read_text())
+    print((bundle / "certificate.md").read_text())
+    print((bundle / "report.md").read_text())
