@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Literal
-
-import httpx
 
 from pantheon_runbook.errors import VendorError
 from pantheon_runbook.providers.http import Client, Reach, WriteGate
@@ -21,12 +20,12 @@ def health_of(host: str, *, reach: Reach, timeout_seconds: float) -> tuple[Healt
     client = Client("railway", f"https://{host}", reach=reach, gate=WriteGate(), timeout_seconds=timeout_seconds)
     try:
         answer = client.read(
-            "GET", "/health", operation="ask the API for its health", accept=frozenset({httpx.codes.NOT_FOUND})
+            "GET", "/health", operation="ask the API for its health", accept=frozenset({HTTPStatus.NOT_FOUND})
         )
     except VendorError as error:
         return "no answer", error.what
     finally:
         client.close()
-    if answer.status_code != httpx.codes.NOT_FOUND:
+    if answer.status_code != HTTPStatus.NOT_FOUND:
         return "answers", ""
     return ("nothing deployed", "") if _EDGE_SAYS in answer.text else ("no answer", "it has no /health")
