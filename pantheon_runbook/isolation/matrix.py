@@ -15,14 +15,14 @@ from typing import Any
 from pantheon_runbook.model import RELATIONS, Desired, Finding, MatrixRow, Relation, Resource, Snapshot
 from pantheon_runbook.planning import difference, shown
 
-# Addresses and attributes, as "<address> <attribute>".
+# What must differ and what must be equal, as "<address> <attribute>"; the rest may be as it likes.
 _MUST_DIFFER = re.compile(
-    r"supabase/project (ref|id|host|db_host)|supabase/api-key/\S+ \S*fingerprint|supabase/secret/\S+ fingerprint"
-    r"|supabase/auth (site_url|smtp_user|external_\w+_client_id)|supabase/pooler \S*(user|connection)\S*"
-    r"|railway/(project|environment) id|railway/service/\S+ (id|volume_id)|railway/domain/\S+ (domains|service_domains"
-    r"|custom_domains|\S*hosts?)|openrouter/key \S*fingerprint|(railway|vercel)/variable/\S+ fingerprint"
+    r"supabase/project (ref|database_host)|supabase/(api-key|secret)/\S+ value|supabase/pooler db_user"
+    r"|supabase/auth (site_url|smtp_user|external_\w+_client_id|hook_\w+_uri)"
+    r"|railway/(project|environment) id|railway/service/\S+ instance|railway/volume/\S+ id"
+    r"|railway/domain/\S+ (service|custom)_domains|(railway|vercel)/variable/\S+ fingerprint"
 )
-_MUST_BE_EQUAL = re.compile(r"vercel/project (id|name)|supabase/bucket/\S+ (public|file_size_limit|allowed_mime_types)")
+_MUST_BE_EQUAL = re.compile(r"vercel/project id|supabase/bucket/\S+ (public|file_size_limit|allowed_mime_types)")
 _ONE_VALUE_EACH = {
     "railway/variables/": "railway/variable/{place}/{name}",
     "vercel/variables/": "vercel/variable/{name}",
@@ -57,7 +57,7 @@ def as_wanted(desired: Iterable[Desired], snapshot: Snapshot) -> Iterator[Matrix
     for one in wanted:
         seen = snapshot.get(one.address)
         waits = sorted(missing & set(one.depends_on))
-        if is_down and seen.state == "absent" and one.address.startswith(("supabase/", "database/")):
+        if is_down and one.address != project.address and one.address.startswith(("supabase/", "database/")):
             yield MatrixRow(one.address, "cannot be read", "there", "the Supabase project does not answer")
         elif seen.state == "absent" and waits:
             yield MatrixRow(one.address, "missing", f"there, once {waits[0]} is", "not there")
@@ -144,10 +144,18 @@ def _relation(key: str, ours: Any, theirs: Any) -> Relation:
         return "must be equal and is" if ours == theirs else "must be equal and is not"
     if not _MUST_DIFFER.fullmatch(key):
         return "same" if ours == theirs else "differs"
-    if key.endswith("fingerprint") and not (ours and theirs):
+    if _is_unread(key, ours) or _is_unread(key, theirs):
         return "cannot be read"
-    in_common = set(ours) & set(theirs) if isinstance(ours, list) and isinstance(theirs, list) else ours == theirs
-    return "shared" if in_common and ours else "differs"
+    are_lists = isinstance(ours, list) and isinstance(theirs, list)
+    in_both = [one for one in ours if one in theirs] if are_lists else ours == theirs
+    return "shared" if ours and in_both else "differs"
+
+
+def _is_unread(key: str, value: Any) -> bool:
+    """What a vendor never shows again; and a value of which there is no fingerprint, since nobody pinned it."""
+    return (isinstance(value, Mapping) and bool(value.get("unreadable"))) or (
+        value is None and key.endswith(" fingerprint")
+    )
 
 
 def drifted(before: Mapping[str, Any], now: Mapping[str, Any], *, since: str) -> Iterator[MatrixRow]:

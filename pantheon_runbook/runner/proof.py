@@ -14,12 +14,16 @@ from pantheon_runbook.evidence.seal import TRUST
 from pantheon_runbook.isolation import matrix
 from pantheon_runbook.isolation.matrix import subject_of
 from pantheon_runbook.model import Comparison, Exposure, Finding, Resource, Snapshot, Verification
+from pantheon_runbook.providers import railway_exposure, railway_inventory, supabase_exposure, supabase_inventory
 from pantheon_runbook.providers.kind import Kind, Look
 from pantheon_runbook.runner.clients import Parts
 
 SIDES = ("staging", "production")
+VENDORS = ("supabase", "railway", "vercel")
 _EXPOSURE = "exposure"
 _NOT_LISTED = ("database/", "openrouter/")  # what RB-010 looks at and no inventory has
+# What changes without anybody's decision: services come and go, and staging is deployed to all day.
+_MOVES_BY_ITSELF = ("supabase/health", "production/supabase/health", "railway/deployment/")
 
 
 class Held(Kind):
@@ -38,16 +42,63 @@ class Held(Kind):
 
 
 def inventories(parts: Parts) -> dict[str, Kind]:
-    """What both sides hold, and how production is exposed, by vendor."""
-    del parts
-    return {}
+    """What both sides hold, and how production is exposed, by vendor; staging's once it is known where it is."""
+    production, clients = parts.outside.identities.production, parts.clients
+    vault = parts.surroundings.vault
+    shown = vault.fingerprint_of
+
+    def known(name: str) -> str | None:
+        held = vault.get(name)
+        return held.reveal() if held else None
+
+    def staging_supabase() -> tuple[Resource, ...]:
+        ref = known("supabase.ref")
+        return supabase_inventory.inventory(clients.supabase, ref, fingerprint=shown) if ref else ()
+
+    def staging_railway() -> tuple[Resource, ...]:
+        project, environment = known("railway.project_id"), known("railway.environment_id")
+        if project is None or environment is None:
+            return ()
+        place = {"project_id": project, "environment_id": environment}
+        return railway_inventory.inventory(clients.railway, **place, fingerprint=shown)
+
+    place = {"project_id": production.railway_project, "environment_id": production.railway_environment}
+    organization = str(parts.environment.supabase.organization)
+    held = (
+        Held("staging", "supabase", staging_supabase, after=("supabase/project",)),
+        Held("staging", "railway", staging_railway, after=("railway/environment",)),
+        Held(
+            "production",
+            "supabase",
+            lambda: supabase_inventory.inventory(clients.supabase, production.supabase_ref, fingerprint=shown),
+        ),
+        Held("production", "railway", lambda: railway_inventory.inventory(clients.railway, **place, fingerprint=shown)),
+        Held(
+            "exposure",
+            "supabase",
+            lambda: exposed(
+                supabase_exposure.exposure(clients.supabase, ref=production.supabase_ref, organization=organization)
+            ),
+        ),
+        Held(
+            "exposure",
+            "railway",
+            lambda: exposed(
+                railway_exposure.exposure(
+                    clients.railway, **place, staging_environment_id=known("railway.environment_id")
+                )
+            ),
+            after=("railway/environment",),
+        ),
+    )
+    return {kind.prefix: kind for kind in held}
 
 
 def beside_production(parts: Parts, snapshot: Snapshot, desired: tuple[Any, ...]) -> Comparison:
     """The matrix for a run that has just changed staging: it drifts by design, so it is held against no earlier one."""
     kinds = inventories(parts)
     with ThreadPoolExecutor(max_workers=8, thread_name_prefix="look") as pool:
-        looks = pool.map(Kind.look, kinds.values())
+        looks = pool.map(lambda kind: kind.look(), kinds.values())
         held = tuple(seen for look in looks for seen in look.resources)
     return _compared(parts, replace(snapshot, resources=(*snapshot.resources, *held)), desired, before=None)
 
@@ -128,6 +179,7 @@ def compared(
     known = _with_fingerprints(staging, _values_of(snapshot))
     theirs = _with_fingerprints(production, {subject: _pin(pins, subject) for subject in production})
     ground = {**_ground(known, ""), **_ground(production, "production/"), **_others(snapshot)}
+    ground = {subject: held for subject, held in ground.items() if not subject.startswith(_MOVES_BY_ITSELF)}
     exposures = tuple(Exposure(**one.attributes) for _, one in _side(snapshot, _EXPOSURE))
     ground |= {f"{_EXPOSURE}/{one.address}": {"state": one.state, "found": one.found} for one in exposures}
     rows = [
@@ -147,8 +199,9 @@ def compared(
 
 
 def _side(snapshot: Snapshot, side: str) -> Iterator[tuple[str, Resource]]:
+    """By the address without the side; "production/bucket/…" is RB-010's own look, and no part of it."""
     for seen in snapshot.resources:
-        if seen.address.startswith(f"{side}/"):
+        if seen.address.startswith(tuple(f"{side}/{vendor}/" for vendor in VENDORS)):
             yield seen.address.removeprefix(f"{side}/"), seen
 
 

@@ -31,7 +31,10 @@ import pantheon_runbook
 from pantheon_runbook.initializing import Order, initialize
 from pantheon_runbook.isolation.choosing import Wanted
 from pantheon_runbook.model import Change
+from pantheon_runbook.providers import supabase, supabase_exposure, supabase_inventory
 from pantheon_runbook.providers.http import Client, Reach
+from pantheon_runbook.runner.clients import reading_client
+from pantheon_runbook.secrets import Secret, fingerprints_under
 
 pytestmark = [
     pytest.mark.contract,
@@ -195,6 +198,18 @@ def everything_changed_by_hand(story: Story) -> None:
     assert "done" == story.run().word
 
 
+def what_both_projects_hold(story: Story) -> None:
+    """Read for the isolation proof, with production's exposure."""
+    facts = story.hands.facts["supabase"]
+    reach = Reach(str(story.world.running.socket))
+    client = reading_client("supabase", supabase.BASE_URL, Secret(facts["token"]), reach=reach)
+    for ref in (facts["ref"], story.hands.projects()[0]["ref"]):
+        seen = supabase_inventory.inventory(client, ref, fingerprint=fingerprints_under("ab" * 32))
+        assert {"present"} == {one.state for one in seen}
+    assert supabase_exposure.exposure(client, ref=facts["ref"], organization=facts["organization_slug"])
+    client.close()
+
+
 def value_of_a_key_lost(story: Story) -> None:
     for service in ("api", "worker"):
         given = {**story.hands.service(service), "name": "OPENROUTER_API_KEY"}
@@ -274,6 +289,7 @@ def exchanges(new_world: Any) -> Iterator[list[Exchange]]:
         day_one(story)
         from_nothing(story)
         everything_changed_by_hand(story)
+        what_both_projects_hold(story)
         value_of_a_key_lost(story)
         paused(story)
         coming_up(story)
