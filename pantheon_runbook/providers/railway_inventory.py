@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from pantheon_runbook.model import Attributes, Resource, canonical
@@ -11,7 +13,8 @@ from pantheon_runbook.providers.railway import RailwayApi
 from pantheon_runbook.providers.railway_looks import Part, ask
 
 Fingerprint = Callable[[str], str]
-_UNREADABLE: Attributes = {"unreadable": True}
+Names = Mapping[str, str]  # a service's name by its id
+Seen = tuple[str, Attributes]  # what stands behind the prefix of an address, and what is there
 _SETTINGS = {
     "build_command": "buildCommand",
     "builder": "builder",
@@ -51,23 +54,35 @@ def inventory(
     if environment.refused:
         looks.reach_of_token(api)
     environments = ask(api, looks.ENVIRONMENTS, projectId=project_id)
+    tokens = ask(api, looks.PROJECT_TOKENS, projectId=project_id)
     services = ask(api, looks.SERVICES, **here)
-    names = looks.labels_of(services)
     live = ask(api, looks.LIVE, projectId=project_id, environmentId=environment_id)
+    names = looks.labels_of(services)
+    others = _others(environments, environment_id)
     found = (
-        *_project(ask(api, looks.PROJECT, id=project_id), environments, environment_id),
-        *_members(ask(api, looks.MEMBERS, id=project_id)),
-        *_project_tokens(ask(api, looks.PROJECT_TOKENS, projectId=project_id), environment_id),
-        *_environment(environment),
-        *_services(services, names, fingerprint),
-        *_domains(services, names),
+        *_each("railway/project", ask(api, looks.PROJECT, id=project_id), partial(_project, others=others)),
+        *_each("railway/member", ask(api, looks.MEMBERS, id=project_id), _member),
+        *_each("railway/project-token", _of_environment(tokens, environment_id), _project_token),
+        *_each("railway/environment", environment, _environment),
+        *_each("railway/service", services, partial(_service, names=names, fingerprint=fingerprint)),
+        *_each("railway/domain", _public(services), partial(_domain, names=names)),
         *_tcp_proxies(services, names, looks.tcp_proxies(api, services, environment_id)),
-        *_variables(ask(api, looks.VARIABLES, **here), names),
-        *_volumes(ask(api, looks.VOLUMES, **here), names),
-        *_triggers(ask(api, looks.TRIGGERS, **here), names),
-        *_live(live, names),
+        *_each("railway/variable", _own(ask(api, looks.VARIABLES, **here)), partial(_variable, names=names)),
+        *_each("railway/volume", ask(api, looks.VOLUMES, **here), partial(_volume, names=names)),
+        *_each("railway/trigger", ask(api, looks.TRIGGERS, **here), partial(_trigger, names=names)),
+        *_each("railway/deployment", _newest(live), partial(_deployment, names=names)),
     )
     return tuple(sorted(_told_apart(found), key=lambda resource: resource.address))
+
+
+def _each(prefix: str, part: Part, seen: Callable[[dict[str, Any]], Seen]) -> list[Resource]:
+    """One resource for each thing; one that is unreadable for all of them where Railway does not show them."""
+    if part.refused:
+        return [Resource(prefix, "unreadable", note=part.note)]
+    return [
+        Resource(f"{prefix}/{name}" if name else prefix, "present", attributes)
+        for name, attributes in map(seen, part.found)
+    ]
 
 
 def _told_apart(found: Iterable[Resource]) -> list[Resource]:
@@ -77,21 +92,28 @@ def _told_apart(found: Iterable[Resource]) -> list[Resource]:
     return [
         resource
         if addresses.count(resource.address) == 1
-        else Resource(f"{resource.address}#{resource.attributes['id'][:8]}", resource.state, resource.attributes)
+        else replace(resource, address=f"{resource.address}#{resource.attributes['id'][:8]}")
         for resource in resources
     ]
 
 
-def _unreadable(address: str, part: Part) -> list[Resource]:
-    return [Resource(address, "unreadable", note=part.note)]
+def _name(node: Mapping[str, Any], names: Names, *, without: str = "of no service") -> str:
+    """The service's name; its id where the services cannot be read, `without` where it has none."""
+    service_id = node["serviceId"]
+    return without if service_id is None else names.get(service_id, service_id)
 
 
-def _project(project: Part, environments: Part, environment_id: str) -> list[Resource]:
-    if project.refused:
-        return _unreadable("railway/project", project)
-    (node,) = project.found
-    others = sorted(one["name"] for one in environments.found if one["id"] != environment_id and not one["isEphemeral"])
-    attributes = {
+def _others(environments: Part, environment_id: str) -> Any:
+    """Names of the environments beside this one; those of pull requests come and go."""
+    if environments.refused:
+        return {"unreadable": True}
+    return sorted(
+        node["name"] for node in environments.found if node["id"] != environment_id and not node["isEphemeral"]
+    )
+
+
+def _project(node: dict[str, Any], *, others: Any) -> Seen:
+    return "", {
         "id": node["id"],
         "name": node["name"],
         "workspace": node["workspaceId"],
@@ -100,63 +122,42 @@ def _project(project: Part, environments: Part, environment_id: str) -> list[Res
         "bot_pull_request_environments": node["botPrEnvironments"],
         "focused_pull_request_environments": node["focusedPrEnvironments"],
         "base_environment": node["baseEnvironmentId"],
-        "other_environments": _UNREADABLE if environments.refused else others,
+        "other_environments": others,
     }
-    return [Resource("railway/project", "present", attributes)]
 
 
-def _members(members: Part) -> list[Resource]:
-    if members.refused:
-        return _unreadable("railway/member", members)
-    return [
-        Resource(f"railway/member/{node['email']}", "present", {"id": node["id"], "role": node["role"]})
-        for node in members.found
-    ]
+def _member(node: dict[str, Any]) -> Seen:
+    return node["email"], {"id": node["id"], "role": node["role"]}
 
 
-def _project_tokens(tokens: Part, environment_id: str) -> list[Resource]:
-    """Those that reach this environment."""
-    if tokens.refused:
-        return _unreadable("railway/project-token", tokens)
-    return [
-        Resource(f"railway/project-token/{node['name']}", "present", {"id": node["id"]})
-        for node in tokens.found
-        if node["environmentId"] == environment_id
-    ]
+def _of_environment(tokens: Part, environment_id: str) -> Part:
+    return replace(tokens, found=tuple(node for node in tokens.found if node["environmentId"] == environment_id))
 
 
-def _environment(environment: Part) -> list[Resource]:
-    if environment.refused:
-        return _unreadable("railway/environment", environment)
-    (node,) = environment.found
-    attributes = {
+def _project_token(node: dict[str, Any]) -> Seen:
+    return node["name"], {"id": node["id"]}
+
+
+def _environment(node: dict[str, Any]) -> Seen:
+    return "", {
         "id": node["id"],
         "name": node["name"],
         "is_of_pull_request": node["isEphemeral"],
         "copied_from": (node["sourceEnvironment"] or {}).get("id"),
         "staged_changes": node["unmergedChangesCount"],
     }
-    return [Resource("railway/environment", "present", attributes)]
 
 
-def _services(services: Part, names: Mapping[str, str], fingerprint: Fingerprint) -> list[Resource]:
+def _service(node: dict[str, Any], *, names: Names, fingerprint: Fingerprint) -> Seen:
     """The branch is not here: only the trigger has one."""
-    if services.refused:
-        return _unreadable("railway/service", services)
-    return [
-        Resource(
-            f"railway/service/{names[node['serviceId']]}",
-            "present",
-            {
-                "id": node["serviceId"],
-                "instance": node["id"],
-                "repository": (node["source"] or {}).get("repo"),
-                "image": (node["source"] or {}).get("image"),
-                **{name: _shown(node[field], fingerprint) for name, field in sorted(_SETTINGS.items())},
-            },
-        )
-        for node in services.found
-    ]
+    source = node["source"] or {}
+    return _name(node, names), {
+        "id": node["serviceId"],
+        "instance": node["id"],
+        "repository": source.get("repo"),
+        "image": source.get("image"),
+        **{name: _shown(node[field], fingerprint) for name, field in _SETTINGS.items()},
+    }
 
 
 def _shown(value: Any, fingerprint: Fingerprint) -> Any:
@@ -170,19 +171,16 @@ def _shown(value: Any, fingerprint: Fingerprint) -> Any:
     return value
 
 
-def _domains(services: Part, names: Mapping[str, str]) -> list[Resource]:
+def _public(services: Part) -> Part:
+    return replace(services, found=tuple(node for node in services.found if any(map(_hosts, node["domains"].values()))))
+
+
+def _domain(node: dict[str, Any], *, names: Names) -> Seen:
     """Verification and certificates go their own way and are left out."""
-    if services.refused:
-        return _unreadable("railway/domain", services)
-    found = []
-    for node in services.found:
-        attributes = {
-            "service_domains": _hosts(node["domains"]["serviceDomains"]),
-            "custom_domains": _hosts(node["domains"]["customDomains"]),
-        }
-        if any(attributes.values()):
-            found.append(Resource(f"railway/domain/{names[node['serviceId']]}", "present", attributes))
-    return found
+    return _name(node, names), {
+        "service_domains": _hosts(node["domains"]["serviceDomains"]),
+        "custom_domains": _hosts(node["domains"]["customDomains"]),
+    }
 
 
 def _hosts(domains: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -190,110 +188,72 @@ def _hosts(domains: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(known, key=lambda one: str(one["host"]))
 
 
-def _tcp_proxies(services: Part, names: Mapping[str, str], proxies: Mapping[str, Part]) -> list[Resource]:
+def _tcp_proxies(services: Part, names: Names, proxies: Mapping[str, Part]) -> list[Resource]:
+    """One for each service that has any: Railway is asked service by service."""
     if services.refused:
-        return _unreadable("railway/tcp-proxy", services)
+        return [Resource("railway/tcp-proxy", "unreadable", note=services.note)]
     found = []
     for service_id, part in proxies.items():
-        address = f"railway/tcp-proxy/{names[service_id]}"
-        if part.refused:
-            found += _unreadable(address, part)
-        elif part.found:
-            listed = [
-                {"host": one["domain"], "port": one["proxyPort"], "application_port": one["applicationPort"]}
-                for one in part.found
-            ]
-            ordered = sorted(listed, key=lambda one: (one["host"], one["port"]))
-            found.append(Resource(address, "present", {"proxies": ordered}))
+        listed = [
+            {"host": one["domain"], "port": one["proxyPort"], "application_port": one["applicationPort"]}
+            for one in part.found
+        ]
+        ordered = {"proxies": sorted(listed, key=lambda one: (one["host"], one["port"]))}
+        together = Part((ordered,) if listed else (), part.refused)
+        found += _each(f"railway/tcp-proxy/{names[service_id]}", together, lambda node: ("", node))
     return found
 
 
-def _variables(variables: Part, names: Mapping[str, str]) -> list[Resource]:
-    """`updated_at` tells that a value was changed, `references` which others it is made of; RAILWAY_* are Railway's."""
-    if variables.refused:
-        return _unreadable("railway/variable", variables)
-    return [
-        Resource(
-            f"railway/variable/{_owner(node, names, without=looks.SHARED)}/{node['name']}",
-            "present",
-            {
-                "is_sealed": node["isSealed"],
-                "references": sorted(node["references"]),
-                "updated_at": node["updatedAt"],
-            },
-        )
-        for node in variables.found
-        if not node["name"].startswith("RAILWAY_")
-    ]
+def _own(variables: Part) -> Part:
+    """RAILWAY_* are Railway's."""
+    return replace(variables, found=tuple(node for node in variables.found if not node["name"].startswith("RAILWAY_")))
 
 
-def _owner(node: Mapping[str, Any], names: Mapping[str, str], *, without: str) -> str:
-    """The service's name; its id where the services cannot be read, `without` where it has none."""
-    service_id = node["serviceId"]
-    return without if service_id is None else names.get(service_id, service_id)
+def _variable(node: dict[str, Any], *, names: Names) -> Seen:
+    """`updated_at` tells that a value was changed, `references` which other variables it is made of."""
+    return f"{_name(node, names, without=looks.SHARED)}/{node['name']}", {
+        "is_sealed": node["isSealed"],
+        "references": sorted(node["references"]),
+        "updated_at": node["updatedAt"],
+    }
 
 
-def _volumes(volumes: Part, names: Mapping[str, str]) -> list[Resource]:
+def _volume(node: dict[str, Any], *, names: Names) -> Seen:
     """How full a volume is changes by itself and is left out."""
-    if volumes.refused:
-        return _unreadable("railway/volume", volumes)
-    return [
-        Resource(
-            f"railway/volume/{_owner(node, names, without='of no service')}",
-            "present",
-            {
-                "id": node["volume"]["id"],
-                "name": node["volume"]["name"],
-                "mount_path": node["mountPath"],
-                "region": node["region"],
-                "size_megabytes": node["sizeMB"],
-                "is_pending_deletion": node["isPendingDeletion"],
-            },
-        )
-        for node in volumes.found
-    ]
+    return _name(node, names), {
+        "id": node["volume"]["id"],
+        "name": node["volume"]["name"],
+        "mount_path": node["mountPath"],
+        "region": node["region"],
+        "size_megabytes": node["sizeMB"],
+        "is_pending_deletion": node["isPendingDeletion"],
+    }
 
 
-def _triggers(triggers: Part, names: Mapping[str, str]) -> list[Resource]:
-    if triggers.refused:
-        return _unreadable("railway/trigger", triggers)
-    return [
-        Resource(
-            f"railway/trigger/{_owner(node, names, without='of no service')}/{node['branch']}",
-            "present",
-            {
-                "id": node["id"],
-                "repository": node["repository"],
-                "provider": node["provider"],
-                "waits_for_checks": node["checkSuites"],
-                "base_environment": node["baseEnvironmentOverrideId"],
-            },
-        )
-        for node in triggers.found
-    ]
+def _trigger(node: dict[str, Any], *, names: Names) -> Seen:
+    return f"{_name(node, names)}/{node['branch']}", {
+        "id": node["id"],
+        "repository": node["repository"],
+        "provider": node["provider"],
+        "waits_for_checks": node["checkSuites"],
+        "base_environment": node["baseEnvironmentOverrideId"],
+    }
 
 
-def _live(deployments: Part, names: Mapping[str, str]) -> list[Resource]:
+def _newest(live: Part) -> Part:
     """The newest deployment of each service that came to life: it changes when somebody deploys, and only then.
 
     `activeDeployments` is not asked: an application that sleeps or crashes leaves it by itself. The status is left
     out for the same reason, and so are attempts that failed and deployments that were removed.
     """
-    if deployments.refused:
-        return _unreadable("railway/deployment", deployments)
-    newest: dict[str, dict[str, Any]] = {}
-    for node in sorted(deployments.found, key=lambda one: str(one["createdAt"])):
-        if node["serviceId"] in names or not names:
-            newest[node["serviceId"]] = node
-    return [
-        Resource(
-            f"railway/deployment/{names.get(service_id, service_id)}",
-            "present",
-            {
-                "id": node["id"],
-                "commit": (node["meta"] or {}).get("commitHash"),
-                "image_digest": (node["meta"] or {}).get("imageDigest"),
-            },
-        )
-        for service_id, node in newest.items()
-    ]
+    newest = {node["serviceId"]: node for node in sorted(live.found, key=lambda node: str(node["createdAt"]))}
+    return replace(live, found=tuple(newest.values()))
+
+
+def _deployment(node: dict[str, Any], *, names: Names) -> Seen:
+    meta = node["meta"] or {}
+    return _name(node, names), {
+        "id": node["id"],
+        "commit": meta.get("commitHash"),
+        "image_digest": meta.get("imageDigest"),
+    }

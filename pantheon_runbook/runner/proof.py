@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from typing import Any
@@ -14,7 +14,14 @@ from pantheon_runbook.evidence.seal import TRUST
 from pantheon_runbook.isolation import matrix
 from pantheon_runbook.isolation.matrix import subject_of
 from pantheon_runbook.model import Comparison, Exposure, Finding, Resource, Snapshot, Verification
-from pantheon_runbook.providers import railway_exposure, railway_inventory, supabase_exposure, supabase_inventory
+from pantheon_runbook.providers import (
+    railway_exposure,
+    railway_inventory,
+    supabase_exposure,
+    supabase_inventory,
+    vercel_exposure,
+    vercel_inventory,
+)
 from pantheon_runbook.providers.kind import Kind, Look
 from pantheon_runbook.runner.clients import Parts
 
@@ -29,69 +36,101 @@ _MOVES_BY_ITSELF = ("supabase/health", "production/supabase/health", "railway/de
 class Held(Kind):
     """What one side holds at one vendor, read without a value: addresses "staging/…", "production/…", "exposure/…"."""
 
-    def __init__(
-        self, side: str, vendor: str, read: Callable[[], tuple[Resource, ...]], *, after: tuple[str, ...] = ()
-    ) -> None:
-        self.prefix = f"{side}/{vendor}"
+    def __init__(self, prefix: str, read: Callable[[], Iterable[Resource]], *, after: tuple[str, ...] = ()) -> None:
+        self.prefix = prefix
         self.looks_after = after
-        self._side = side
         self._read = read
 
     def look(self) -> Look:
-        return Look(tuple(replace(seen, address=f"{self._side}/{seen.address}") for seen in self._read()))
+        return Look(tuple(self._read()))
+
+
+def on(side: str, resources: Iterable[Resource]) -> Iterator[Resource]:
+    """At the addresses of one side."""
+    return (replace(seen, address=f"{side}/{seen.address}") for seen in resources)
+
+
+def exposed(exposures: Iterable[Exposure]) -> Iterator[Resource]:
+    """As resources, so that they are part of what was observed."""
+    return on(_EXPOSURE, (Resource(one.address, "present", asdict(one)) for one in exposures))
 
 
 def inventories(parts: Parts) -> dict[str, Kind]:
     """What both sides hold, and how production is exposed, by vendor; staging's once it is known where it is."""
-    production, clients = parts.outside.identities.production, parts.clients
-    vault = parts.surroundings.vault
-    shown = vault.fingerprint_of
-
-    def known(name: str) -> str | None:
-        held = vault.get(name)
-        return held.reveal() if held else None
-
-    def staging_supabase() -> tuple[Resource, ...]:
-        ref = known("supabase.ref")
-        return supabase_inventory.inventory(clients.supabase, ref, fingerprint=shown) if ref else ()
-
-    def staging_railway() -> tuple[Resource, ...]:
-        project, environment = known("railway.project_id"), known("railway.environment_id")
-        if project is None or environment is None:
-            return ()
-        place = {"project_id": project, "environment_id": environment}
-        return railway_inventory.inventory(clients.railway, **place, fingerprint=shown)
-
-    place = {"project_id": production.railway_project, "environment_id": production.railway_environment}
-    organization = str(parts.environment.supabase.organization)
+    reading = _Reading(parts)
     held = (
-        Held("staging", "supabase", staging_supabase, after=("supabase/project",)),
-        Held("staging", "railway", staging_railway, after=("railway/environment",)),
-        Held(
-            "production",
-            "supabase",
-            lambda: supabase_inventory.inventory(clients.supabase, production.supabase_ref, fingerprint=shown),
-        ),
-        Held("production", "railway", lambda: railway_inventory.inventory(clients.railway, **place, fingerprint=shown)),
-        Held(
-            "exposure",
-            "supabase",
-            lambda: exposed(
-                supabase_exposure.exposure(clients.supabase, ref=production.supabase_ref, organization=organization)
-            ),
-        ),
-        Held(
-            "exposure",
-            "railway",
-            lambda: exposed(
-                railway_exposure.exposure(
-                    clients.railway, **place, staging_environment_id=known("railway.environment_id")
-                )
-            ),
-            after=("railway/environment",),
-        ),
+        Held("staging/supabase", reading.staging_supabase, after=("supabase/project",)),
+        Held("staging/railway", reading.staging_railway, after=("railway/environment",)),
+        Held("staging/vercel", reading.staging_vercel),
+        Held("production/supabase", reading.production_supabase),
+        Held("production/vercel", reading.production_vercel),
+        Held("production/railway", reading.production_railway, after=("railway/environment",)),
     )
     return {kind.prefix: kind for kind in held}
+
+
+class _Reading:
+    """The inventories of one run: which client, whose ids."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._supabase, self._railway = parts.clients.supabase, parts.clients.railway.remembering()
+        self._vercel, self._frontend = parts.clients.vercel, parts.outside.config.frontend
+        self._organization = str(parts.environment.supabase.organization)
+        self._production = parts.outside.identities.production
+        self._vault = parts.surroundings.vault
+
+    def staging_supabase(self) -> Iterator[Resource]:
+        if ref := self._known("supabase.ref"):
+            yield from on("staging", self._of_supabase(ref))
+
+    def production_supabase(self) -> Iterator[Resource]:
+        ref = self._production.supabase_ref
+        yield from on("production", self._of_supabase(ref))
+        yield from exposed(supabase_exposure.exposure(self._supabase, ref=ref, organization=self._organization))
+
+    def staging_vercel(self) -> Iterator[Resource]:
+        yield from on("staging", self._of_vercel("preview"))
+
+    def staging_railway(self) -> Iterator[Resource]:
+        project, environment = self._known("railway.project_id"), self._known("railway.environment_id")
+        if project and environment:
+            yield from on("staging", self._of_railway(project, environment))
+
+    def production_vercel(self) -> Iterator[Resource]:
+        yield from on("production", self._of_vercel("production"))
+        yield from exposed(vercel_exposure.exposure(self._vercel, **self._vercel_place()))
+
+    def production_railway(self) -> Iterator[Resource]:
+        place = (self._production.railway_project, self._production.railway_environment)
+        yield from on("production", self._of_railway(*place))
+        yield from exposed(
+            railway_exposure.exposure(
+                self._railway,
+                project_id=place[0],
+                environment_id=place[1],
+                staging_environment_id=self._known("railway.environment_id"),
+            )
+        )
+
+    def _of_vercel(self, target: str) -> Iterable[Resource]:
+        shown = self._vault.fingerprint_of
+        return vercel_inventory.inventory(self._vercel, **self._vercel_place(), target=target, fingerprint=shown)
+
+    def _vercel_place(self) -> dict[str, str]:
+        return {"project": self._frontend.vercel_project, "team": self._frontend.vercel_team}
+
+    def _of_supabase(self, ref: str) -> Iterable[Resource]:
+        return supabase_inventory.inventory(self._supabase, ref, fingerprint=self._vault.fingerprint_of)
+
+    def _of_railway(self, project: str, environment: str) -> Iterable[Resource]:
+        shown = self._vault.fingerprint_of
+        return railway_inventory.inventory(
+            self._railway, project_id=project, environment_id=environment, fingerprint=shown
+        )
+
+    def _known(self, name: str) -> str | None:
+        held = self._vault.get(name)
+        return held.reveal() if held else None
 
 
 def beside_production(parts: Parts, snapshot: Snapshot, desired: tuple[Any, ...]) -> Comparison:
@@ -112,11 +151,6 @@ def _compared(parts: Parts, snapshot: Snapshot, desired: tuple[Any, ...], *, bef
         exceptions=tuple(matrix.Allowed(one.subject, one.reason, one.owner) for one in outside.config.exceptions),
         before=before,
     )
-
-
-def exposed(exposures: tuple[Exposure, ...]) -> tuple[Resource, ...]:
-    """As resources, so that they are part of what was observed."""
-    return tuple(Resource(one.address, "present", asdict(one)) for one in exposures)
 
 
 class IsolationProof:

@@ -31,8 +31,18 @@ import pantheon_runbook
 from pantheon_runbook.initializing import Order, initialize
 from pantheon_runbook.isolation.choosing import Wanted
 from pantheon_runbook.model import Change
-from pantheon_runbook.providers import supabase, supabase_exposure, supabase_inventory
-from pantheon_runbook.providers.http import Client, Reach
+from pantheon_runbook.providers import (
+    supabase,
+    supabase_exposure,
+    supabase_inventory,
+    vercel,
+    vercel_exposure,
+    vercel_inventory,
+)
+from pantheon_runbook.providers.http import Client, Reach, WriteGate
+from pantheon_runbook.providers.railway import BASE_URL, VENDOR, RailwayApi
+from pantheon_runbook.providers.railway_exposure import exposure
+from pantheon_runbook.providers.railway_inventory import inventory
 from pantheon_runbook.runner import wiring
 from pantheon_runbook.runner.clients import reading_client
 from pantheon_runbook.secrets import Secret, fingerprints_under
@@ -280,6 +290,40 @@ def environment_that_is_not_there(story: Story) -> None:
     assert {"pantheon": ["production", "staging"], "pantheon-staging": ["before", "staging"]} == names
 
 
+def railway_looked_through(story: Story) -> None:
+    """Production and staging, with the account's token and with one of staging's environment."""
+    hands = story.hands
+    facts, staging = hands.facts["railway"], hands.service("api")
+    given = {**{name: staging[name] for name in ("projectId", "environmentId")}, "name": "isolation"}
+    create = "mutation M($i: ProjectTokenCreateInput!) { projectTokenCreate(input: $i) }"
+    value = hands.railway(create, i=given)["projectTokenCreate"]
+    production = {name: facts[name] for name in ("project_id", "environment_id")}
+    for headers in ({"Authorization": f"Bearer {facts['token']}"}, {"Project-Access-Token": value}):
+        secret = {name: Secret(text) for name, text in headers.items()}
+        client = Client(
+            VENDOR, BASE_URL, reach=Reach(str(story.world.running.socket)), gate=WriteGate(), headers=secret
+        )
+        api = RailwayApi(client)
+        for place in (production, {"project_id": staging["projectId"], "environment_id": staging["environmentId"]}):
+            inventory(api, **place, fingerprint=str)
+        exposure(api, **production, staging_environment_id=staging["environmentId"])
+        client.close()
+
+
+def everything_read_at_vercel(story: Story) -> None:
+    """Two targets and what can change production, of a project that exists and of one that does not."""
+    facts, before, mark = story.hands.facts["vercel"], len(story.exchanges), story.hands.mark()
+    reach = Reach(str(story.world.running.socket))
+    client = reading_client("vercel", vercel.BASE_URL, Secret(facts["token"]), reach=reach)
+    for project in (facts["project_id"], "prj_nobodys"):
+        where = {"project": project, "team": facts["team_id"]}
+        for target in ("preview", "production"):
+            vercel_inventory.inventory(client, **where, target=target, fingerprint=str)
+        vercel_exposure.exposure(client, **where)
+    client.close()
+    assert len(story.exchanges) - before == len(story.world.running.log(mark))
+
+
 def vendors_that_say_no(story: Story) -> None:
     """Unknown tokens, an organization and a team of others, ids that nobody has."""
     facts = story.hands.facts
@@ -309,6 +353,8 @@ def exchanges(new_world: Any) -> Iterator[list[Exchange]]:
         paused(story)
         coming_up(story)
         environment_that_is_not_there(story)
+        railway_looked_through(story)
+        everything_read_at_vercel(story)
         vendors_that_say_no(story)
         hands.close()
         yield story.exchanges

@@ -1,4 +1,4 @@
-"""Drift made by somebody else's hands at Railway, and the ways in which production can change without us."""
+"""Drift made by somebody else's hands at Railway: each kind is named, and nothing else."""
 
 from __future__ import annotations
 
@@ -6,104 +6,17 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from vendors import Hands
+from railway_place import FINGERPRINT, Place, beside, ids, member, project_token, staged, trigger, trigger_of
 
 from pantheon_runbook.errors import VendorRefusedError, VendorUnavailableError
 from pantheon_runbook.model import Resource
-from pantheon_runbook.providers.http import Client, Reach, WriteGate
-from pantheon_runbook.providers.railway import BASE_URL, RailwayApi
-from pantheon_runbook.providers.railway_exposure import exposure
-from pantheon_runbook.providers.railway_inventory import inventory
 from pantheon_runbook.providers.railway_looks import may_hold_secret
-from pantheon_runbook.secrets import Secret, fingerprints_under
 
-pytestmark = pytest.mark.xdist_group("railway-inventory")
-FINGERPRINT = fingerprints_under("5a" * 16)
-_INSTANCES = """query I($id: String!) {
-  environment(id: $id) { serviceInstances { edges { node { serviceId serviceName } } } }
-}"""
+pytestmark = pytest.mark.xdist_group("railway-place")
 NOT_AUTHORIZED = "Railway does not show this to the token: Not Authorized."
-
-
-@dataclass
-class Place:
-    """A provisioned world, somebody else's hands on it, and the product's reading client."""
-
-    world: Any
-    hands: Hands
-    api: RailwayApi
-    staging: dict[str, str]
-    production: dict[str, str]
-    ends: ExitStack
-
-    def look(self, of: dict[str, str] | None = None, api: RailwayApi | None = None) -> tuple[Resource, ...]:
-        return inventory(api or self.api, **(of or self.staging), fingerprint=FINGERPRINT)
-
-    def ways(self, api: RailwayApi | None = None) -> dict[str, Any]:
-        found = exposure(api or self.api, **self.production, staging_environment_id=self.staging["environment_id"])
-        assert len(found) == len({one.address for one in found})
-        return {one.address: one for one in found}
-
-    def client(self, **headers: str) -> RailwayApi:
-        reach = Reach(str(self.world.running.socket))
-        kept = {name.replace("_", "-"): Secret(value) for name, value in headers.items()}
-        client = Client("railway", BASE_URL, reach=reach, gate=WriteGate(), headers=kept)
-        self.ends.callback(client.close)
-        return RailwayApi(client)
-
-    def do(self, field: str, kind: str, answer: str = "", **given: Any) -> Any:
-        """One mutation with an input."""
-        document = f"mutation M($i: {kind}!) {{ {field}(input: $i) {answer} }}"
-        return self.hands.railway(document, i=given)[field]
-
-    def service(self, name: str, of: dict[str, str] | None = None) -> dict[str, str]:
-        of = of or self.staging
-        found = self.hands.railway(_INSTANCES, id=of["environment_id"])["environment"]["serviceInstances"]["edges"]
-        known = {edge["node"]["serviceName"]: edge["node"]["serviceId"] for edge in found}
-        return {"serviceId": known[name], **ids(of)}
-
-    def instance(self, name: str, *, of: dict[str, str] | None = None, **settings: Any) -> None:
-        where = self.service(name, of)
-        del where["projectId"]
-        document = (
-            "mutation M($environmentId: String!, $serviceId: String!, $i: ServiceInstanceUpdateInput!)"
-            " { serviceInstanceUpdate(environmentId: $environmentId, serviceId: $serviceId, input: $i) }"
-        )
-        self.hands.railway(document, **where, i=settings)
-
-    def project(self, of: dict[str, str], **settings: Any) -> None:
-        document = "mutation M($id: String!, $i: ProjectUpdateInput!) { projectUpdate(id: $id, input: $i) { id } }"
-        self.hands.railway(document, id=of["project_id"], i=settings)
-
-
-def ids(of: dict[str, str]) -> dict[str, str]:
-    return {"projectId": of["project_id"], "environmentId": of["environment_id"]}
-
-
-@pytest.fixture(scope="module")
-def place(new_world: Any) -> Iterator[Place]:
-    with new_world() as world, pytest.MonkeyPatch.context() as patch, ExitStack() as ends:
-        world.enter(patch)
-        world.provision()
-        hands = ends.enter_context(closing(Hands(world.running)))
-        hands.edit(lambda whole: whole["railway"]["limits"].update(requests_per_hour=1_000_000))
-        facts = world.facts["railway"]
-        staging = hands.railway_projects()[0]
-        made = Place(
-            world,
-            hands,
-            RailwayApi.__new__(RailwayApi),
-            {"project_id": staging["id"], "environment_id": staging["environments"]["staging"]["id"]},
-            {"project_id": facts["project_id"], "environment_id": facts["environment_id"]},
-            ends,
-        )
-        made.api = made.client(Authorization=f"Bearer {facts['token']}")
-        yield made
 
 
 def differences(before: tuple[Resource, ...], after: tuple[Resource, ...]) -> set[tuple[str, str]]:
@@ -220,27 +133,12 @@ def _set(place: Place, **given: Any) -> None:
     place.do("variableCollectionUpsert", "VariableCollectionUpsertInput", **where, skipDeploys=True)
 
 
-def _trigger_of(place: Place, name: str, of: dict[str, str]) -> str:
-    (found,) = [one for one in place.look(of) if one.address.startswith(f"railway/trigger/{name}/")]
-    return str(found.attributes["id"])
-
-
 def _branch_moved(place: Place) -> None:
     document = (
         "mutation M($id: String!, $i: DeploymentTriggerUpdateInput!) { deploymentTriggerUpdate(id: $id, input: $i)"
         " { id } }"
     )
-    place.hands.railway(document, id=_trigger_of(place, "api", place.staging), i={"branch": "develop"})
-
-
-def _trigger(place: Place, of: dict[str, str], name: str, branch: str) -> None:
-    given = {**place.service(name, of), "branch": branch, "repository": "pantheon/pantheon", "provider": "github"}
-    place.do("deploymentTriggerCreate", "DeploymentTriggerCreateInput", "{ id }", **given)
-
-
-def _beside(place: Place, of: dict[str, str], name: str, **given: Any) -> None:
-    given = {"projectId": of["project_id"], "name": name, "skipInitialDeploys": True, **given}
-    place.do("environmentCreate", "EnvironmentCreateInput", "{ id }", **given)
+    place.hands.railway(document, id=trigger_of(place, "api", place.staging), i={"branch": "develop"})
 
 
 def _redis_deployed(place: Place) -> None:
@@ -260,11 +158,6 @@ def _service_gone(place: Place) -> None:
     place.hands.railway(document, id=where["serviceId"], e=where["environmentId"])
 
 
-def _member(place: Place, of: dict[str, str], name: str, role: str) -> None:
-    given = {"projectId": of["project_id"], "userId": name, "role": role}
-    place.do("projectMemberAdd", "ProjectMemberAddInput", "{ id }", **given)
-
-
 def _sealed(place: Place) -> None:
     def seal(whole: Any) -> None:
         api = place_of(whole, place.staging, "api")
@@ -281,13 +174,6 @@ def place_of(whole: Any, of: dict[str, str], name: str) -> Any:
         for one in railway["instances"].values()
         if one["environmentId"] == of["environment_id"] and railway["services"][one["serviceId"]]["name"] == name
     )
-
-
-def _staged(place: Place, of: dict[str, str]) -> None:
-    def stage(whole: Any) -> None:
-        whole["railway"]["environments"][of["environment_id"]]["unmergedChangesCount"] = 2
-
-    place.hands.edit(stage)
 
 
 def _renamed(place: Place) -> None:
@@ -393,7 +279,7 @@ DRIFT: tuple[tuple[str, Callable[[Place], None], set[tuple[str, str]]], ...] = (
     ),
     (
         "branch that deploys",
-        lambda place: _trigger(place, place.staging, "api", "main"),
+        lambda place: trigger(place, place.staging, "api", "main"),
         {("railway/trigger/api/main", "+")},
     ),
     ("branch moved", _branch_moved, {("railway/trigger/api/main", "-"), ("railway/trigger/api/develop", "+")}),
@@ -417,12 +303,12 @@ DRIFT: tuple[tuple[str, Callable[[Place], None], set[tuple[str, str]]], ...] = (
     ),
     (
         "new member",
-        lambda place: _member(place, place.staging, "guest", "VIEWER"),
+        lambda place: member(place, place.staging, "guest", "VIEWER"),
         {("railway/member/guest@pantheon.example", "+")},
     ),
     (
         "role of a member",
-        lambda place: _member(place, place.staging, "guest", "ADMIN"),
+        lambda place: member(place, place.staging, "guest", "ADMIN"),
         {("railway/member/guest@pantheon.example", "role")},
     ),
     (
@@ -432,15 +318,15 @@ DRIFT: tuple[tuple[str, Callable[[Place], None], set[tuple[str, str]]], ...] = (
     ),
     (
         "environment beside",
-        lambda place: _beside(place, place.staging, "before"),
+        lambda place: beside(place, place.staging, "before"),
         {("railway/project", "other_environments")},
     ),
-    ("staged changes", lambda place: _staged(place, place.staging), {("railway/environment", "staged_changes")}),
+    ("staged changes", lambda place: staged(place, place.staging), {("railway/environment", "staged_changes")}),
     ("environment renamed", _renamed, {("railway/environment", "name")}),
 )
 
 
-def test_each_kind_of_drift_is_named_and_nothing_else(place: Place, capsys: Any) -> None:
+def test_each_kind_of_drift_is_named_and_nothing_else(place: Place) -> None:
     rows, wrong = [], []
     before = place.look()
     for kind, by_hand, expected in DRIFT:
@@ -451,8 +337,7 @@ def test_each_kind_of_drift_is_named_and_nothing_else(place: Place, capsys: Any)
         if found != expected:
             wrong.append((kind, expected, found))
         before = after
-    with capsys.disabled():
-        print("\n".join(["", f"{len(rows)} kinds of drift at Railway, and what differs", *rows]))
+    print("\n".join(["", f"{len(rows)} kinds of drift at Railway, and what differs", *rows]))
     place.hands.railway(
         'mutation M($id: String!) { environmentRename(id: $id, input: {name: "staging"}) { id } }',
         id=place.staging["environment_id"],
@@ -462,11 +347,6 @@ def test_each_kind_of_drift_is_named_and_nothing_else(place: Place, capsys: Any)
 
 
 # ---- what the token may not see
-
-
-def project_token(place: Place, of: dict[str, str], name: str) -> RailwayApi:
-    value = place.do("projectTokenCreate", "ProjectTokenCreateInput", **ids(of), name=name)
-    return place.client(Project_Access_Token=value)
 
 
 def test_what_the_token_may_not_see_is_unreadable(place: Place) -> None:
@@ -503,205 +383,3 @@ def test_railway_that_does_not_answer_stops(place: Place, monkeypatch: pytest.Mo
             with pytest.raises(VendorUnavailableError):
                 look()
     place.world.running.faults([])
-
-
-# ---- exposure
-
-
-def _branches_gone(place: Place) -> None:
-    for name in ("api", "worker"):
-        document = "mutation M($id: String!) { deploymentTriggerDelete(id: $id) }"
-        place.hands.railway(document, id=_trigger_of(place, name, place.production))
-
-
-def _on(name: str, **settings: Any) -> Callable[[Place], None]:
-    """Something set for one of production's services."""
-    return lambda place: place.instance(name, of=place.production, **settings)
-
-
-def _environment_gone(place: Place, name: str) -> None:
-    (project,) = place.hands.railway_projects("pantheon")
-    document = "mutation M($id: String!) { environmentDelete(id: $id) }"
-    place.hands.railway(document, id=project["environments"][name]["id"])
-
-
-def _nothing_staged(place: Place) -> None:
-    def discard(whole: Any) -> None:
-        del whole["railway"]["environments"][place.production["environment_id"]]["unmergedChangesCount"]
-
-    place.hands.edit(discard)
-
-
-def _proxy(place: Place) -> None:
-    where = place.service("Redis", place.production)
-    del where["projectId"]
-    place.do("tcpProxyCreate", "TCPProxyCreateInput", "{ id }", **where, applicationPort=6379)
-
-
-def _only_viewers(place: Place) -> None:
-    (owner,) = [one for one in place.look(place.production) if "member/supervisor" in one.address]
-    _member(place, place.production, owner.attributes["id"], "VIEWER")
-
-
-def _fork(place: Place) -> None:
-    """What Railway makes for a pull request."""
-    _beside(place, place.production, "pr-7", ephemeral=True, sourceEnvironmentId=place.production["environment_id"])
-
-
-def _base(place: Place, **settings: Any) -> None:
-    place.project(place.production, **settings)
-
-
-OPEN, BY_VENDOR, BY_US, HIDDEN = "open", "closed by vendor", "closed by this tool", "cannot be read"
-AT_FIRST = {
-    "railway/commands/Redis": (BY_VENDOR, "none is set; image redis:8.2.1"),
-    "railway/commands/api": (
-        HIDDEN,
-        'start command "python -m app"; railway.json or railway.toml in pantheon/pantheon',
-    ),
-    "railway/commands/worker": (HIDDEN, 'start command "python -m worker"; railway.json'),
-    "railway/members": (OPEN, "supervisor@pantheon.example (ADMIN)"),
-    "railway/project-tokens": (BY_VENDOR, "there is none"),
-    "railway/pull-request-environments": (BY_VENDOR, "off; none is a copy of production"),
-    "railway/shared-project": (BY_VENDOR, "production is alone in its project"),
-    "railway/staged-changes": (BY_VENDOR, "none"),
-    "railway/tcp-proxies": (BY_VENDOR, "there is none"),
-    "railway/token": (BY_US, "could write production: yes, only this tool holds it back"),
-    "railway/trigger/Redis": (BY_VENDOR, "no branch deploys it"),
-    "railway/trigger/api": (OPEN, "every push to main of pantheon/pantheon"),
-    "railway/trigger/worker": (OPEN, "every push to main of pantheon/pantheon"),
-}
-COMMANDS, PULLS, SHARED = "railway/commands/worker", "railway/pull-request-environments", "railway/shared-project"
-WAYS: tuple[tuple[str, Callable[[Place], None], dict[str, tuple[str, str]]], ...] = (
-    (
-        "branches disconnected",
-        _branches_gone,
-        dict.fromkeys(("railway/trigger/api", "railway/trigger/worker"), (BY_VENDOR, "no branch deploys it")),
-    ),
-    (
-        "pre-deploy command migrates",
-        _on("worker", preDeployCommand=["alembic upgrade head"]),
-        {COMMANDS: (OPEN, 'pre-deploy command "alembic upgrade head"')},
-    ),
-    (
-        "start command migrates, with a password in it",
-        _on("worker", preDeployCommand=None, startCommand="PGPASSWORD=hunter22 npx prisma db push && python -m worker"),
-        {COMMANDS: (OPEN, "start command (not shown: a secret may be written into it)")},
-    ),
-    (
-        "config file named",
-        _on("worker", startCommand="python -m worker", railwayConfigFile="deploy/railway.toml"),
-        {COMMANDS: (HIDDEN, "deploy/railway.toml in pantheon/pantheon can set others")},
-    ),
-    (
-        "image without a command",
-        _on("worker", startCommand=None, railwayConfigFile=None, source={"image": "pantheon/worker:1"}),
-        {COMMANDS: (HIDDEN, "what the image pantheon/worker:1 starts by itself, Railway does not show")},
-    ),
-    (
-        "image with a command",
-        _on("worker", startCommand="python -m worker"),
-        {COMMANDS: (BY_VENDOR, 'start command "python -m worker"; image pantheon/worker:1')},
-    ),
-    (
-        "pull requests, from production, bots too",
-        lambda place: _base(place, prDeploys=True, botPrEnvironments=True),
-        {PULLS: (OPEN, "on, copied from production, for those of bots too")},
-    ),
-    (
-        "environment beside production",
-        lambda place: _beside(place, place.production, "preview"),
-        {SHARED: (OPEN, "beside production: preview")},
-    ),
-    (
-        "pull requests, from another",
-        lambda place: _base(
-            place, baseEnvironmentId=place.hands.railway_projects("pantheon")[0]["environments"]["preview"]["id"]
-        ),
-        {PULLS: (BY_VENDOR, "on, copied from another environment")},
-    ),
-    ("a copy of production for a pull request", _fork, {PULLS: (OPEN, "copied from production: pr-7")}),
-    (
-        "the copy deleted",
-        lambda place: _environment_gone(place, "pr-7"),
-        {PULLS: (BY_VENDOR, "on, copied from another environment")},
-    ),
-    (
-        "project token of production",
-        lambda place: place.do(
-            "projectTokenCreate", "ProjectTokenCreateInput", **ids(place.production), name="deploy from CI"
-        ),
-        {"railway/project-tokens": (OPEN, "by name: deploy from CI")},
-    ),
-    ("TCP proxy", _proxy, {"railway/tcp-proxies": (OPEN, "Redis:6379")}),
-    ("only viewers", _only_viewers, {"railway/members": (BY_VENDOR, "none of 1 members may write")}),
-    (
-        "staged changes",
-        lambda place: _staged(place, place.production),
-        {"railway/staged-changes": (OPEN, "2 staged")},
-    ),
-    ("staged changes discarded", _nothing_staged, {"railway/staged-changes": (BY_VENDOR, "none")}),
-)
-
-
-def _agrees(found: Any, expected: tuple[str, str]) -> bool:
-    state, words = expected
-    return state == found.state and words in found.found
-
-
-@pytest.fixture(scope="module")
-def first_ways(place: Place) -> dict[str, Any]:
-    """As provisioned, before anybody has changed production."""
-    return place.ways()
-
-
-def test_every_way_into_production_is_listed(first_ways: dict[str, Any]) -> None:
-    assert list(AT_FIRST) == list(first_ways)
-    assert [] == [one for address, one in first_ways.items() if not _agrees(one, AT_FIRST[address])]
-    steps = {one.address: one.next_step for one in first_ways.values()}
-    assert {address for address, (state, _) in AT_FIRST.items() if state != BY_VENDOR} == {
-        address for address, step in steps.items() if step
-    }
-
-
-def test_each_way_is_seen_to_open_and_close(place: Place, first_ways: dict[str, Any], capsys: Any) -> None:
-    rows, wrong = [], []
-    before = first_ways
-    for kind, by_hand, expected in WAYS:
-        by_hand(place)
-        after = place.ways()
-        changed = {address for address in before.keys() | after.keys() if before.get(address) != after.get(address)}
-        rows += [f"{kind:<46}{after[one].state:<20}{one}: {after[one].found}" for one in sorted(changed)]
-        if changed != set(expected) or not all(_agrees(after[one], words) for one, words in expected.items()):
-            wrong.append((kind, expected, changed))
-        assert "hunter22" not in str(after)
-        before = after
-    with capsys.disabled():
-        print("\n".join(["", "ways to change production at Railway", *rows]))
-    assert [] == wrong
-
-
-def test_project_token_of_staging_cannot_write_production(place: Place) -> None:
-    """Closed by the vendor; in return nothing else of production can be read with it."""
-    ways = place.ways(project_token(place, place.staging, "for the exposure"))
-    own = ways.pop("railway/token")
-
-    assert (BY_VENDOR, "a project token of another environment: could write production: no") == (own.state, own.found)
-    assert {HIDDEN} == {one.state for one in ways.values()}
-    parts = (
-        "commands members project-tokens pull-request-environments shared-project staged-changes tcp-proxies trigger"
-    )
-    assert [f"railway/{part}" for part in parts.split()] == list(ways)
-    assert all(one.next_step for one in ways.values())
-
-
-def test_project_token_of_production_is_held_back_by_us_only(place: Place) -> None:
-    api = project_token(place, place.production, "of production")
-    own = place.ways(api)["railway/token"]
-    place.hands.railway(
-        "mutation M($id: String!) { projectTokenDelete(id: $id) }",
-        id=next(one for one in place.look(place.production) if one.address.endswith("/of production")).attributes["id"],
-    )
-
-    assert BY_US == own.state
-    assert "could write production: yes" in own.found
