@@ -20,14 +20,20 @@ _RAILWAY_HOST = re.compile(r"[a-z0-9-]+\.up\.railway\.app")
 
 
 def facts_of(
-    desk: Desk, environment: str, *, staging: Mapping[str, str], found: Mapping[str, tuple[Found, ...]]
+    desk: Desk,
+    environment: str,
+    *,
+    document: bytes | None,
+    staging: Mapping[str, str],
+    found: Mapping[str, tuple[Found, ...]],
 ) -> Facts:
-    """Everything on this side. `staging` is what was seen of it, {"supabase_ref", "api_host"}; `found` is added to.
+    """Everything on this side, added to what was `found`. `document` is the strategy as it will be kept, None for none.
+
+    `staging` is what was seen of it now: {"supabase_ref", "api_host"}.
 
     Errors: ConfigError when local files cannot be told from production's.
     """
     decided = desk.config.closure
-    document = strategy(desk)
     team = (*found.get(TEAM, ()), *(_local_files(desk, decided, environment, staging) if decided else ()))
     return Facts(
         cloud=desk.config.cloud,
@@ -38,6 +44,7 @@ def facts_of(
         strategy=hashlib.sha256(document).hexdigest() if document is not None else "",
         attestations=_attestations(desk, decided) if decided else {},
         sealed=desk.sealed(),
+        staging=staging.get("supabase_ref", ""),
         evidence=str(desk.evidence),
         found={**found, TEAM: team},
     )

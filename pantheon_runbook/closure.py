@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import timedelta
 from typing import Any, Literal
 
 from pantheon_runbook.config import Closure
 from pantheon_runbook.errors import HeldError
-from pantheon_runbook.evidence.attestation import Read, file_name
+from pantheon_runbook.evidence.attestation import CLOCKS_DIFFER, Read, file_name
 from pantheon_runbook.evidence.runs import SealedRun, SealedRuns
+from pantheon_runbook.evidence.verify import moment_of
 from pantheon_runbook.model import banner
 
 STRATEGY, ENDPOINTS, TEAM, PROVISIONING = "strategy", "endpoints", "team", "provisioning"
@@ -57,7 +58,8 @@ class Facts:
     """Everything that was found, at `now` (UTC).
 
     `attestations` are by file name, `decided_by` the sha256 of the committed files by name, `strategy` that of the
-    document ("" when there is none); `found` is what was looked at now, by criterion.
+    document ("" when there is none); `staging` is its Supabase ref as it was seen now, and `found` what else was looked
+    at now, by criterion.
     """
 
     cloud: str
@@ -68,6 +70,7 @@ class Facts:
     strategy: str = ""
     attestations: Mapping[str, Read] = field(default_factory=dict)
     sealed: SealedRuns = field(default_factory=SealedRuns)
+    staging: str = ""
     evidence: str = "evidence"
     found: Mapping[str, tuple[Found, ...]] = field(default_factory=dict)
 
@@ -170,12 +173,14 @@ def _isolated(facts: Facts) -> Row:
         return _without_run(facts, TEAM, "isolation proof", runs, command)
     row = Row(TEAM, f"isolation proof {latest.bundle}", "met", date=latest.sealed_at, signer=latest.sealed_by)
     days = facts.decided.max_age_days if facts.decided else Closure.model_fields["max_age_days"].default
-    age = datetime.fromisoformat(facts.now) - datetime.fromisoformat(latest.sealed_at)
+    age = moment_of(facts.now) - moment_of(latest.sealed_at)
     if latest.verdict != "done":
         return _opened(row, "missing", f"the latest check came to {latest.verdict}", command)
-    if age.total_seconds() < 0:
+    if latest.staging != facts.staging:
+        return _opened(row, "stale", "it is of another staging than is there now", command)
+    if age < -CLOCKS_DIFFER:
         return _opened(row, "forged", f"it is dated {latest.sealed_at}, which has not come yet", command)
-    if age.total_seconds() > days * 86_400:
+    if age > timedelta(days=days):
         return _opened(row, "stale", f"it is {age.days} days old, and may be {days}", command)
     return row
 
@@ -188,6 +193,10 @@ def _provisioning(facts: Facts) -> Iterator[Row]:
     if facts.sealed.problem or run is None:
         runs = _of("RB-010", facts.sealed.runs, facts.environment)
         yield _without_run(facts, PROVISIONING, "provisioning run", runs, _provision(facts))
+        return
+    if run.staging != facts.staging:
+        why = "it is of another staging than is there now"
+        yield Row(PROVISIONING, f"provisioning run {run.bundle}", "stale", _provision(facts), why, run.sealed_at)
         return
     changed = f"the latest provisioning run is another than was signed: {run.bundle}"
     yield _signed(facts, PROVISIONING, facts.decided.supervisor, subject_of_run(run), changed=changed)
@@ -269,6 +278,7 @@ def certified(table: Table, facts: Facts, *, run_id: str) -> Certificate:
             "schema": _SCHEMA,
             "title": title_of(table.cloud),
             "watermark": banner(table.cloud),
+            "counts": f"in the sealed bundle of run {run_id[:8]}, when its verdict is done: evidence verify tells",
             "closes": "F25: isolated staging by default, production write-protected",
             "cloud": table.cloud,
             "environment": table.environment,
@@ -314,7 +324,7 @@ def certificate_text(certificate: Certificate) -> str:
     """As Markdown. The first and the last line, and every heading, say which cloud it is of."""
     content = certificate.content
     mark = content["watermark"]
-    lines = [f"# {mark}: {certificate.title}", "", f"{content['closes']}.", ""]
+    lines = [f"# {mark}: {certificate.title}", "", f"{content['closes']}.", "", f"It counts {content['counts']}.", ""]
     lines += [f"- {name}: {content[name]}" for name in ("cloud", "environment", "issued_at", "run")]
     for criterion, title in TITLES.items():
         lines += ["", f"## {title} ({mark})", ""]

@@ -113,12 +113,23 @@ class Team:
         return self.folder / attesting.FOLDER / f"{criterion}-{name}.json"
 
     def facts(self, found: Mapping[str, tuple[Found, ...]] = SEEN) -> closure.Facts:
-        return closing.facts_of(Desk.here(), "staging", staging=STAGING, found=found)
+        desk = Desk.here()
+        document = closing.strategy(desk)
+        return closing.facts_of(desk, "staging", document=document, staging=STAGING, found=found)
 
     def table(self) -> Table:
         return closure.table_of(self.facts())
 
-    def run(self, runbook: str, mode: str, *, cloud: str = "", fails: bool = False, days_ago: int = 0) -> Path:
+    def run(
+        self,
+        runbook: str,
+        mode: str,
+        *,
+        cloud: str = "",
+        fails: bool = False,
+        days_ago: float = 0,
+        staging: str = STAGING["supabase_ref"],
+    ) -> Path:
         """A run that was really sealed, with what its acts would have written."""
         clock.pin((clock.now() - timedelta(days=days_ago)).isoformat())
         run_id = f"{len(list(self.evidence.iterdir())):08x}{clock.token(runbook)}"
@@ -133,7 +144,7 @@ class Team:
         for act in ("open", *acts):
             journal.write("act-begins", act=act)
             if not (fails and act == "verify"):
-                journal.write("act-ends", act=act, **_acted(act, bundle, journal, told))
+                journal.write("act-ends", act=act, **_acted(act, bundle, journal, {**told, "staging": staging}))
         if fails:
             error = {"word": "not-verified", "what": "a check failed.", "why": "it did.", "state": "s", "next": "n"}
             journal.write("act-failed", act="verify", **error)
@@ -145,8 +156,8 @@ class Team:
 
 def _acted(act: str, bundle: Bundle, journal: Journal, told: Mapping[str, str]) -> dict[str, object]:
     observed = {"cloud": told["cloud"], "environment": "staging", "identities": {}, "resources": []}
-    plan = {**told, "snapshot_digest": digest_of(observed), "changes": [CHANGE]}
-    plan.pop("mode")
+    about = {name: told[name] for name in ("cloud", "environment", "runbook")}
+    plan = {**about, "snapshot_digest": digest_of(observed), "changes": [CHANGE]}
     if act == "observe":
         bundle.write("snapshot.json", canonical({"observed": {**observed, "observed_at": "2026-11-23T10:00:00Z"}}))
         return {"resources": 0, "snapshot": digest_of(observed)}
@@ -168,7 +179,7 @@ def _acted(act: str, bundle: Bundle, journal: Journal, told: Mapping[str, str]) 
         return {"files": {"comparison.json": hashlib.sha256(comparison).hexdigest()}}
     if act == "verify":
         journal.write("checks", checks=[["nothing is shared", "none", "none", True]])
-        return {"summary": "nothing shared"}
+        return {"summary": "nothing shared", "identities": {"supabase_ref": told["staging"]}}
     return {}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Literal
 
 from pantheon_runbook.evidence import verify
@@ -15,6 +16,7 @@ from pantheon_runbook.evidence.seal import SealingKey
 from pantheon_runbook.model import canonical
 
 ATTESTS = "attest"  # the role in trust.toml of a key that signs criteria
+CLOCKS_DIFFER = timedelta(minutes=5)  # between two machines of a team: what is dated that far ahead is of now
 Standing = Literal["signed", "stale", "not pinned", "rests on sandbox evidence", "forged"]
 
 _PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -118,7 +120,7 @@ def _by_pinned_key(said: Attestation, key: verify.Key, *, cloud: str, now: str) 
         return "not pinned", f"it names {said.signer}, and its key is pinned as {key.owner}'s"
     if not key.is_valid_at(said.issued_at):
         return "not pinned", f"its key was not valid on {said.issued_at}"
-    if said.issued_at > now:
+    if verify.moment_of(said.issued_at) > verify.moment_of(now) + CLOCKS_DIFFER:
         return "forged", f"it is dated {said.issued_at}, which has not come yet"
     return "signed", ""
 

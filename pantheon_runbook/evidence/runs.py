@@ -13,7 +13,10 @@ from pantheon_runbook.evidence.verify import verify
 
 @dataclass(frozen=True)
 class SealedRun:
-    """One bundle whose seal holds; `mode` is how it was run, `manifest` its manifest's sha256, times are UTC."""
+    """One bundle whose seal holds; `mode` is how it was run, `manifest` its manifest's sha256, times are UTC.
+
+    `staging` is the Supabase ref of what it ended on, as the vendor called it then; "" when it did not come so far.
+    """
 
     bundle: str
     runbook: str
@@ -24,6 +27,7 @@ class SealedRun:
     sealed_at: str
     manifest: str
     sealed_by: str
+    staging: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,10 +58,12 @@ def _run(bundle: Path, sealed_by: str) -> SealedRun:
     """Of a bundle that has been verified: its files are as a run leaves them."""
     raw = (bundle / "manifest.json").read_bytes()
     manifest = json.loads(raw)
-    opened = next(iter(journal.read(bundle / "journal.jsonl")), {})
+    events = journal.read(bundle / "journal.jsonl")
+    ended = next((one for one in events if (one["event"], one.get("act")) == ("act-ends", "verify")), {})
     return SealedRun(
         bundle=bundle.name,
-        mode=str(opened.get("mode", "")),
+        mode=str(events[0].get("mode", "")) if events else "",
+        staging=str(ended.get("identities", {}).get("supabase_ref", "")),
         manifest=hashlib.sha256(raw).hexdigest(),
         sealed_by=sealed_by,
         **{name: manifest[name] for name in ("runbook", "cloud", "environment", "verdict", "sealed_at")},

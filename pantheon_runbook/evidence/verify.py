@@ -98,16 +98,15 @@ class Key:
     def is_valid_at(self, moment: str) -> bool:
         """Whether it was pinned for this time (UTC, as we write it); what is no time is outside."""
         try:
-            at, first, last = (_moment(text) for text in (moment, self.valid_from, self.valid_until))
+            at = moment_of(moment)
+            first, last = (moment_of(text) if text else at for text in (self.valid_from, self.valid_until))
         except ValueError:
             return False
-        return at is not None and (first is None or first <= at) and (last is None or at <= last)
+        return first <= at <= last
 
 
-def _moment(text: str) -> datetime | None:
-    """None for none. Raises ValueError."""
-    if not text:
-        return None
+def moment_of(text: str) -> datetime:
+    """A time as we write it; without an offset it is UTC. Raises ValueError."""
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
@@ -282,7 +281,8 @@ def pinned_keys(trust: Path) -> tuple[dict[str, Key], list[Finding]]:
 def _interval(entry: Mapping[str, Any], name: str) -> str:
     """One end of a key's validity. Raises ValueError: a key whose end nobody can read would never end."""
     text = str(entry.get(name, ""))
-    _moment(text)
+    if text:
+        moment_of(text)
     return text
 
 

@@ -69,10 +69,10 @@ class Closing:
         host = _api_host(snapshot)
         endpoints = (*self._services(snapshot, host), *self._documented(snapshot, page))
         staging = {"supabase_ref": snapshot.identities.get("supabase_ref", ""), "api_host": host}
-        facts = closing.facts_of(
-            self._desk, snapshot.environment, staging=staging, found={closure.ENDPOINTS: endpoints}
-        )
-        return Criteria(closure.table_of(facts), facts, closing.strategy(self._desk), page)
+        document = self._as_it_is_kept(closing.strategy(self._desk))
+        found = {closure.ENDPOINTS: endpoints}
+        facts = closing.facts_of(self._desk, snapshot.environment, document=document, staging=staging, found=found)
+        return Criteria(closure.table_of(facts), facts, document, page)
 
     def conclude(self, snapshot: Snapshot, compared: Criteria) -> Closed:
         """Errors: HeldError that names the first open row and what to type."""
@@ -84,6 +84,11 @@ class Closing:
         """Never to be taken for a live one."""
         title = closure.title_of(compared.table.cloud).lower()
         return f"{title}; all {len(compared.table.rows)} rows of the exit criteria are met"
+
+    def _as_it_is_kept(self, document: bytes | None) -> bytes | None:
+        """None for one with a secret in it: the bundle would mask that, and its bytes were others than were signed."""
+        is_masked = document is not None and self._parts.surroundings.vault.registry.names_in(document.decode())
+        return None if is_masked else document
 
     def _services(self, snapshot: Snapshot, host: str) -> Iterator[Found]:
         """Checked now: the API, the Supabase project, and the database by its own word."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,44 @@ def test_closes_by_doing_what_it_says(team: Closer):
     )
     assert (team.folder / "docs" / "F25.md").read_bytes() == (bundle / "strategy.md").read_bytes()
     assert (team.folder / "docs" / "endpoints.md").read_bytes() == (bundle / "endpoints.md").read_bytes()
-    print((bundle / "criteria.json").read_text())
-    print((bundle / "certificate.md").read_text())
-    print((bundle / "report.md").read_text())
+    marks = [(bundle / name).read_text().count("SANDBOX REHEARSAL") for name in ("report.html", "report.md")]
+    assert all(count >= 4 for count in marks), marks  # the banner, and first, last and in the picture of the card
+    picture = base64.b64decode(
+        re.findall(r"svg\+xml;base64,([A-Za-z0-9+/=]+)", (bundle / "report.html").read_text())[-1]
+    )
+    assert 5 == picture.count(b"SANDBOX REHEARSAL")
+    _is_held_by_what_is_changed(team)
+    _touched_certificate_is_named(team)
+
+
+CHANGES = {
+    "docs/F25.md": ("Isolated", "Shared", "attest strategy -e staging --key approver"),
+    "identities.toml": ("salt", "# read by nobody\nsalt", "attest team -e staging --key member-a"),
+    "docs/endpoints.md": ("<!-- Written", "<!-- Drawn", "move docs/endpoints.md away, or name another endpoints_page"),
+    ".env": ("supabase", "supabase", ""),
+}
+
+
+def _is_held_by_what_is_changed(team: Closer) -> None:
+    """Each file is put back before the next."""
+    for name, (old, new, next_step) in CHANGES.items():
+        path = team.folder / name
+        before = path.read_text()
+        assert old in before
+        path.write_text(before.replace(old, new, 1))
+        done = team.cli("run", "RB-050")
+        path.write_text(before)
+        told = next(line for line in done.stdout.splitlines() if line.startswith("Next:")) if next_step else "Next: "
+        assert (3 if next_step else 0, True) == (done.returncode, next_step in told), name
+
+
+def _touched_certificate_is_named(team: Closer) -> None:
+    """It is what was sealed, or anybody finds that it is not, offline and without us."""
+    bundle = team.latest()
+    path = bundle / "certificate.json"
+    path.write_text(path.read_text().replace('"sandbox"', '"live"').replace("SANDBOX REHEARSAL", "LIVE"))
+
+    done = team.cli("evidence", "verify")
+
+    assert 4 == done.returncode
+    assert f"WRONG   {bundle.name}/certificate.json: changed after sealing" in done.stdout
