@@ -489,6 +489,16 @@ def test_attestation_counts_until_the_end_of_its_key(team):
     assert {"met"} == states
 
 
+def test_guard_that_knows_no_secret_is_not_clean(team):
+    """Without pins it finds ids and hosts only, and a secret would pass."""
+    made = team("live")
+    replace(made.folder / "identities.toml", "DATABASE_URL = ", "# DATABASE_URL = ")
+
+    (row,) = [row for row in made.table().open if row.evidence.startswith("guard")]
+
+    assert "pantheon-runbook init --pin-production" == row.next_step
+
+
 def test_somebody_elses_attestation_beside_them_counts_for_nothing(team):
     made = team("live")
     made.trust.write_text(made.trust.read_text() + trust_entry(own_key("member-a"), owner="x", cloud="live"))

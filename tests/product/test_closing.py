@@ -6,10 +6,14 @@ import base64
 import json
 import re
 import shutil
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from pantheon_runbook.evidence.verify import verify
+from pantheon_runbook.runner import closed, wiring
 
 CLOSURE = """
 [closure]
@@ -97,14 +101,13 @@ def test_closes_by_doing_what_it_says(team: Closer):
     )
     assert 5 == picture.count(b"SANDBOX REHEARSAL")
     _is_held_by_what_is_changed(team)
-    _touched_certificate_is_named(team)
+    _touched_certificate_is_named(team, bundle)
 
 
 CHANGES = {
-    "docs/F25.md": ("Isolated", "Shared", "attest strategy -e staging --key approver"),
-    "identities.toml": ("salt", "# read by nobody\nsalt", "attest team -e staging --key member-a"),
-    "docs/endpoints.md": ("<!-- Written", "<!-- Drawn", "move docs/endpoints.md away, or name another endpoints_page"),
-    ".env": ("supabase", "supabase", ""),
+    "docs/F25.md": ("Isolated", "Shared", "pantheon-runbook attest strategy -e staging --key approver"),
+    "identities.toml": ("salt", "# read by nobody\nsalt", "pantheon-runbook attest team -e staging --key member-a"),
+    "docs/endpoints.md": ("<!-- Written", "<!-- Drawn", "move docs/endpoints.md away, or name another endpoints_page."),
 }
 
 
@@ -112,18 +115,17 @@ def _is_held_by_what_is_changed(team: Closer) -> None:
     """Each file is put back before the next."""
     for name, (old, new, next_step) in CHANGES.items():
         path = team.folder / name
-        before = path.read_text()
-        assert old in before
-        path.write_text(before.replace(old, new, 1))
+        before = path.read_bytes()
+        assert old.encode() in before
+        path.write_bytes(before.replace(old.encode(), new.encode(), 1))
         done = team.cli("run", "RB-050")
-        path.write_text(before)
-        told = next(line for line in done.stdout.splitlines() if line.startswith("Next:")) if next_step else "Next: "
-        assert (3 if next_step else 0, True) == (done.returncode, next_step in told), name
+        path.write_bytes(before)
+        (told,) = [line for line in done.stdout.splitlines() if line.startswith("Next:")]
+        assert (3, f"Next:    {next_step}") == (done.returncode, told), name
 
 
-def _touched_certificate_is_named(team: Closer) -> None:
+def _touched_certificate_is_named(team: Closer, bundle: Path) -> None:
     """It is what was sealed, or anybody finds that it is not, offline and without us."""
-    bundle = team.latest()
     path = bundle / "certificate.json"
     path.write_text(path.read_text().replace('"sandbox"', '"live"').replace("SANDBOX REHEARSAL", "LIVE"))
 
@@ -131,3 +133,41 @@ def _touched_certificate_is_named(team: Closer) -> None:
 
     assert 4 == done.returncode
     assert f"WRONG   {bundle.name}/certificate.json: changed after sealing" in done.stdout
+
+
+def test_document_with_a_secret_is_not_kept(quiet_world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Masked, its bytes would be others than those that were signed; unmasked, the secret would be in the evidence."""
+    for name in ("pantheon.toml", "identities.toml", "credentials.toml"):
+        shutil.copy2(quiet_world.customer / name, tmp_path / name)
+    config = tmp_path / "pantheon.toml"
+    config.write_text(config.read_text() + CLOSURE.replace("docs/", ""))
+    monkeypatch.setenv("PANTHEON_CONFIG", str(config))
+    secret = tomllib.loads((tmp_path / "credentials.toml").read_text())["values"]["SENTRY_DSN"]
+    (tmp_path / "F25.md").write_text(f"# F25\nThe DSN is {secret}.\n")
+    (tmp_path / "settings").mkdir()
+
+    run = wiring.open_run("RB-050", {"environment": "staging"})
+    run.session.perform("observe")
+    criteria = run.session.perform("compare")
+    kept = {path.name: path.read_text() for path in run.bundle.folder.iterdir()}
+    quiet_world.seal(run)
+
+    assert {"criteria.json", "endpoints.md"} < kept.keys()
+    assert "strategy.md" not in kept
+    assert not any(secret in text for text in kept.values())
+    assert ("strategy", "missing") == (criteria.table.open[0].criterion, criteria.table.open[0].state)
+    assert verify(tmp_path / "evidence").is_intact
+
+
+def test_page_of_somebody_else_is_left_alone(tmp_path: Path):
+    """Ours is written anew; what does not begin as ours does is not ours."""
+    page = tmp_path / "docs" / "endpoints.md"
+    first, second = (f"{closed._PAGE_BEGINS}\n{text}\n" for text in ("one", "two"))
+    assert ("", "") == (closed._written(page, first), closed._written(page, second))
+    assert second == page.read_text()
+
+    page.write_text("# by hand\n")
+
+    assert "it is there, and somebody else wrote it" == closed._written(page, first)
+    assert "# by hand\n" == page.read_text()
+    assert "it cannot be written" in closed._written(page / "below", first)
