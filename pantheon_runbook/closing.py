@@ -93,7 +93,7 @@ def _local_files(desk: Desk, decided: Closure, environment: str, staging: Mappin
 
 def _guarded(desk: Desk, decided: Closure) -> Found:
     """Without a pin only ids and hosts are found: what holds a secret would pass for clean."""
-    listed = (*decided.guard_paths, *decided.env_files)
+    listed = tuple(dict.fromkeys((*decided.guard_paths, *decided.env_files)))
     guarded = guarding.guard(tuple(desk.folder / path for path in listed))
     command = f"pantheon-runbook guard {' '.join(listed)}"
     what = f"guard over {', '.join(listed)}: {guarded.report.files} files"
