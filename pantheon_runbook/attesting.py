@@ -102,10 +102,15 @@ def attest(criterion: str, environment: str, *, key: str, signer: str | None, st
 
 
 def keys() -> list[dict[str, str]]:
-    """{"name", "keyid", "state"} of the keys on this machine; state says what each is pinned for here, or why not."""
+    """{"name", "keyid", "state"} of the keys on this machine; state says what each is pinned for here, or why not.
+
+    Errors: ConfigError when there is a config and it cannot be used.
+    """
     try:
         pinned = Desk.here().keys()
     except ConfigError:
+        if config_path() is not None:
+            raise  # with a config that cannot be read every key would look as if nobody had pinned it
         pinned = {}
     return [
         {"name": name, "keyid": "", "state": key.why}

@@ -150,6 +150,10 @@ def test_listed_keys_say_what_they_are_pinned_for(team):
     assert "pinned to attest for live as approver's until 2027-11-24T10:00:00Z" == states["approver"]
     assert "not pinned here" == states["unpinned"]
     assert "its mode is 0644: others can read it." == states["open"]
+    (Path.cwd() / "pantheon.toml").unlink()
+    assert {"not pinned here"} == {
+        row["state"] for row in json.loads(call("keys", "list", "--json")[1]) if row["keyid"]
+    }
     assert [*states] == [line.split()[0] for line in call("keys", "list")[1].splitlines()]
 
 
@@ -323,6 +327,7 @@ CASES: dict[str, tuple[str, Callable[[Team], object], tuple[str, ...], int, str]
         2,
         "closure.endpoints_page is wrong",
     ),
+    "list with a damaged config": ("live", _config("[closure]", "[closure"), ("keys", "list"), 2, "is not TOML"),
     "role of no kind": ("live", nothing, ("keys", "new", "x", "--role", "king"), 2, "'king' is not one of"),
     "key that is there": (
         "live",
