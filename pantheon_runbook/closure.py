@@ -171,7 +171,8 @@ def _isolated(facts: Facts) -> Row:
     latest = next((run for run in reversed(runs) if run.cloud == facts.cloud), None)
     if facts.sealed.problem or latest is None:
         return _without_run(facts, TEAM, "isolation proof", runs, command)
-    row = Row(TEAM, f"isolation proof {latest.bundle}", "met", date=latest.sealed_at, signer=latest.sealed_by)
+    row = Row(TEAM, f"isolation proof {latest.bundle}", "met", date=latest.sealed_at)
+    row = _with(row, signer=latest.sealed_by, source=f"sealed with {latest.key}")
     days = facts.decided.max_age_days if facts.decided else Closure.model_fields["max_age_days"].default
     age = moment_of(facts.now) - moment_of(latest.sealed_at)
     if latest.verdict != "done":

@@ -15,7 +15,8 @@ from pantheon_runbook.evidence.verify import verify
 class SealedRun:
     """One bundle whose seal holds; `mode` is how it was run, `manifest` its manifest's sha256, times are UTC.
 
-    `staging` is the Supabase ref of what it ended on, as the vendor called it then; "" when it did not come so far.
+    `sealed_by` is its key's owner, `key` which that is. `staging` is the Supabase ref of what it ended on, as the
+    vendor called it then; "" when it did not come so far.
     """
 
     bundle: str
@@ -27,6 +28,7 @@ class SealedRun:
     sealed_at: str
     manifest: str
     sealed_by: str
+    key: str
     staging: str = ""
 
 
@@ -49,12 +51,11 @@ def sealed_runs(evidence: Path, trust: Path | None) -> SealedRuns:
     problem = next((f"{one.bundle}/{one.file}: {one.problem}".strip("/") for one in report.findings), "")
     if problem:
         return SealedRuns((), problem)
-    told = {name: f"{report.sealed_by[name]}, {report.keys[name]}" for name in report.bundles}
     in_order = (str(entry["bundle"]) for entry in ledger.entries(evidence))
-    return SealedRuns(tuple(_run(evidence / name, told[name]) for name in in_order))
+    return SealedRuns(tuple(_run(evidence / name, report.sealed_by[name], report.keys[name]) for name in in_order))
 
 
-def _run(bundle: Path, sealed_by: str) -> SealedRun:
+def _run(bundle: Path, sealed_by: str, key: str) -> SealedRun:
     """Of a bundle that has been verified: its files are as a run leaves them."""
     raw = (bundle / "manifest.json").read_bytes()
     manifest = json.loads(raw)
@@ -66,5 +67,6 @@ def _run(bundle: Path, sealed_by: str) -> SealedRun:
         staging=str(ended.get("identities", {}).get("supabase_ref", "")),
         manifest=hashlib.sha256(raw).hexdigest(),
         sealed_by=sealed_by,
+        key=key,
         **{name: manifest[name] for name in ("runbook", "cloud", "environment", "verdict", "sealed_at")},
     )

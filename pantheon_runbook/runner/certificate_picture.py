@@ -11,7 +11,7 @@ from pantheon_runbook.closure import TITLES, Certificate, stood_for
 
 _DRAWN_AS = 'xmlns="http://www.w3.org/2000/svg" role="img" font-family="sans-serif" font-size="13"'
 _WIDTH, _LINE, _TOP = 820, 30, 96
-_REHEARSAL_MARKS = ((60, 130), (330, 210), (60, 290))
+_REHEARSAL_MARKS = ((30, 200), (310, 262))
 
 
 def certificate_picture(certificate: Certificate) -> str:

@@ -47,6 +47,7 @@ def team(closed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
         made = Team.__new__(Team)
         made.folder, made.cloud = folder, cloud
         made.evidence, made.trust = folder / "evidence", folder / "trust.toml"
+        made.sealer = "the team" if cloud == "live" else "sandbox, pinned at first use"
         return made
 
     yield of
@@ -432,6 +433,9 @@ def test_all_met_is_issued(team, cloud: str):
         f"{bundle(made, 'RB-060').name}/manifest.json",
     } == set(certificate.content["rests_on"])
     assert {f"{criterion}-{name}.json" for criterion, name in SIGNED} == set(certificate.content["attestations"])
+    assert {"approver", "supervisor", "member-a", "member-b", "RB-050", made.sealer} == {
+        row["signer"] for row in certificate.content["rows"]
+    }
     sources = {row["source"] for row in certificate.content["rows"] if row["evidence"].startswith("attestations/")}
     begins = "repository-pinned key of " if cloud == "live" else "sandbox key of "
     assert all(source.startswith(begins) for source in sources)
