@@ -18,7 +18,7 @@ from pantheon_runbook.planning import difference, shown
 # What must differ and what must be equal, as "<address> <attribute>"; the rest may be as it likes.
 _MUST_DIFFER = re.compile(
     r"supabase/project (ref|database_host)|supabase/(api-key|secret)/\S+ value|supabase/pooler db_user"
-    r"|supabase/auth (site_url|smtp_user|external_\w+_client_id|hook_\w+_uri)"
+    r"|supabase/auth (site_url|uri_allow_list|smtp_user|external_\w+_client_ids?|hook_\w+_uri|sms_\w+_sid)"
     r"|railway/(project|environment) id|railway/service/\S+ instance|railway/volume/\S+ id"
     r"|railway/domain/\S+ (service|custom)_domains|(railway|vercel)/variable/\S+ fingerprint"
 )
