@@ -283,6 +283,7 @@ def certified(table: Table, facts: Facts, *, run_id: str) -> Certificate:
             "closes": "F25: isolated staging by default, production write-protected",
             "cloud": table.cloud,
             "environment": table.environment,
+            "runbook": "RB-050",
             "issued_at": table.at,
             "run": run_id,
             "rows": [asdict(row) for row in table.rows],

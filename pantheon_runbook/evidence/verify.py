@@ -34,8 +34,9 @@ SEALS = "seal"  # the role of a key that signs bundles; one that is pinned for a
 RUNNING = ".running"
 NOTE = ".place"  # beside a run's folder: made before it, removed after it
 NOTEBOOK = "runbook.ipynb"
+CERTIFICATE = "certificate.json"
 _KEPT = frozenset({
-    "certificate.json", "certificate.md", "comparison.json", "criteria.json", "endpoints.md", "strategy.md",
+    CERTIFICATE, "certificate.md", "comparison.json", "criteria.json", "endpoints.md", "strategy.md",
 })  # fmt: skip
 _WRITTEN = SEALED_BESIDE | _KEPT | {
     NOTEBOOK, "approval.json", "journal.jsonl", "plan.json", "report.html", "report.md", "snapshot.json",
@@ -547,6 +548,9 @@ def _agreements(told: _Told) -> _Agreements:
         yield name, f"there without {words}, or the other way round", told.is_in_place(name, act)
     for name in sorted({*told.kept, *(_KEPT & told.raw.keys())}):
         yield name, "not what the journal says an act has left", told.is_left_by_an_act(name)
+    if CERTIFICATE in told.raw:
+        about = told.is_about(told.document(CERTIFICATE))
+        yield CERTIFICATE, "for another cloud, environment or runbook", about
     yield "snapshot.json", "not what the journal says was observed", seen in (None, observed.get("snapshot", seen))
     if digest is not None:
         ground = plan.get("snapshot_digest") == observed.get("snapshot")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from closing_team import PRODUCTIONS_SECRET, SEEN, Team, alone
 from pantheon_runbook import clock, closure
 from pantheon_runbook.closure import Found, certificate_text, certified
 from pantheon_runbook.errors import HeldError
+from pantheon_runbook.evidence import verify
 from pantheon_runbook.evidence.attestation import Attestation, signed
 from pantheon_runbook.evidence.seal import own_key, trust_entry
 
@@ -526,3 +528,21 @@ def test_clocks_of_two_machines_may_differ_a_little(team):
     said(made, "team", "member-a", issued_at="2026-11-24T10:04:59")
 
     assert [] == list(made.table().open)
+
+
+@pytest.mark.parametrize("other", [{}, {"cloud": "live"}, {"environment": "preview"}, {"runbook": "RB-060"}])
+def test_certificate_of_another_run_is_named(make, other: dict[str, str]):
+    """Whoever holds a sandbox's key cannot seal a certificate for live with it: the bundle would contradict itself."""
+    opened, journal = make.begun(acts=("open",))
+    about = {"cloud": "sandbox", "environment": "staging", "runbook": "RB-010"}
+    content = json.dumps({**about, **other}).encode()
+    journal.write("act-begins", act="verify")
+    opened.write("certificate.json", content)
+    told = {"certificate.json": hashlib.sha256(content).hexdigest()}
+    journal.write("act-ends", act="verify", files=told)
+
+    found = list(verify.disagreements(opened.folder, {**about, "run_id": opened.place.run_id}))
+    make.forget(opened)
+
+    problem = ("certificate.json", "for another cloud, environment or runbook")
+    assert ([problem] if other else []) == found
