@@ -93,7 +93,8 @@ def _local_files(desk: Desk, decided: Closure, environment: str, staging: Mappin
 
 def _guarded(desk: Desk, decided: Closure) -> Found:
     """Without a pin only ids and hosts are found: what holds a secret would pass for clean."""
-    listed = tuple(dict.fromkeys((*decided.guard_paths, *decided.env_files)))
+    there = [path for path in decided.env_files if (desk.folder / path).exists()]  # one that is not has its own row
+    listed = tuple(dict.fromkeys((*decided.guard_paths, *there)))
     guarded = guarding.guard(tuple(desk.folder / path for path in listed))
     command = f"pantheon-runbook guard {' '.join(listed)}"
     what = f"guard over {', '.join(listed)}: {guarded.report.files} files"

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from functools import singledispatch
 from typing import Any
 
+from pantheon_runbook.certificate import stood_for
 from pantheon_runbook.closure import Row as CriterionRow
-from pantheon_runbook.closure import stood_for
 from pantheon_runbook.errors import RunbookError
 from pantheon_runbook.model import (
     RELATIONS,

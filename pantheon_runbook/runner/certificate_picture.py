@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import html
 
-from pantheon_runbook.closure import TITLES, Certificate, stood_for
+from pantheon_runbook.certificate import Certificate, stood_for
+from pantheon_runbook.closure import TITLES
 
 _DRAWN_AS = 'xmlns="http://www.w3.org/2000/svg" role="img" font-family="sans-serif" font-size="13"'
 _WIDTH, _LINE, _TOP = 820, 30, 96

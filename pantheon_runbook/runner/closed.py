@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from pantheon_runbook import closing, closure, provisioning
+from pantheon_runbook import certificate, closing, closure, provisioning
 from pantheon_runbook.attesting import Desk
-from pantheon_runbook.closure import Certificate, Facts, Found, Table
+from pantheon_runbook.certificate import Certificate
+from pantheon_runbook.closure import Facts, Found, Table
 from pantheon_runbook.evidence.files import encoded, write_file
 from pantheon_runbook.model import Check, Finding, Snapshot, Verification, banner
 from pantheon_runbook.providers.endpoint import health_of
@@ -44,7 +45,7 @@ class Closed(Verification):
 
     @property
     def files(self) -> Mapping[str, bytes]:
-        text = closure.certificate_text(self.certificate)
+        text = certificate.certificate_text(self.certificate)
         return {"certificate.json": encoded(self.certificate.content), "certificate.md": text.encode()}
 
 
@@ -76,13 +77,13 @@ class Closing:
 
     def conclude(self, snapshot: Snapshot, compared: Criteria) -> Closed:
         """Errors: HeldError that names the first open row and what to type."""
-        certificate = closure.certified(compared.table, compared.facts, run_id=self._run_id)
+        issued = certificate.certified(compared.table, compared.facts, run_id=self._run_id)
         endpoints = provisioning.endpoints(self._parts.outside.config, snapshot.environment, snapshot)
-        return Closed(compared.checks, snapshot, endpoints, (), certificate=certificate)
+        return Closed(compared.checks, snapshot, endpoints, (), certificate=issued)
 
     def summary(self, compared: Criteria) -> str:
         """Never to be taken for a live one."""
-        title = closure.title_of(compared.table.cloud).lower()
+        title = certificate.title_of(compared.table.cloud).lower()
         return f"{title}; all {len(compared.table.rows)} rows of the exit criteria are met"
 
     def _as_it_is_kept(self, document: bytes | None) -> bytes | None:

@@ -13,7 +13,8 @@ import pytest
 from closing_team import PRODUCTIONS_SECRET, SEEN, Team, alone
 
 from pantheon_runbook import clock, closure
-from pantheon_runbook.closure import Found, certificate_text, certified
+from pantheon_runbook.certificate import certificate_text, certified
+from pantheon_runbook.closure import Found
 from pantheon_runbook.errors import HeldError
 from pantheon_runbook.evidence import verify
 from pantheon_runbook.evidence.attestation import Attestation, signed
@@ -299,7 +300,7 @@ CASES |= {
         lambda t: (t.folder / ".env").unlink(),
         "team",
         "missing",
-        "pantheon-runbook guard settings .env",
+        "pantheon-runbook env write .env -e staging",
     ),
     "team: local file of another": (
         ANY,
