@@ -264,18 +264,47 @@ def verify(folder: Path | None, *, trust: Path | None, as_json: bool) -> None:
 
 @main.group()
 def keys() -> None:
-    """Keys that seal evidence."""
+    """Keys that seal evidence, and keys by which people sign."""
 
 
 @keys.command("new")
 @click.argument("name")
-def keys_new(name: str) -> None:
-    """Make a sealing key and print the lines to commit into trust.toml, beside pantheon.toml."""
+@click.option("--role", type=click.Choice(["seal", "attest"]), default="seal", show_default=True)
+def keys_new(name: str, *, role: str) -> None:
+    """Make a key, and print the lines that pin it as NAME's, to commit into trust.toml beside pantheon.toml."""
     from pantheon_runbook.evidence import seal  # noqa: PLC0415
 
     key = seal.new_key(name)
     click.echo(f"the private key is {seal.keys_folder() / name}.pem (0600); it stays on this machine", err=True)
-    click.echo(seal.trust_entry(key, owner=name, cloud="live"), nl=False)
+    click.echo(seal.trust_entry(key, owner=name, cloud="live", role=role), nl=False)
+
+
+@keys.command("list")
+@_JSON
+def keys_list(*, as_json: bool) -> None:
+    """The keys on this machine: their ids, and what each is pinned for."""
+    from pantheon_runbook import attesting  # noqa: PLC0415
+
+    rows = attesting.keys()
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        click.echo("{name:<20} {keyid:.12}  {state}".format(**row))
+
+
+@main.command()
+@click.argument("criterion")
+@click.option("--key", "key", required=True, metavar="NAME|PATH", help="Your key: by its name in keys list, or a file.")
+@click.option("--as", "signer", metavar="NAME", help="Who signs; default: whose key it is by trust.toml.")
+@click.option("--statement", default="", metavar="TEXT", help="What you have to say to it, in one line.")
+@click.option("-e", "--environment", default="staging", show_default=True, help="Environment of pantheon.toml.")
+def attest(criterion: str, *, key: str, signer: str | None, statement: str, environment: str) -> None:
+    """Sign one exit criterion of F25 (strategy, team or provisioning), for RB-050 to rest on."""
+    from pantheon_runbook import attesting  # noqa: PLC0415
+
+    attested = attesting.attest(criterion, environment, key=key, signer=signer, statement=statement)
+    click.echo("\n".join(attested.lines()))
 
 
 @main.group()

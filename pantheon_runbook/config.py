@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from pantheon_runbook.checks import DeclaredCheck, ProductionRead, wrong_in
 from pantheon_runbook.errors import ConfigError, ParameterError
@@ -24,6 +24,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,6
 Slug = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s,<>]+$")]  # a comma would make two of it at Supabase
 Host = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$")]
 Source = Annotated[
     str,
@@ -154,6 +155,31 @@ class DeclaredException(_Table):
     owner: str = Field(min_length=1)
 
 
+class Closure(_Table):
+    """What closing F25 rests on. Paths start beside the config; people are called as their keys' owners in trust.toml.
+
+    `strategy` is the document that `approver` signs; each of `members` confirms that work uses staging by default, and
+    `env_files` are where they point; `max_age_days` is how old the isolation proof may be.
+    """
+
+    strategy: Text
+    approver: Name
+    supervisor: Name
+    members: Annotated[tuple[Name, ...], Field(min_length=1)]
+    env_files: tuple[Text, ...] = ()
+    guard_paths: Annotated[tuple[Text, ...], Field(min_length=1)] = (".",)
+    endpoints_page: Text | None = None
+    max_age_days: int = Field(default=7, gt=0, le=366)
+
+    @field_validator("members")
+    @classmethod
+    def _names_each_once(cls, members: tuple[str, ...]) -> tuple[str, ...]:
+        twice = sorted({name for name in members if members.count(name) > 1})
+        if twice:
+            raise ValueError(f"{twice[0]} is named twice")
+        return members
+
+
 class Config(_Table):
     cloud: Literal["sandbox", "live"]
     product: Name = "pantheon"
@@ -166,6 +192,7 @@ class Config(_Table):
     policy: Policy = Policy()
     production_read: ProductionRead | None = None
     checks: tuple[DeclaredCheck, ...] = ()
+    closure: Closure | None = None
 
     @model_validator(mode="after")
     def _has_a_production(self) -> Config:

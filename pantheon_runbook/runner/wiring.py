@@ -32,6 +32,7 @@ from pantheon_runbook.providers.http import WriteGate
 from pantheon_runbook.providers.kind import Surroundings
 from pantheon_runbook.runbooks import Runbook, checked_parameters, find
 from pantheon_runbook.runner.clients import Clients, Parts, kinds_of
+from pantheon_runbook.runner.closed import Closing
 from pantheon_runbook.runner.proof import IsolationProof, beside_production, inventories
 from pantheon_runbook.runner.serve import OpenRun
 from pantheon_runbook.runner.surroundings import World, world
@@ -217,6 +218,9 @@ def _session(
     if runbook.id == "RB-060":
         proof = IsolationProof(parts, provisions.desired)
         make = partial(ComparingSession, definition=proof, kinds={**kinds, **inventories(parts)})
+    elif runbook.id == "RB-050":
+        ends_f25 = Closing(parts, run_id=place.run_id, probe=provisions.probes)
+        make = partial(ComparingSession, definition=ends_f25, kinds=kinds)
     return make(
         opening=_opening(runbook, place, mode, warnings, parts.outside.decided_by),
         journal=Journal(bundle.folder / "journal.jsonl", run_id=place.run_id, registry=vault.registry),

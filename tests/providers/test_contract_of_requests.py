@@ -45,6 +45,7 @@ from pantheon_runbook.providers.http import Client, Reach, WriteGate
 from pantheon_runbook.providers.railway import BASE_URL, VENDOR, RailwayApi
 from pantheon_runbook.providers.railway_exposure import exposure
 from pantheon_runbook.providers.railway_inventory import inventory
+from pantheon_runbook.runner import wiring
 from pantheon_runbook.runner.clients import reading_client
 from pantheon_runbook.secrets import Secret, fingerprints_under
 
@@ -58,6 +59,7 @@ PRODUCT = [path for path in sorted(PACKAGE.rglob("*.py")) if "sandbox" not in pa
 # What a name that is put together at run time can be.
 VARIANTS = {"create a {} key": ("create a publishable key", "create a secret key")}
 CREATE = "create the project"
+OF_THE_TEAM = ".up.railway.app"  # what is deployed there answers, and no vendor describes it
 UNKNOWN_REF, UNKNOWN_ID = "a" * 20, "00000000-0000-4000-8000-000000000000"
 
 
@@ -240,6 +242,18 @@ def what_both_projects_hold(story: Story) -> None:
     client.close()
 
 
+def whether_it_can_be_closed(story: Story) -> None:
+    """RB-050 asks the team's own API too; the run is not driven to its end, where it would be held."""
+    mark, before = story.hands.mark(), len(story.exchanges)
+    run = wiring.open_run("RB-050", {"environment": "staging"})
+    for act in ("observe", "compare"):
+        run.session.perform(act)
+    story.world.seal(run)
+    asked = [one for one in story.exchanges[before:] if one.host.endswith(OF_THE_TEAM)]
+    assert len(story.exchanges) - before - len(asked) == len(story.world.running.log(mark))
+    assert [("GET", "/health", None)] == [(one.method, httpx.URL(one.url).path, one.sent) for one in asked]
+
+
 def value_of_a_key_lost(story: Story) -> None:
     for service in ("api", "worker"):
         given = {**story.hands.service(service), "name": "OPENROUTER_API_KEY"}
@@ -366,6 +380,7 @@ def exchanges(new_world: Any) -> Iterator[list[Exchange]]:
         asked_by_doctor(story)
         everything_changed_by_hand(story)
         what_both_projects_hold(story)
+        whether_it_can_be_closed(story)
         value_of_a_key_lost(story)
         paused(story)
         coming_up(story)
@@ -389,13 +404,14 @@ def test_every_exchange_is_as_described(exchanges: list[Exchange]) -> None:
     wrong = {
         problem
         for one in exchanges
+        if not one.host.endswith(OF_THE_TEAM)
         for problem in check_exchange(one.method, one.url, one.sent, one.status, one.answered)
     }
     assert set() == wrong
 
 
 def test_each_vendor_was_heard_saying_no(exchanges: list[Exchange]) -> None:
-    heard = {(one.host, one.status) for one in exchanges if one.status >= 400}
+    heard = {(one.host, one.status) for one in exchanges if one.status >= 400 and not one.host.endswith(OF_THE_TEAM)}
     inside = {
         one.host
         for one in exchanges
