@@ -20,9 +20,9 @@ from pantheon_runbook.errors import (
     RunbookError,
     StalePlanError,
     UnrecordedError,
-    WrongEnvironmentError,
 )
 from pantheon_runbook.evidence.journal import Journal
+from pantheon_runbook.isolation.identity import Known, refuse_others, refuse_unobserved
 from pantheon_runbook.model import (
     Approval,
     ApprovalKind,
@@ -97,7 +97,7 @@ class Session:
     gate: WriteGate
     runbook_digest: str
     parameters: Mapping[str, Any]
-    production_identities: Mapping[str, str]
+    known: Known
     read_plan: bytes = b""
     progress: Callable[[str], None] = print
     hold_writer_lock: Callable[[], AbstractContextManager[str]] = lambda: nullcontext("none")
@@ -259,28 +259,19 @@ class Session:
                     resources.extend(look.resources)
                     findings.extend(look.findings)
                     identities.update(look.identities)
-                self._refuse_production(identities)
+                refuse_others(identities, self.known)
+        refuse_unobserved(resources, identities, self.known)
         seen = Snapshot(
             cloud=self.opening.cloud,
             environment=self.opening.environment,
             identities=dict(sorted(identities.items())),
-            production=dict(sorted(self.production_identities.items())),
+            production=dict(sorted(self.known.production.items())),
             resources=tuple(sorted(resources, key=lambda resource: resource.address)),
             findings=(),
             observed_at=clock.stamp(),
         )
         everything = (*findings, *self.definition.findings(seen))
         return replace(seen, findings=tuple(sorted(everything, key=lambda one: (one.address, one.code))))
-
-    def _refuse_production(self, identities: Mapping[str, str]) -> None:
-        """Production's identities are a deny list; one match is enough."""
-        for name, value in identities.items():
-            if self.production_identities.get(name, "").casefold() == value.casefold():
-                raise WrongEnvironmentError(
-                    f'"{self.opening.environment}" is production by its {name}',
-                    why=f"{value} is on production's deny list in identities.toml",
-                    next_step=f"correct environments.{self.opening.environment} in pantheon.toml",
-                )
 
     def _plan_for(self, snapshot: Snapshot) -> Plan:
         desired = self.definition.desired(snapshot)
@@ -337,7 +328,8 @@ class Session:
 
     @property
     def _plan_command(self) -> str:
-        return f"pantheon-runbook run {self.opening.runbook} -e {self.opening.environment}"
+        said = (f" -p confirm={text}" for text in (self.parameters.get("confirm"),) if text)
+        return f"pantheon-runbook run {self.opening.runbook} -e {self.opening.environment}{''.join(said)}"
 
     def _before_write(self, event: dict[str, Any]) -> None:
         self.journal.write("write-intent", address=current_change.get(), **event)

@@ -110,6 +110,11 @@ class Hands:
         made = self.railway("mutation M($i: ProjectCreateInput!) { projectCreate(input: $i) { id } }", i=given)
         return str(made["projectCreate"]["id"])
 
+    def railway_staging(self, project: str) -> str:
+        """What confirms a project made by hand: the id of its environment "staging", or its own without one."""
+        (found,) = [one for one in self.railway_projects() if one["id"] == project]
+        return str(found["environments"].get("staging", found)["id"])
+
     def service(self, name: str) -> dict[str, str]:
         """Where one of staging's services is."""
         project = self.railway_projects()[0]
@@ -138,6 +143,10 @@ class Hands:
         if not exists[0]["found"]:
             return 0
         return int(self.call("supabase", "POST", path, {"query": f"select count(*)::int as n from {table}"})[0]["n"])
+
+    def sql(self, ref: str, query: str) -> None:
+        """Statements in a project's database, as its holder would type them in the dashboard."""
+        self.call("supabase", "POST", f"/v1/projects/{ref}/database/query", {"query": query})
 
     def keys(self, name: str = "pantheon-staging") -> list[dict[str, Any]]:
         return [one for one in self.call("openrouter", "GET", "/api/v1/keys")["data"] if one["name"] == name]

@@ -23,6 +23,8 @@ from pantheon_runbook.evidence.bundle import Bundle, seal_abandoned
 from pantheon_runbook.evidence.journal import Journal
 from pantheon_runbook.evidence.place import Place
 from pantheon_runbook.evidence.seal import TRUST, require_pinned, sealing_key
+from pantheon_runbook.evidence.vouchers import made_by_runs
+from pantheon_runbook.isolation.identity import Known, confirmed_in, unconfirmed
 from pantheon_runbook.model import Check, Desired, Finding, Snapshot
 from pantheon_runbook.planning import is_plan, plan_changes
 from pantheon_runbook.providers import railway_services
@@ -42,13 +44,16 @@ Progress = Callable[[str], None]
 class Provisioning:
     """RB-010 as the session sees it: the pure part with this run's config and vault."""
 
-    def __init__(self, parts: Parts, *, restore_paused: bool) -> None:
+    def __init__(self, parts: Parts, *, restore_paused: bool, known: Known, running: Path) -> None:
         self._config = parts.outside.config
         self._name = parts.name
         self._vault = parts.surroundings.vault
         self._database = parts.database
         self._forbidden = parts.gate.forbidden
         self._restore_paused = restore_paused
+        self._known = known
+        self._evidence = parts.outside.evidence
+        self._running = running
 
     def desired(self, snapshot: Snapshot) -> tuple[Desired, ...]:
         return provisioning.desired_staging(
@@ -57,7 +62,9 @@ class Provisioning:
 
     def findings(self, snapshot: Snapshot) -> tuple[Finding, ...]:
         found = provisioning.findings(self._config, self._name, snapshot, self._vault.fingerprints())
-        return (*found, *provisioning.names_production(self.desired(snapshot), self._forbidden))
+        made = made_by_runs(self._evidence, cloud=snapshot.cloud, environment=self._name, running=self._running)
+        strangers = unconfirmed(snapshot, self._known, made, command=f"pantheon-runbook run RB-010 -e {self._name}")
+        return (*found, *strangers, *provisioning.names_production(self.desired(snapshot), self._forbidden))
 
     def endpoints(self, snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
         return provisioning.endpoints(self._config, self._name, snapshot)
@@ -201,15 +208,18 @@ def _session(
     warnings: tuple[str, ...],
 ) -> Session:
     place, vault = bundle.place, parts.surroundings.vault
+    known = _known(parts, confirmed_in(str(parameters["confirm"])))
     return Session(
         opening=_opening(runbook, place, str(parameters["mode"]), warnings, parts.outside.decided_by),
-        definition=Provisioning(parts, restore_paused=bool(parameters["restore_paused"])),
+        definition=Provisioning(
+            parts, restore_paused=bool(parameters["restore_paused"]), known=known, running=bundle.folder
+        ),
         kinds=kinds_of(parts, ends),
         journal=Journal(bundle.folder / "journal.jsonl", run_id=place.run_id, registry=vault.registry),
         gate=parts.gate,
         runbook_digest=runbook.digest,
         parameters=parameters,
-        production_identities=_production_identities(parts.outside, parts.environment),
+        known=known,
         read_plan=read_plan,
         progress=parts.surroundings.progress,
         stop=parts.surroundings.stop,
@@ -286,6 +296,12 @@ def _forbidden(outside: World, environment: Environment) -> dict[str, str]:
     if environment.railway.layout == "own-project":
         forbidden[production.railway_project] = "production's Railway project"
     return forbidden
+
+
+def _known(parts: Parts, confirmed: tuple[str, ...]) -> Known:
+    identities = parts.outside.identities
+    production = _production_identities(parts.outside, parts.environment)
+    return Known(parts.name, production, identities.allowed(parts.name), confirmed)
 
 
 def _production_identities(outside: World, environment: Environment) -> dict[str, str]:
