@@ -26,6 +26,7 @@ from pantheon_runbook.isolation.identity import Known, refuse_others, refuse_uno
 from pantheon_runbook.model import (
     Approval,
     ApprovalKind,
+    Change,
     Check,
     Desired,
     Finding,
@@ -214,6 +215,7 @@ class Session:
             journal=self.journal,
             progress=self.progress,
             stop=self.stop,
+            settled=self._accept,
         )
         with self.hold_writer_lock() as lock:
             self.journal.write("writer-locked", lock=lock)
@@ -261,6 +263,7 @@ class Session:
                     identities.update(look.identities)
                 refuse_others(identities, self.known)
         refuse_unobserved(resources, identities, self.known)
+        self.gate.accepted = frozenset(name for kind in self.kinds.values() for name in kind.ids())
         seen = Snapshot(
             cloud=self.opening.cloud,
             environment=self.opening.environment,
@@ -308,6 +311,10 @@ class Session:
         blocking = [finding.what for finding in snapshot.findings if finding.blocks]
         checks.append(Check("findings", "none", "; ".join(blocking) or "none", not blocking))
         return tuple(checks)
+
+    def _accept(self, change: Change) -> None:
+        """What came into being in this run may be written to from now on."""
+        self.gate.accepted |= frozenset(self._kind_of(change.address).ids())
 
     def _look_at(self, address: str) -> Resource:
         seen = self._kind_of(address).look().resources

@@ -81,6 +81,10 @@ class ServiceKind(Kind):
         self._surroundings = surroundings
         self._vault = surroundings.vault
         self._workflows: dict[str, str] = {}
+        self._ids: tuple[str, ...] = ()
+
+    def ids(self) -> tuple[str, ...]:
+        return self._ids
 
     def look(self) -> Look:
         if self._vault.get("railway.environment_id") is None:
@@ -96,6 +100,7 @@ class ServiceKind(Kind):
                 state="nothing more was written",
                 next_step="delete the one you do not want in Railway, then plan again",
             )
+        self._ids = tuple(instance["serviceId"] for instance in instances)
         for instance in instances:
             self._vault.hold(f"railway.service.{instance['serviceName']}", instance["serviceId"], secret=False)
         return Look(
