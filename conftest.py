@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -12,13 +14,17 @@ import pytest
 from pantheon_runbook.sandbox import control, customer
 
 PINNED_AT = "2026-11-23T10:00:00+00:00"
+BEFORE = {"RB-060": (("run", "RB-010", "--apply"),)}
 _worlds: dict[Path, tuple[control.Running, Path]] = {}
 
 
-def surroundings_of_a_notebook(folder: Path) -> tuple[control.Running, dict[str, str]]:
-    """A fresh pinned world in the folder, and the environment that points a notebook at it and at nothing else."""
+def surroundings_of_a_notebook(folder: Path, notebook: Path) -> tuple[control.Running, dict[str, str]]:
+    """A fresh pinned world in the folder, and the environment that points the notebook at it and at nothing else.
+
+    What went before in the story is done in it: RB-060 is shown on a staging that stands.
+    """
     running = control.start(folder / "sandbox", pinned=PINNED_AT, pace=0.0, in_memory=True)
-    return running, {
+    variables = {
         "PANTHEON_SANDBOX": str(running.folder),
         "PANTHEON_CONFIG": str(customer.files(running) / "pantheon.toml"),
         "PANTHEON_PIN": PINNED_AT,
@@ -26,6 +32,10 @@ def surroundings_of_a_notebook(folder: Path) -> tuple[control.Running, dict[str,
         "XDG_CONFIG_HOME": str(folder / "config"),
         "XDG_STATE_HOME": str(folder / "state"),
     }
+    for command in BEFORE.get(notebook.stem[:6], ()):
+        called = [sys.executable, "-m", "pantheon_runbook", *command]
+        subprocess.run(called, check=True, capture_output=True, env={**os.environ, **variables}, cwd=folder)
+    return running, variables
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -33,7 +43,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Before nbval starts the notebook's kernel: fixtures do not reach its cells, the environment does."""
     if item.path.suffix == ".ipynb" and item.path not in _worlds:
         folder = Path(tempfile.mkdtemp(prefix="pr-nb-"))
-        running, variables = surroundings_of_a_notebook(folder)
+        running, variables = surroundings_of_a_notebook(folder, item.path)
         _worlds[item.path] = (running, folder)
         os.environ.update(variables)
 

@@ -140,6 +140,14 @@ class Evidence(_Table):
     path: str = "evidence"
 
 
+class DeclaredException(_Table):
+    """One row of RB-060 that may be as it is: who says so, and why."""
+
+    subject: str = Field(min_length=1)
+    reason: str = Field(min_length=10)
+    owner: str = Field(min_length=1)
+
+
 class Config(_Table):
     cloud: Literal["sandbox", "live"]
     product: Name = "pantheon"
@@ -147,6 +155,7 @@ class Config(_Table):
     backend: Backend
     frontend: Frontend
     variables: tuple[Variable, ...]
+    exceptions: tuple[DeclaredException, ...] = ()
     evidence: Evidence = Evidence()
     policy: Policy = Policy()
 
@@ -190,7 +199,8 @@ class Config(_Table):
         for variable in self.variables:
             unknown = sorted(set(variable.targets) - places)
             if unknown:
-                raise ValueError(f"{variable.name}: {unknown[0]} is none of {', '.join(sorted(places))}")
+                known = f"{', '.join(sorted(places))} (the services are those of backend.services)"
+                raise ValueError(f"variables.{variable.name}.targets: {unknown[0]} is none of {known}")
         return self
 
     @property
@@ -319,10 +329,12 @@ def _parse(text: str, path: Path, model: type[_Loaded]) -> _Loaded:
         return model.model_validate_json(json.dumps(tomllib.loads(text), default=str))
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the file"
+        field = ".".join(str(part) for part in first["loc"])
         given = first.get("input")
         why = "it is the example's placeholder" if isinstance(given, str) and "<" in given else first["msg"]
-        raise ConfigError(f"{path.name}: {field} is wrong", why=why, next_step=f"correct {field} in {path}") from error
+        what = f"{field} is wrong" if field else "its parts do not fit together"
+        next_step = f"correct {field} in {path}" if field else f"correct {path}"
+        raise ConfigError(f"{path.name}: {what}", why=why.removeprefix("Value error, "), next_step=next_step) from error
     except (ValueError, RecursionError) as error:
         why = str(error) or "it is nested too deep"
         raise ConfigError(f"{path.name} is not TOML", why=why, next_step=f"correct {path}") from error

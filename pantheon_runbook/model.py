@@ -6,15 +6,24 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 Attributes = Mapping[str, Any]
 State = Literal["present", "absent", "unreadable"]
 Outcome = Literal["done", "not-ready", "not-done", "unknown"]
+_COMPARISON_SCHEMA = "pantheon-runbook/comparison/1"
 OUTCOME_WORDS: Mapping[Outcome, str] = {
     "done": "done", "not-ready": "made but not ready", "not-done": "not done", "unknown": "unknown",
 }  # fmt: skip
 ExposureState = Literal["closed by vendor", "closed by this tool", "open", "cannot be read"]
+Relation = Literal[
+    "shared", "same", "differs", "missing", "only in staging", "wrong", "drifted",
+    "must be equal and is", "must be equal and is not", "cannot be read",
+]  # fmt: skip
+RELATIONS: tuple[Relation, ...] = (
+    "shared", "must be equal and is not", "wrong", "drifted", "cannot be read", "missing",
+    "same", "only in staging", "must be equal and is", "differs",
+)  # fmt: skip
 ApprovalKind = Literal["self-approved, not pre-read", "self-approved, pre-read", "nothing to approve"]
 
 
@@ -204,6 +213,48 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class MatrixRow:
+    """How one thing of staging relates to production's, or to what it should be; `found` is words, never a value."""
+
+    subject: str
+    relation: Relation
+    expected: str
+    found: str
+    is_alarm: bool = False
+    next_step: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The whole matrix. `ground` is what a later run is held against; `baseline` names the run that this one was."""
+
+    environment: str
+    rows: tuple[MatrixRow, ...]
+    exposures: tuple[Exposure, ...]
+    ground: Mapping[str, Any]
+    baseline: str = ""
+
+    @property
+    def alarms(self) -> tuple[MatrixRow, ...]:
+        return tuple(row for row in self.rows if row.is_alarm)
+
+    @property
+    def open_exposures(self) -> tuple[Exposure, ...]:
+        return tuple(one for one in self.exposures if one.state == "open")
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """One for each row: the table of the report."""
+        return tuple(
+            Check(row.subject, row.expected, f"{row.relation}: {row.found}", not row.is_alarm) for row in self.rows
+        )
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        return {"comparison.json": canonical({"schema": _COMPARISON_SCHEMA, **asdict(self)})}
+
+
+@dataclass(frozen=True, slots=True)
 class Verification:
     """The checks after an apply, what was seen when they were made, where it answers, and what is left for people."""
 
@@ -211,3 +262,16 @@ class Verification:
     snapshot: Snapshot
     endpoints: tuple[tuple[str, str], ...]
     manual_steps: tuple[str, ...]
+    comparison: Comparison | None = None
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        return self.comparison.files if self.comparison else {}
+
+
+@runtime_checkable
+class WithFiles(Protocol):
+    """What an act brought, when it is kept as files of the bundle: content by name."""
+
+    @property
+    def files(self) -> Mapping[str, bytes]: ...

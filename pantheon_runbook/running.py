@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pantheon_runbook.errors import ParameterError, RunbookError
 from pantheon_runbook.evidence import journal
 from pantheon_runbook.model import banner
-from pantheon_runbook.runbooks import checked_parameters, find, typed
+from pantheon_runbook.runbooks import Runbook, checked_parameters, find, typed
 from pantheon_runbook.runner.surroundings import world
 from pantheon_runbook.verdict import CHANGES_PENDING_EXIT_CODE, EXIT_CODES, Verdict
 
@@ -33,7 +33,8 @@ def run(
             why="two ways to say it could contradict each other",
             next_step=f"use {_OPTIONS[name]}",
         )
-    given = checked_parameters(runbook, {**parameters, **typed(runbook, own)})
+    asked = parameters if "mode" in runbook.parameters else _without_mode(runbook, parameters)
+    given = checked_parameters(runbook, {**asked, **typed(runbook, own)})
     policy = world().config.policy  # a config that cannot be used is said before a kernel starts
     import papermill  # noqa: PLC0415  half a second
 
@@ -55,6 +56,17 @@ def run(
         raise RunbookEngine.last
     assert RunbookEngine.last is not None
     return RunbookEngine.last
+
+
+def _without_mode(runbook: Runbook, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """For a runbook that only reads: there is nothing to apply, and no plan to have read."""
+    if parameters.get("mode") == "apply" or parameters.get("plan_file"):
+        raise ParameterError(
+            f"{runbook.id} has nothing to apply",
+            why="it only reads",
+            next_step=f"pantheon-runbook run {runbook.id} -e {parameters['environment']}",
+        )
+    return {name: value for name, value in parameters.items() if name not in {"mode", "plan_file"}}
 
 
 def _pairs(pairs: Sequence[str]) -> dict[str, str]:
@@ -102,8 +114,9 @@ def _behind(events: Sequence[Mapping[str, Any]], verdict: Verdict) -> Iterable[s
     if verdict.word == "planned":
         card = next(event["text"] for event in events if event["event"] == "card" and event["act"] == "plan")
         yield from (line for line in card.splitlines() if not line.startswith("Next: "))
-    yield from (f"{what:<9} {url}" for what, url in ended["verify"].get("endpoints", {}).items())
-    yield from (f"by hand:  {step}" for step in ended["verify"].get("by_hand", ()))
+    verified = ended.get("verify", {})
+    yield from (f"{what:<9} {url}" for what, url in verified.get("endpoints", {}).items())
+    yield from (f"by hand:  {step}" for step in verified.get("by_hand", ()))
 
 
 def exit_code(outcome: Outcome, *, detailed: bool) -> int:

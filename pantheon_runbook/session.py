@@ -1,4 +1,4 @@
-"""One run: the five acts in order, each once, with a journal line before and after."""
+"""One run: its acts in order, each once, with a journal line before and after. Here: the five acts of a change."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from pantheon_runbook import clock
 from pantheon_runbook.applying import Applying, current_change, order_of_looks, raise_unfinished
@@ -28,6 +28,7 @@ from pantheon_runbook.model import (
     ApprovalKind,
     Change,
     Check,
+    Comparison,
     Desired,
     Finding,
     Held,
@@ -36,6 +37,7 @@ from pantheon_runbook.model import (
     Snapshot,
     StepResult,
     Verification,
+    WithFiles,
     digest_of,
 )
 from pantheon_runbook.planning import build_plan, difference, is_plan_for, plan_difference, shown
@@ -67,7 +69,7 @@ class Opening:
 
 
 class Definition(Protocol):
-    """What one runbook wants of the world; pure, apart from `probes`."""
+    """What one runbook wants of the world; pure, apart from `probes` and `isolation`, which read."""
 
     def desired(self, snapshot: Snapshot) -> tuple[Desired, ...]: ...
 
@@ -81,6 +83,8 @@ class Definition(Protocol):
 
     def probes(self, snapshot: Snapshot) -> tuple[Check, ...]: ...
 
+    def isolation(self, snapshot: Snapshot) -> Comparison: ...
+
 
 @dataclass
 class Session:
@@ -88,9 +92,10 @@ class Session:
 
     `read_plan` holds the bytes of a plan.json that the operator has read (b"" when none was named).
     `hold_writer_lock` keeps other machines out while this one writes; `stop` is set when the run is to end early.
-    `keep` puts what an act brought on the disk.
+    `keep` puts what an act brought on the disk. `acts` are the ones there are, in their order.
     """
 
+    acts: ClassVar[tuple[str, ...]] = ACTS
     opening: Opening
     definition: Definition
     kinds: Mapping[str, Kind]
@@ -153,7 +158,7 @@ class Session:
         self.journal.write("run-ends", **({"stopped_by": stopped_by} if stopped_by else {}))
 
     def _require_order(self, act: str) -> None:
-        expected = ACTS[len(self._done)] if len(self._done) < len(ACTS) else ""
+        expected = self.acts[len(self._done)] if len(self._done) < len(self.acts) else ""
         if act == expected:
             return
         error = ActOrderError(
@@ -232,7 +237,8 @@ class Session:
         if self.opening.mode == "plan":
             return self._held("verify"), {"held": True}
         snapshot = self._look_at_everything()
-        self.checks = (*self._as_desired(snapshot), *self.definition.probes(snapshot))
+        comparison = self.definition.isolation(snapshot)
+        self.checks = (*self._as_desired(snapshot), *self.definition.probes(snapshot), _isolated(comparison))
         failed = [check for check in self.checks if not check.passed]
         self.journal.write(
             "checks", checks=[[check.name, check.expected, check.found, check.passed] for check in self.checks]
@@ -246,8 +252,8 @@ class Session:
             )
         endpoints, by_hand = self.definition.endpoints(snapshot), self.definition.manual_steps(snapshot)
         facts = {"passed": len(self.checks), "endpoints": dict(endpoints), "by_hand": list(by_hand)}
-        facts["identities"] = dict(snapshot.identities)
-        return Verification(self.checks, snapshot, endpoints, by_hand), facts
+        facts |= {"identities": dict(snapshot.identities), "files": file_digests(comparison)}
+        return Verification(self.checks, snapshot, endpoints, by_hand, comparison), facts
 
     def _look_at_everything(self) -> Snapshot:
         """Reads only: the gate is shut, and a request that writes would be refused."""
@@ -351,6 +357,16 @@ class Session:
                 state=f"sent, with the result {event['result']}",
                 next_step=error.next_step,
             ) from error
+
+
+def _isolated(comparison: Comparison) -> Check:
+    alarms = ", ".join(f"{row.subject} {row.relation}" for row in comparison.alarms)
+    return Check("beside production", "nothing shared or wrong", alarms or "nothing shared or wrong", not alarms)
+
+
+def file_digests(kept: WithFiles) -> dict[str, str]:
+    """So that the journal tells of each file that an act has left."""
+    return {name: hashlib.sha256(content).hexdigest() for name, content in kept.files.items()}
 
 
 def _refuse_findings(plan: Plan) -> None:

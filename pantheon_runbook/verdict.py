@@ -20,7 +20,9 @@ EXIT_CODES: Mapping[str, int] = {
     "not-verified": 6,
 }
 CHANGES_PENDING_EXIT_CODE = 3
-_ACTS = ("open", "observe", "plan", "approve", "apply", "verify")
+_CHANGING = ("open", "observe", "plan", "approve", "apply", "verify")
+# By the run's mode; a plan run shows the later acts as held.
+_ACTS = {"apply": _CHANGING, "plan": _CHANGING[:3], "check": ("open", "observe", "compare", "verify")}
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,11 @@ def _by_acts(events: list[Mapping[str, Any]], ended: Mapping[str, Any]) -> tuple
     mode = next((event["mode"] for event in events if event["event"] == "run-opened"), "plan")
     if "apply" not in ended and any(event["event"] == "act-begins" and event["act"] == "apply" for event in events):
         return "partial", "apply began and did not end"
-    wanted = _ACTS if mode == "apply" else _ACTS[:3]
-    missing = [act for act in wanted if act not in ended]
+    missing = [act for act in _ACTS.get(mode, _CHANGING[:3]) if act not in ended]
     if missing:
         return "incomplete", f"the act {missing[0]} never happened"
+    if mode == "check":
+        return "done", str(ended["verify"].get("summary"))
     changes = int(ended["plan"].get("changes", 0))
     if changes == 0:
         return "nothing-to-do", "everything is as desired"

@@ -19,7 +19,7 @@ from conftest import surroundings_of_a_notebook  # noqa: E402  the root conftest
 def main() -> None:
     for path in sorted((ROOT / "runbooks").glob("RB-*.ipynb")):
         folder = Path(tempfile.mkdtemp(prefix="pr-nb-"))
-        running, variables = surroundings_of_a_notebook(folder)
+        running, variables = surroundings_of_a_notebook(folder, path)
         try:
             store(path, variables)
         finally:

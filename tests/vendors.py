@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,16 @@ class Hands:
     def new_vercel_variable(self, **given: Any) -> None:
         self.call("vercel", "POST", self._env_path("v10"), {"type": "plain", **given})
 
+    def forget_comments(self) -> None:
+        """Sensitive values whose fingerprint nobody noted, as people set them."""
+        for one in self.preview():
+            path = self._env_path("v9").replace("/env?", f"/env/{one['id']}?")
+            self.call("vercel", "PATCH", path, {"comment": ""})
+
+    def sql(self, ref: str, statement: str) -> Any:
+        """As somebody types it into the dashboard's SQL editor."""
+        return self.call("supabase", "POST", f"/v1/projects/{ref}/database/query", {"query": statement})
+
     def rows(self, ref: str, table: str) -> int:
         """Rows of a table in a project's database, 0 when there is no such table."""
         path = f"/v1/projects/{ref}/database/query/read-only"
@@ -143,10 +154,6 @@ class Hands:
         if not exists[0]["found"]:
             return 0
         return int(self.call("supabase", "POST", path, {"query": f"select count(*)::int as n from {table}"})[0]["n"])
-
-    def sql(self, ref: str, query: str) -> None:
-        """Statements in a project's database, as its holder would type them in the dashboard."""
-        self.call("supabase", "POST", f"/v1/projects/{ref}/database/query", {"query": query})
 
     def keys(self, name: str = "pantheon-staging") -> list[dict[str, Any]]:
         return [one for one in self.call("openrouter", "GET", "/api/v1/keys")["data"] if one["name"] == name]
@@ -183,6 +190,25 @@ class Hands:
             ),
             "marker": [self.rows(ref, "pantheon_runbook.environment") for ref in refs],
         }
+
+
+def branch(ref: str, name: str, **more: Any) -> dict[str, Any]:
+    """A branch of a Supabase project, as the vendor lists it; the default one is the project itself."""
+    own = uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.{ref}")
+    made = "2026-10-01T08:00:00.000Z"
+    return {
+        "id": str(own),
+        "name": name,
+        "project_ref": ref if more.get("is_default") else "".join(chr(97 + int(one, 16)) for one in own.hex[:20]),
+        "parent_project_ref": ref,
+        "is_default": False,
+        "persistent": False,
+        "with_data": False,
+        "status": "FUNCTIONS_DEPLOYED",
+        "created_at": made,
+        "updated_at": made,
+        **more,
+    }
 
 
 def _shown(environment: dict[str, Any]) -> dict[str, Any]:

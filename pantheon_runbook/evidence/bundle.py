@@ -20,7 +20,7 @@ from pantheon_runbook.evidence.place import Place
 from pantheon_runbook.evidence.seal import SealingKey
 from pantheon_runbook.evidence.sealing import complete, is_entered, masked, move_to_its_place
 from pantheon_runbook.evidence.verify import NOTE, RUNNING
-from pantheon_runbook.model import Approval, Plan, Snapshot, Verification, canonical
+from pantheon_runbook.model import Approval, Plan, Snapshot, Verification, WithFiles, canonical
 from pantheon_runbook.secrets import Registry
 from pantheon_runbook.verdict import NotebookStatus, Verdict
 
@@ -55,6 +55,9 @@ class Bundle:
             self._write_snapshot("observed", value)
         elif isinstance(value, Verification):
             self._write_snapshot("verified", value.snapshot)
+        if isinstance(value, WithFiles):
+            for name, content in value.files.items():
+                self.write(name, content)
 
     def _write_snapshot(self, name: str, snapshot: Snapshot) -> None:
         self._snapshots[name] = asdict(snapshot)

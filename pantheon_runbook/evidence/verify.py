@@ -32,7 +32,8 @@ TRUST = "trust.toml"
 RUNNING = ".running"
 NOTE = ".place"  # beside a run's folder: made before it, removed after it
 NOTEBOOK = "runbook.ipynb"
-_WRITTEN = SEALED_BESIDE | {
+_KEPT = frozenset({"certificate.json", "comparison.json", "criteria.json", "endpoints.md", "strategy.md"})
+_WRITTEN = SEALED_BESIDE | _KEPT | {
     NOTEBOOK, "approval.json", "journal.jsonl", "plan.json", "report.html", "report.md", "snapshot.json",
     "verdict.json",
 }  # fmt: skip
@@ -410,6 +411,19 @@ class _Told:
             return ""
 
     @property
+    def kept(self) -> dict[str, Any]:
+        """The digests that the journal gives of what acts have left, by file."""
+        told = [one.get("files") for one in self.of("act-ends")]
+        return {name: digest for files in told if isinstance(files, dict) for name, digest in files.items()}
+
+    def is_left_by_an_act(self, name: str) -> bool:
+        """As the journal says; an act that has begun and not ended may have left what it does not tell of."""
+        begun, ended = ({one.get("act") for one in self.of(event)} for event in ("act-begins", "act-ends"))
+        if name not in self.kept:
+            return bool(begun - ended)
+        return bool(self.kept[name] == self.digest_of(name))
+
+    @property
     def planned(self) -> list[Any]:
         """The address of every planned change, None for one that has none; [None] when no changes can be read."""
         changes = self.document("plan.json").get("changes")
@@ -425,6 +439,8 @@ class _Told:
         """Whether the journal and the plan bear a success out; every other word claims none."""
         has_written = any(True for _ in self.of("write-intent"))
         planned = self.of_act("plan", "act-ends") or {}
+        if word == "done" and self.line(0, "run-opened").get("mode") == "check":
+            return not has_written and all(map(self._came_to_its_end, ("compare", "verify"))) and self._passed()
         if word == "done":
             outcomes = {_address(one): one.get("outcome") for one in self.of("change-ends")}
             are_done = all(outcomes.get(address) == "done" for address in self.planned)
@@ -471,6 +487,8 @@ def _agreements(told: _Told) -> _Agreements:
         ("approval.json", "approval", "approve"),
     ):
         yield name, f"there without {words}, or the other way round", told.is_in_place(name, act)
+    for name in sorted({*told.kept, *(_KEPT & told.raw.keys())}):
+        yield name, "not what the journal says an act has left", told.is_left_by_an_act(name)
     yield "snapshot.json", "not what the journal says was observed", seen in (None, observed.get("snapshot", seen))
     if digest is not None:
         ground = plan.get("snapshot_digest") == observed.get("snapshot")

@@ -6,7 +6,6 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 from pantheon_runbook import clock
 from pantheon_runbook.errors import RefusedError, StopRequestedError, VendorUnavailableError
@@ -90,8 +89,8 @@ class Kind(ABC):
     reads only, until others can build on the change, and puts into the vault what it brought.
     """
 
-    prefix: ClassVar[str]
-    looks_after: ClassVar[tuple[str, ...]] = ()
+    prefix: str
+    looks_after: tuple[str, ...] = ()
 
     @abstractmethod
     def look(self) -> Look:

@@ -15,7 +15,7 @@ from pantheon_runbook.errors import (
     VendorRefusedError,
     WrongEnvironmentError,
 )
-from pantheon_runbook.model import Change, Resource
+from pantheon_runbook.model import Change, Resource, canonical
 from pantheon_runbook.providers.http import GRAPHQL_PATH, Client, json_of
 from pantheon_runbook.providers.kind import Kind, Look, Surroundings
 
@@ -53,11 +53,29 @@ class RailwayApi:
         answer = self._client.read("POST", GRAPHQL_PATH, operation=operation, body=_body(document, variables))
         return _data(json_of(answer), operation, is_write=False)
 
+    def remembering(self) -> RailwayApi:
+        """For one look from several sides: the same question is sent once."""
+        return _RememberingRailway(self._client)
+
     def mutate(self, document: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         """`data` of a mutation. Errors: VendorRefusedError (not applied), OutcomeUnknownError."""
         operation = _name_of(document)
         answer = self._client.write("POST", GRAPHQL_PATH, operation=operation, body=_body(document, variables))
         return _data(json_of(answer), operation, is_write=True)
+
+
+class _RememberingRailway(RailwayApi):
+    """Reads alone: what was written would not be seen."""
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(client)
+        self._answers: dict[bytes, dict[str, Any]] = {}
+
+    def query(self, document: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        key = canonical([document, dict(variables or {})])
+        if key not in self._answers:
+            self._answers[key] = super().query(document, variables)
+        return self._answers[key]
 
 
 def _name_of(document: str) -> str:

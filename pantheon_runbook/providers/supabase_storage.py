@@ -13,7 +13,14 @@ from pantheon_runbook.secrets import Secret
 
 SETTINGS = ("public", "file_size_limit", "allowed_mime_types")
 # The management listing has no limits in it, and the Storage API would need production's service key (FACTS 1.1).
-_PRODUCTION_BUCKETS = "select id, public, file_size_limit, allowed_mime_types from storage.buckets order by id"
+_BUCKETS = "select id, public, file_size_limit, allowed_mime_types from storage.buckets order by id"
+
+
+def queried_buckets(client: Client, ref: str, *, prefix: str) -> tuple[Resource, ...]:
+    """Buckets of any project, sorted by id; runs as supabase_read_only_user, needs none of the project's keys."""
+    path = f"/v1/projects/{ref}/database/query/read-only"
+    answer = client.read("POST", path, operation="query the buckets", body={"query": _BUCKETS})
+    return tuple(_resource(prefix, row) for row in json_of(answer))
 
 
 class ProductionBuckets(Kind):
@@ -26,13 +33,7 @@ class ProductionBuckets(Kind):
         self._ref = production_ref
 
     def look(self) -> Look:
-        answer = self._client.read(
-            "POST",
-            f"/v1/projects/{self._ref}/database/query/read-only",
-            operation="read production's buckets",
-            body={"query": _PRODUCTION_BUCKETS},
-        )
-        return Look(tuple(_resource(self.prefix, row) for row in json_of(answer)))
+        return Look(queried_buckets(self._client, self._ref, prefix=self.prefix))
 
 
 class Buckets(Kind):

@@ -7,18 +7,33 @@ from __future__ import annotations
 
 import base64
 import html
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import singledispatch
 from typing import Any
 
 from pantheon_runbook.errors import RunbookError
-from pantheon_runbook.model import Approval, Change, Held, Plan, Snapshot, StepResult, Verification, banner
+from pantheon_runbook.model import (
+    RELATIONS,
+    Approval,
+    Change,
+    Comparison,
+    Held,
+    Plan,
+    Snapshot,
+    StepResult,
+    Verification,
+    banner,
+)
 from pantheon_runbook.runner.environment_map import environment_map
+from pantheon_runbook.runner.matrix_picture import matrix_picture
 from pantheon_runbook.session import Opening
 
 _FIRST_ROWS = 40
 _SIGNS = {"create": "+", "update": "~", "restore": "~", "reset": "~", "wait": "?", "hold": "+", "replace": "!"}
+_MODES = {"plan": "ends after the plan", "apply": "will write", "check": "reads only"}
+_BESIDE = ("staging/", "production/", "exposure/")  # too many for a card; the matrix is drawn from them
 _OUTCOMES = {"done": "+", "not-ready": "~", "not-done": "-", "unknown": "?"}
 
 
@@ -88,7 +103,7 @@ def _(opening: Opening) -> Card:
         f"{banner(opening.cloud)}  {opening.runbook}  {opening.title}",
         rows=(
             ("", "environment", opening.environment, ""),
-            ("", "mode", opening.mode, "ends after the plan" if opening.mode == "plan" else "will write"),
+            ("", "mode", opening.mode, _MODES[opening.mode]),
             ("", "run", opening.run_id[:8], f"opened {opening.started_at}"),
             ("", "operator", opening.operator, opening.operator_source),
         ),
@@ -98,7 +113,7 @@ def _(opening: Opening) -> Card:
 
 @draw.register
 def _(snapshot: Snapshot) -> Card:
-    seen = [resource for resource in snapshot.resources if not resource.address.startswith("production/")]
+    seen = [resource for resource in snapshot.resources if not resource.address.startswith(_BESIDE)]
     rows = [
         (
             {"present": "=", "absent": "+", "unreadable": "?"}[resource.state],
@@ -109,12 +124,16 @@ def _(snapshot: Snapshot) -> Card:
         for resource in seen
     ]
     blocking = tuple(f"! {finding.what} ({finding.address})" for finding in snapshot.findings)
+    beside = Counter(one.address.partition("/")[0] for one in snapshot.resources if one.address.startswith(_BESIDE))
+    listed = (
+        (f"held by staging {beside['staging']}, by production {beside['production']}",) if beside["staging"] else ()
+    )
     present = sum(resource.state == "present" for resource in seen)
     return Card(
         f"OBSERVED  {snapshot.environment}",
         f"{present} present, {len(seen) - present} absent, {len(snapshot.findings)} findings",
         rows=tuple(rows),
-        lines=blocking,
+        lines=(*blocking, *listed),
         picture=environment_map(snapshot),
     )
 
@@ -197,19 +216,55 @@ def _(results: tuple) -> Card:  # type: ignore[type-arg]  # of StepResult
 
 
 @draw.register
+def _(compared: Comparison) -> Card:
+    """Alarms first, then what cannot be read; how many relate in which way, and the rest in the file."""
+    ordered = sorted(compared.rows, key=lambda row: (not row.is_alarm, row.relation != "cannot be read", row.subject))
+    telling = [row for row in ordered if row.is_alarm or row.relation == "cannot be read"]
+    hidden = len(telling) - _FIRST_ROWS
+    more = (f"  and {hidden} more in comparison.json",) if hidden > 0 else ()
+    held_against = compared.baseline or "nothing: no earlier run that came to a good end has a matrix"
+    return Card(
+        f"COMPARED  {compared.environment} beside production",
+        f"{len(compared.rows)} rows, {len(compared.alarms)} alarms, {len(compared.open_exposures)} ways in open",
+        rows=tuple(
+            ("!" if row.is_alarm else "?", row.subject, row.relation, row.found) for row in telling[:_FIRST_ROWS]
+        ),
+        lines=(*more, f"drift: held against {held_against}", *_matrix_lines(compared)),
+        next_step=compared.alarms[0].next_step if compared.alarms else "verify",
+        picture=matrix_picture(compared),
+    )
+
+
+def _matrix_lines(compared: Comparison) -> Iterable[str]:
+    """How many rows relate in which way, what was declared, and the ways into production, open ones first."""
+    counted = Counter(row.relation for row in compared.rows)
+    counts = ", ".join(f"{counted[relation]} {relation}" for relation in RELATIONS if counted[relation])
+    yield f"beside production: {counts or 'nothing'}; row by row in comparison.json"
+    yield from (
+        f"allowed: {row.subject}: {row.expected}" for row in compared.rows if row.expected.startswith("allowed")
+    )
+    for one in sorted(compared.exposures, key=lambda one: (one.state != "open", one.state, one.address)):
+        step = f" -> {one.next_step}" if one.state == "open" else ""
+        yield f"way into production, {one.state}: {one.what}: {one.found}{step}"
+
+
+@draw.register
 def _(verification: Verification) -> Card:
-    checks = verification.checks
+    checks, comparison = verification.checks, verification.comparison
     passed = sum(check.passed for check in checks)
+    hidden = len(checks) - _FIRST_ROWS
     return Card(
         "VERIFIED",
         f"{passed} of {len(checks)} checks passed",
         rows=tuple(
             ("+" if check.passed else "!", check.name, f"expected {check.expected}", f"found {check.found}")
-            for check in checks
+            for check in checks[:_FIRST_ROWS]
         ),
         lines=(
+            *((f"  and {hidden} more in the report",) if hidden > 0 else ()),
+            *(_matrix_lines(comparison) if comparison else ()),
             *(f"{what:<9} {url}" for what, url in verification.endpoints),
             *(f"by hand: {step}" for step in verification.manual_steps),
         ),
-        picture=environment_map(verification.snapshot),
+        picture=matrix_picture(comparison) if comparison else "",
     )

@@ -126,6 +126,10 @@ class Run:
         """Approve the plan's digest, or say what is missing for it."""
         return Shown(self._asks.ask("approve"))
 
+    def compare(self) -> Shown:
+        """Hold what was observed against what it should be."""
+        return Shown(self._asks.ask("compare"))
+
     def apply(self) -> Shown:
         """Observe again, refuse when the ground has moved, else carry out the plan."""
         return Shown(self._asks.ask("apply"))

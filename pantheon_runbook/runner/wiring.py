@@ -9,12 +9,14 @@ import pwd
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from pantheon_runbook import clock, provisioning
+from pantheon_runbook import clock, comparing, provisioning
+from pantheon_runbook.comparing import ComparingSession
 from pantheon_runbook.config import Environment, read_regular
 from pantheon_runbook.database.connection import Database
 from pantheon_runbook.database.locks import MachineLock, database_lock, holder_of
@@ -25,13 +27,14 @@ from pantheon_runbook.evidence.place import Place
 from pantheon_runbook.evidence.seal import TRUST, require_pinned, sealing_key
 from pantheon_runbook.evidence.vouchers import made_by_runs
 from pantheon_runbook.isolation.identity import Known, confirmed_in, unconfirmed
-from pantheon_runbook.model import Check, Desired, Finding, Snapshot
+from pantheon_runbook.model import Check, Comparison, Desired, Finding, Snapshot
 from pantheon_runbook.planning import is_plan, plan_changes
 from pantheon_runbook.providers import railway_services
 from pantheon_runbook.providers.http import WriteGate
 from pantheon_runbook.providers.kind import Surroundings
 from pantheon_runbook.runbooks import Runbook, checked_parameters, find
 from pantheon_runbook.runner.clients import Clients, Parts, kinds_of
+from pantheon_runbook.runner.proof import IsolationProof, beside_production, inventories
 from pantheon_runbook.runner.serve import OpenRun
 from pantheon_runbook.runner.surroundings import World, world
 from pantheon_runbook.secrets import Registry, Vault
@@ -45,6 +48,7 @@ class Provisioning:
     """RB-010 as the session sees it: the pure part with this run's config and vault."""
 
     def __init__(self, parts: Parts, *, restore_paused: bool, known: Known, running: Path) -> None:
+        self._parts = parts
         self._config = parts.outside.config
         self._name = parts.name
         self._vault = parts.surroundings.vault
@@ -85,6 +89,10 @@ class Provisioning:
             self._answers("transaction pooler", "database.pool_url"),
         )
 
+    def isolation(self, snapshot: Snapshot) -> Comparison:
+        """Staging beside production, as RB-060 sees them."""
+        return beside_production(self._parts, snapshot, self.desired(snapshot))
+
     def _answers(self, name: str, url: str) -> Check:
         """A way in that does not answer is a failed check, not a reason to stop checking."""
         try:
@@ -109,15 +117,16 @@ def open_run(
     name = str(parameters["environment"])
     outside.config.environment(name)
     _refuse_production(name, runbook_id)
-    read_plan = _read_plan(str(parameters["plan_file"]))
+    read_plan = _read_plan(str(parameters.get("plan_file", "")))
     key = sealing_key(outside.config.cloud)
     require_pinned(key, outside.folder / TRUST, cloud=outside.config.cloud)
     registry = _registry(outside)
     with masked_errors(registry), ExitStack() as ends:  # what was begun is ended when opening does not come to its end
-        parts = _parts(outside, name, registry, ends, progress, restores_paused=bool(parameters["restore_paused"]))
+        restores_paused = bool(parameters.get("restore_paused"))
+        parts = _parts(outside, name, registry, ends, progress, restores_paused=restores_paused)
         place = Place(outside.evidence, outside.config.cloud, name, runbook.id, clock.token("run"), clock.stamp())
         scope = f"{outside.scope} {name}"
-        if parameters["mode"] == "apply":
+        if parameters.get("mode") == "apply":
             lock = MachineLock(scope, holder=f"run {place.run_id[:8]}")
             ends.callback(lock.release)
         elif writer := holder_of(scope):
@@ -208,13 +217,17 @@ def _session(
     warnings: tuple[str, ...],
 ) -> Session:
     place, vault = bundle.place, parts.surroundings.vault
-    known = _known(parts, confirmed_in(str(parameters["confirm"])))
-    return Session(
-        opening=_opening(runbook, place, str(parameters["mode"]), warnings, parts.outside.decided_by),
-        definition=Provisioning(
-            parts, restore_paused=bool(parameters["restore_paused"]), known=known, running=bundle.folder
-        ),
-        kinds=kinds_of(parts, ends),
+    mode = str(parameters.get("mode", comparing.MODE))
+    known = _known(parts, confirmed_in(str(parameters.get("confirm", ""))))
+    restores = bool(parameters.get("restore_paused"))
+    provisions = Provisioning(parts, restore_paused=restores, known=known, running=bundle.folder)
+    kinds = kinds_of(parts, ends)
+    make: Callable[..., Session] = partial(Session, definition=provisions, kinds=kinds)
+    if runbook.id == "RB-060":
+        proof = IsolationProof(parts, provisions.desired)
+        make = partial(ComparingSession, definition=proof, kinds={**kinds, **inventories(parts)})
+    return make(
+        opening=_opening(runbook, place, mode, warnings, parts.outside.decided_by),
         journal=Journal(bundle.folder / "journal.jsonl", run_id=place.run_id, registry=vault.registry),
         gate=parts.gate,
         runbook_digest=runbook.digest,
@@ -261,7 +274,7 @@ def _refuse_production(name: str, runbook_id: str) -> None:
     if name == "production":
         raise ParameterError(
             f"{runbook_id} was asked to work on production",
-            why="it provisions environments that are not production",
+            why="it works on environments that are not production, and reads production beside them",
             next_step=f"pantheon-runbook run {runbook_id} -e staging",
         )
 

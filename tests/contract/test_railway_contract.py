@@ -67,6 +67,7 @@ query($project: String!, $environment: String!, $service: String!) {
   projects { edges { node { id name } } pageInfo { hasNextPage endCursor } }
   project(id: $project) {
     id name workspaceId baseEnvironmentId primaryEnvironmentId subscriptionType prDeploys
+    isPublic botPrEnvironments focusedPrEnvironments
     environments { edges { node { id name isEphemeral unmergedChangesCount } } }
     services { edges { node { id name icon } } }
     volumes { edges { node { id name } } }
@@ -76,9 +77,9 @@ query($project: String!, $environment: String!, $service: String!) {
   environment(id: $environment, projectId: $project) {
     id name configEtag config(decryptVariables: false) sourceEnvironment { id }
     serviceInstances { edges { node { id serviceName } } }
-    variables { edges { node { name isSealed serviceId references } } }
+    variables { edges { node { name isSealed serviceId references createdAt updatedAt } } }
     deploymentTriggers { edges { node { branch repository provider } } }
-    volumeInstances { edges { node { mountPath } } }
+    volumeInstances { edges { node { mountPath sizeMB isPendingDeletion } } }
   }
   service(id: $service) { id name project { id } repoTriggers { edges { node { branch } } } }
   serviceInstance(environmentId: $environment, serviceId: $service) {
@@ -100,6 +101,7 @@ query($project: String!, $environment: String!, $service: String!) {
     edges { node { branch repository environmentId } }
   }
   projectTokens(projectId: $project) { edges { node { name displayToken } } }
+  tcpProxies(environmentId: $environment, serviceId: $service) { domain proxyPort applicationPort syncStatus }
   workflowStatus(workflowId: "none") { status error }
   template(code: "redis") { id name serializedConfig status }
 }
@@ -145,6 +147,12 @@ def test_mutations_are_answered_as_described(cloud: Cloud, problems: list[str]) 
         f"serviceInstanceRedeploy({instance})",
         f"environmentTriggersDeploy(input: {{{both}}})",
         'serviceUpdate(id: $service, input: {name: "api", icon: "x"}) { id }',
+        f"tcpProxyCreate(input: {{{instance}, applicationPort: 6379}}) {{ domain proxyPort syncStatus }}",
+        f'customDomainCreate(input: {{{both}, domain: "api.example.com"}}) {{ id domain syncStatus isRailwayDomain }}',
+        f'deploymentTriggerCreate(input: {{{both}, branch: "a", provider: "github", repository: "a/b"}}) {{ id }}',
+        "projectUpdate(id: $project, input: {prDeploys: true, botPrEnvironments: true}) { prDeploys }",
+        'projectMemberAdd(input: {projectId: $project, userId: "guest", role: VIEWER}) { id email role }',
+        'projectMemberUpdate(input: {projectId: $project, userId: "guest", role: ADMIN}) { id email role }',
         f'volumeCreate(input: {{{both}, mountPath: "/data"}}) {{ id name }}',
         'projectTokenCreate(input: {projectId: $project, environmentId: $environment, name: "runbook"})',
         'serviceConnect(id: $service, input: {repo: "pantheon/pantheon", branch: "main"}) { id }',

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from validate import descriptions
+from vendors import branch
 
 from pantheon_runbook.sandbox.planes.supabase.auth_settings import SETTINGS
 
@@ -19,11 +20,12 @@ def test_management_answers_are_as_described(cloud: Cloud, problems: list[str]) 
         "/v1/profile",
         "/v1/organizations",
         f"/v1/organizations/{slug}",
+        f"/v1/organizations/{slug}/members",
         f"/v1/organizations/{slug}/projects?offset=0&limit=10&sort=created_desc&statuses=ACTIVE_HEALTHY",
         "/v1/projects",
         f"/v1/projects/available-regions?organization_slug={slug}",
         f"/v1/projects/{ref}",
-        f"/v1/projects/{ref}/health?services=auth&services=db&services=pooler&timeout_ms=1000",
+        f"/v1/projects/{ref}/health?services=auth&services=db&services=pooler&services=rest&timeout_ms=1000",
         f"/v1/projects/{ref}/config/auth",
         f"/v1/projects/{ref}/api-keys?reveal=true",
         f"/v1/projects/{ref}/api-keys",
@@ -37,8 +39,20 @@ def test_management_answers_are_as_described(cloud: Cloud, problems: list[str]) 
         f"/v1/projects/{ref}/ssl-enforcement",
         f"/v1/projects/{ref}/billing/addons",
         f"/v1/projects/{ref}/branches",
+        f"/v1/projects/{ref}/postgrest",
     )
     assert dict.fromkeys(reads, 200) == {path: cloud.supabase("GET", path).status_code for path in reads}
+    assert [] == problems
+
+
+def test_branches_are_as_described(cloud: Cloud, problems: list[str]) -> None:
+    ref = cloud.facts["supabase"]["ref"]
+    cloud.world.document["supabase"]["projects"][ref]["branches"] = [
+        branch(ref, "main", is_default=True, git_branch="main"),
+        branch(ref, "login", with_data=True),
+    ]
+
+    assert ["main", "login"] == [one["name"] for one in cloud.supabase("GET", f"/v1/projects/{ref}/branches").json()]
     assert [] == problems
 
 
@@ -61,6 +75,9 @@ def test_management_writes_are_as_described(cloud: Cloud, problems: list[str]) -
         ("POST", f"{at}/database/query", {"query": "select 1", "read_only": False}, 201),
         ("POST", f"{at}/database/query/read-only", {"query": "select 1", "parameters": []}, 201),
         ("PATCH", f"{at}/config/storage", {"fileSizeLimit": 1048576}, 200),
+        ("PATCH", f"{at}/config/storage", {"features": {"imageTransformation": {"enabled": True}}}, 200),
+        ("GET", f"{at}/config/storage", None, 200),
+        ("PATCH", f"{at}/postgrest", {"db_schema": "public", "max_rows": 100}, 200),
         ("POST", f"{at}/network-restrictions/apply", {"dbAllowedCidrs": ["10.0.0.0/8"]}, 201),
         ("PUT", f"{at}/ssl-enforcement", {"requestedConfig": {"database": True}}, 200),
         ("POST", f"{at}/pause", None, 200),

@@ -42,6 +42,38 @@ def test_answers_are_as_described(cloud: Cloud, problems: list[str]) -> None:
     assert [] == problems
 
 
+def test_settings_of_a_project_are_as_described(cloud: Cloud, problems: list[str]) -> None:
+    """With everything that an inventory looks at: domains, protection, commands, the team and what it shares."""
+    facts = cloud.facts["vercel"]
+    project = f"/v9/projects/{facts['project_id']}"
+    protection = {"passwordProtection": {"deploymentType": "preview", "password": "of previews"}, "ssoProtection": None}
+    trusted = {"deploymentType": "production", "protectionMode": "additional", "addresses": [{"value": "192.0.2.1"}]}
+    commands = {
+        "buildCommand": "next build",
+        "rootDirectory": "web",
+        "skewProtectionMaxAge": 3600,
+        "nodeVersion": "20.x",
+    }
+    shared = {"evs": [{"key": "TEAM_WIDE", "value": "x"}], "target": ["preview"], "projectId": [facts["project_id"]]}
+    steps = (
+        ("PATCH", project, {**protection, **commands, "trustedIps": trusted, "gitForkProtection": False}, 200),
+        ("GET", project, None, 200),
+        ("POST", f"/v10/projects/{facts['project_id']}/domains", {"name": "staging.example.com"}, 200),
+        ("POST", f"/v10/projects/{facts['project_id']}/domains", {"name": "staging.example.com"}, 409),
+        ("PATCH", f"{project}/domains/staging.example.com", {"gitBranch": "staging"}, 200),
+        ("GET", f"{project}/domains?limit=100", None, 200),
+        ("DELETE", f"{project}/domains/staging.example.com", None, 200),
+        ("DELETE", f"{project}/domains/staging.example.com", None, 404),
+        ("GET", f"/v2/teams/{facts['team_id']}", None, 200),
+        ("GET", f"/v3/teams/{facts['team_id']}/members?limit=100", None, 200),
+        ("POST", "/v1/env", shared, 201),
+        ("GET", f"/v1/env?projectId={facts['project_id']}", None, 200),
+    )
+    for method, path, body, status in steps:
+        assert status == cloud.vercel(method, path, body).status_code, (method, path)
+    assert [] == problems
+
+
 def test_release_answers_are_as_described(cloud: Cloud, problems: list[str]) -> None:
     facts = cloud.facts["vercel"]
     project_id = facts["project_id"]

@@ -68,6 +68,12 @@ NOTEBOOK = {
 
 
 ACTS = ("open", "observe", "plan", "approve", "apply", "verify")
+CHECKING = ("open", "observe", "compare", "verify")
+COMPARISON = {
+    "schema": "pantheon-runbook/comparison/1",
+    "rows": [],
+    "ground": {"supabase/project": {"state": "present"}},
+}
 
 
 def carried_out(journal: Journal, address: str, *, until: str = "change-ends", **end: object) -> None:
@@ -97,24 +103,30 @@ class Maker:
         """The sealed bundles, oldest first."""
         return sorted(path for path in self.evidence.iterdir() if path.is_dir() and path.name != ".running")
 
-    def place(self, number: int = 0) -> Place:
+    def place(self, number: int = 0, *, runbook: str = "RB-010", environment: str = "staging") -> Place:
         run_id = f"{number:08x}{clock.token('run')}"
         moment = f"2026-11-23T10:{number // 60:02}:{number % 60:02}Z"
-        return Place(self.evidence, "sandbox", "staging", "RB-010", run_id, moment)
+        return Place(self.evidence, "sandbox", environment, runbook, run_id, moment)
 
     def begun(
-        self, number: int = 0, registry: Registry | None = None, *, acts: tuple[str, ...] = ACTS, mode: str = "apply"
+        self,
+        number: int = 0,
+        registry: Registry | None = None,
+        *,
+        acts: tuple[str, ...] = ACTS,
+        mode: str = "apply",
+        **about: str,
     ) -> tuple[Bundle, Journal]:
-        """A run that has done these acts and is not sealed."""
+        """A run that has done these acts and is not sealed; `about` are its runbook and environment."""
         known = registry or Registry()
-        place = self.place(number)
+        place = self.place(number, **about)
         bundle = Bundle(place, known)
         journal = Journal(bundle.folder / "journal.jsonl", run_id=place.run_id, registry=known)
         journal.write(
             "run-opened",
-            runbook="RB-010",
+            runbook=place.runbook,
             cloud="sandbox",
-            environment="staging",
+            environment=place.environment,
             mode=mode,
             operator="supervisor",
             operator_source="self-asserted (PANTHEON_OPERATOR)",
@@ -141,6 +153,9 @@ class Maker:
         if act == "apply":
             for change in CHANGES:
                 carried_out(journal, str(change["address"]))
+        if act == "compare":
+            bundle.write("comparison.json", canonical(COMPARISON))
+            facts = {"compared": 1, "files": {"comparison.json": digest_of(COMPARISON)}}
         if act == "verify":
             journal.write("checks", checks=[["session pooler answers", "postgres", "postgres", True]])
         journal.write("act-ends", act=act, **facts)
@@ -150,6 +165,11 @@ class Maker:
         bundle, _ = self.begun(number)
         status = NotebookStatus("all-run" if notebook else "not-observed")
         return bundle.seal(self.key, status, notebook_json=json.dumps(NOTEBOOK) if notebook else None)[0]
+
+    def checked(self, number: int = 0, **about: str) -> Path:
+        """A sealed run that only compared, and came to a good end."""
+        bundle, _ = self.begun(number, acts=CHECKING, mode="check", **{"runbook": "RB-060", **about})
+        return bundle.seal(self.key, NotebookStatus("not-observed"))[0]
 
     @staticmethod
     def forget(bundle: Bundle) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from railway_place import Place, provisioned
 from stub import Stub
 
 from pantheon_runbook import clock
@@ -53,3 +54,10 @@ def pauses(monkeypatch) -> list[float]:
     slept: list[float] = []
     monkeypatch.setattr(clock, "sleep", slept.append)
     return slept
+
+
+@pytest.fixture(scope="package")
+def place(new_world) -> Iterator[Place]:
+    """One world for all that look at Railway: what changes staging and what changes production keep apart."""
+    with provisioned(new_world) as place:
+        yield place

@@ -31,7 +31,20 @@ import pantheon_runbook
 from pantheon_runbook.initializing import Order, initialize
 from pantheon_runbook.isolation.choosing import Wanted
 from pantheon_runbook.model import Change
-from pantheon_runbook.providers.http import Client, Reach
+from pantheon_runbook.providers import (
+    supabase,
+    supabase_exposure,
+    supabase_inventory,
+    vercel,
+    vercel_exposure,
+    vercel_inventory,
+)
+from pantheon_runbook.providers.http import Client, Reach, WriteGate
+from pantheon_runbook.providers.railway import BASE_URL, VENDOR, RailwayApi
+from pantheon_runbook.providers.railway_exposure import exposure
+from pantheon_runbook.providers.railway_inventory import inventory
+from pantheon_runbook.runner.clients import reading_client
+from pantheon_runbook.secrets import Secret, fingerprints_under
 
 pytestmark = [
     pytest.mark.contract,
@@ -199,6 +212,18 @@ def everything_changed_by_hand(story: Story) -> None:
     assert "done" == story.run(confirm=story.ours()).word
 
 
+def what_both_projects_hold(story: Story) -> None:
+    """Read for the isolation proof, with production's exposure."""
+    facts = story.hands.facts["supabase"]
+    reach = Reach(str(story.world.running.socket))
+    client = reading_client("supabase", supabase.BASE_URL, Secret(facts["token"]), reach=reach)
+    for ref in (facts["ref"], story.hands.projects()[0]["ref"]):
+        seen = supabase_inventory.inventory(client, ref, fingerprint=fingerprints_under("ab" * 32))
+        assert {"present"} == {one.state for one in seen}
+    assert supabase_exposure.exposure(client, ref=facts["ref"], organization=facts["organization_slug"])
+    client.close()
+
+
 def value_of_a_key_lost(story: Story) -> None:
     for service in ("api", "worker"):
         given = {**story.hands.service(service), "name": "OPENROUTER_API_KEY"}
@@ -256,6 +281,40 @@ def environment_that_is_not_there(story: Story) -> None:
     assert {"pantheon": ["production", "staging"], "pantheon-staging": ["before", "staging"]} == names
 
 
+def railway_looked_through(story: Story) -> None:
+    """Production and staging, with the account's token and with one of staging's environment."""
+    hands = story.hands
+    facts, staging = hands.facts["railway"], hands.service("api")
+    given = {**{name: staging[name] for name in ("projectId", "environmentId")}, "name": "isolation"}
+    create = "mutation M($i: ProjectTokenCreateInput!) { projectTokenCreate(input: $i) }"
+    value = hands.railway(create, i=given)["projectTokenCreate"]
+    production = {name: facts[name] for name in ("project_id", "environment_id")}
+    for headers in ({"Authorization": f"Bearer {facts['token']}"}, {"Project-Access-Token": value}):
+        secret = {name: Secret(text) for name, text in headers.items()}
+        client = Client(
+            VENDOR, BASE_URL, reach=Reach(str(story.world.running.socket)), gate=WriteGate(), headers=secret
+        )
+        api = RailwayApi(client)
+        for place in (production, {"project_id": staging["projectId"], "environment_id": staging["environmentId"]}):
+            inventory(api, **place, fingerprint=str)
+        exposure(api, **production, staging_environment_id=staging["environmentId"])
+        client.close()
+
+
+def everything_read_at_vercel(story: Story) -> None:
+    """Two targets and what can change production, of a project that exists and of one that does not."""
+    facts, before, mark = story.hands.facts["vercel"], len(story.exchanges), story.hands.mark()
+    reach = Reach(str(story.world.running.socket))
+    client = reading_client("vercel", vercel.BASE_URL, Secret(facts["token"]), reach=reach)
+    for project in (facts["project_id"], "prj_nobodys"):
+        where = {"project": project, "team": facts["team_id"]}
+        for target in ("preview", "production"):
+            vercel_inventory.inventory(client, **where, target=target, fingerprint=str)
+        vercel_exposure.exposure(client, **where)
+    client.close()
+    assert len(story.exchanges) - before == len(story.world.running.log(mark))
+
+
 def vendors_that_say_no(story: Story) -> None:
     """Unknown tokens, an organization and a team of others, ids that nobody has."""
     facts = story.hands.facts
@@ -279,10 +338,13 @@ def exchanges(new_world: Any) -> Iterator[list[Exchange]]:
         day_one(story)
         from_nothing(story)
         everything_changed_by_hand(story)
+        what_both_projects_hold(story)
         value_of_a_key_lost(story)
         paused(story)
         coming_up(story)
         environment_that_is_not_there(story)
+        railway_looked_through(story)
+        everything_read_at_vercel(story)
         vendors_that_say_no(story)
         hands.close()
         yield story.exchanges

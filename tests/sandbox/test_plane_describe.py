@@ -110,6 +110,23 @@ def test_vercel_environment_is_the_target(cloud: Cloud) -> None:
     assert None is told(cloud, "vercel", "GET", f"/v9/projects/{facts['project_id']}")[1]
 
 
+def test_vercel_domain_is_productions_unless_it_has_a_branch(cloud: Cloud) -> None:
+    at = f"/v10/projects/{cloud.facts['vercel']['project_id']}/domains"
+    cloud.vercel("POST", at, {"name": "s.example.com", "gitBranch": "staging"})
+    one, live = f"{at}/s.example.com", f"{at}/{cloud.facts['vercel']['domain']}"
+    asked = (
+        ("POST", at, {"name": "a.example.com"}),
+        ("POST", at, {"name": "a.example.com", "gitBranch": "staging"}),
+        ("PATCH", one, {"redirect": "b.example.com"}),
+        ("PATCH", one, {"gitBranch": None}),
+        ("PATCH", live, {"gitBranch": "staging"}),
+        ("DELETE", live, None),
+        ("GET", at, None),
+    )
+    told_of = [told(cloud, "vercel", method, path, body)[1] for method, path, body in asked]
+    assert ["production", "staging", "staging", "production", "production", "production", None] == told_of
+
+
 def test_openrouter_key_tells_the_environment(cloud: Cloud) -> None:
     at = f"/api/v1/keys/{cloud.facts['openrouter']['hash']}"
     assert ("DELETE /api/v1/keys/{hash}", "production", True) == told(cloud, "openrouter", "DELETE", at)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -283,3 +284,42 @@ def test_pages_follow_relay(cloud: Cloud) -> None:
     names = [edge["node"]["name"] for edge in (*first["edges"], *second["edges"])]
     assert ["api", "worker", "Redis"] == names
     assert [True, False] == [page["pageInfo"]["hasNextPage"] for page in (first, second)]
+
+
+def _times(cloud: Cloud, known: dict[str, str]) -> dict[str, tuple[str, str]]:
+    """By name of a variable of this service: when it was made, and when it was set last."""
+    step = "?environment(id: $environment) { variables { edges { node { name serviceId createdAt updatedAt } } } }"
+    found = [edge["node"] for edge in do(cloud, step, known)["variables"]["edges"]]
+    return {one["name"]: (one["createdAt"], one["updatedAt"]) for one in found if one["serviceId"] == known["service"]}
+
+
+def test_each_variable_has_times_of_its_own(cloud: Cloud) -> None:
+    """Setting one, or the service, says nothing of the others; the time is known without the value."""
+    known = ids(cloud)
+    before = _times(cloud, known)
+    assert cloud.world.pinned_at is not None
+    cloud.world.pinned_at += 60
+    step = 'variableUpsert(input: {projectId: $project, BOTH, name: "LOG_LEVEL", value: "error", skipDeploys: true})'
+    do(cloud, step.replace("BOTH", BOTH), known)
+    do(cloud, f"serviceInstanceUpdate({BOTH}, input: {{numReplicas: 2}})", known)
+    after = _times(cloud, known)
+    assert {"LOG_LEVEL"} == {name for name in before if before[name] != after[name]}
+    assert before["LOG_LEVEL"][0] == after["LOG_LEVEL"][0]
+
+
+def test_sealed_value_is_nowhere(cloud: Cloud) -> None:
+    """Its name is, and its processes have it."""
+    known = ids(cloud)
+    instances = cloud.world.document["railway"]["instances"]
+    owner = instances[f"{known['environment']}|{known['service']}"]
+    owner["sealed"], value = ["SEALED"], "not to be seen"
+    owner["variables"]["SEALED"] = value
+    names = "variables { edges { node { name isSealed } } }"
+    step = f"?environment(id: $environment) {{ config(decryptVariables: true) {names} }}"
+    shown = do(cloud, step, known)
+    rendered = do(cloud, f"?variablesForServiceDeployment(projectId: $project, {BOTH})", known)
+    everything = json.dumps([variables(cloud, known), variables(cloud, known, ", unrendered: true"), rendered, shown])
+    assert value not in everything
+    assert {"SEALED"} == {one["node"]["name"] for one in shown["variables"]["edges"] if one["node"]["isSealed"]}
+    deployed = do(cloud, f"serviceInstanceDeployV2({BOTH})", known)
+    assert value == cloud.world.document["railway"]["deployments"][deployed]["variables"]["SEALED"]

@@ -199,3 +199,43 @@ def test_list_is_paged_by_until(cloud: Cloud) -> None:
     second = cloud.vercel("GET", f"/v6/deployments?limit=1&until={first['pagination']['next']}").json()
     listed = [page["deployments"][0]["uid"] for page in (first, second)]
     assert ([new["id"], cloud.facts["vercel"]["deployment_id"]], None) == (listed, second["pagination"]["next"])
+
+
+def test_password_of_previews_is_never_shown(cloud: Cloud) -> None:
+    at = f"/v9/projects/{cloud.facts['vercel']['project_id']}"
+    protection = {"deploymentType": "preview", "password": "hunter2"}
+    changed = cloud.vercel("PATCH", at, {"passwordProtection": protection})
+    assert {"deploymentType": "preview"} == changed.json()["passwordProtection"]
+    assert "hunter2" not in cloud.vercel("GET", at).text
+
+
+def test_domain_is_of_the_branch_it_was_moved_to(cloud: Cloud) -> None:
+    project, domain = cloud.facts["vercel"]["project_id"], cloud.facts["vercel"]["domain"]
+    cloud.vercel("POST", f"/v10/projects/{project}/domains", {"name": "app.example.com"})
+    cloud.vercel("PATCH", f"/v9/projects/{project}/domains/app.example.com", {"gitBranch": "staging"})
+    listed = cloud.vercel("GET", f"/v9/projects/{project}/domains").json()["domains"]
+    assert [("app.example.com", "staging", False), (domain, None, True)] == [
+        (one["name"], one.get("gitBranch"), one["verified"]) for one in listed
+    ]
+
+
+def test_variable_of_the_team_is_listed_for_its_projects(cloud: Cloud) -> None:
+    project = cloud.facts["vercel"]["project_id"]
+    entry = {"key": "TEAM_WIDE", "value": "hunter2"}
+    cloud.vercel("POST", "/v1/env", {"evs": [entry], "target": ["production"], "projectId": [project]})
+    here, elsewhere = (cloud.vercel("GET", f"/v1/env?projectId={one}") for one in (project, "prj_other"))
+    assert (["TEAM_WIDE"], []) == tuple([one["key"] for one in answer.json()["data"]] for answer in (here, elsewhere))
+    assert "hunter2" not in here.text
+
+
+def test_token_may_see_a_part_only(cloud: Cloud) -> None:
+    """What its role is denied is a 403; production's variables that it may not see are counted."""
+    account = cloud.world.document["vercel"]["tokens"][cloud.facts["vercel"]["token"]]
+    account |= {"sees_production": False, "denied": ["GET /v3/teams/{teamId}/members"]}
+    create(cloud, BASE)
+    listed = cloud.vercel("GET", env_path(cloud)).json()
+    assert (["API_URL"], len(cloud.facts["vercel"]["variables"])) == (
+        [one["key"] for one in listed["envs"]],
+        listed["hiddenProductionEnvCount"],
+    )
+    assert 403 == cloud.vercel("GET", f"/v3/teams/{cloud.facts['vercel']['team_id']}/members").status_code

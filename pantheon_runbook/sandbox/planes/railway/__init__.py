@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from pantheon_runbook.sandbox.planes import routes
 from pantheon_runbook.sandbox.planes.bodies import read_json
-from pantheon_runbook.sandbox.planes.railway import changes, deploys, projects, queries, services, templates
+from pantheon_runbook.sandbox.planes.railway import changes, deploys, projects, queries, services, templates, ways_in
 from pantheon_runbook.sandbox.planes.railway.connections import field
 from pantheon_runbook.sandbox.planes.railway.described import describe
 from pantheon_runbook.sandbox.planes.railway.seed import seed_production
@@ -29,6 +29,7 @@ _RESOLVERS = {
     **projects.MUTATIONS,
     **services.MUTATIONS,
     **templates.MUTATIONS,
+    **ways_in.MUTATIONS,
 }
 _ROOT = {name: field(resolve) for name, resolve in _RESOLVERS.items()}
 

@@ -35,7 +35,11 @@ def _upsert(context: Context, given: Record, values: Mapping[str, Any], *, repla
         raise GraphQLError("Variable values must be strings")
     kept = {} if replace else owner["variables"]
     owner["variables"] = {**kept, **values}
-    owner["updatedAt"] = context.vendor.now()
+    owner["updatedAt"] = now = context.vendor.now()
+    known = owner.setdefault("variableTimes", {})
+    for name in values:
+        created = owner["createdAt"] if name in kept else now
+        known[name] = {"createdAt": created, **known.get(name, {}), "updatedAt": now}
     if not given.get("skipDeploys"):
         _redeploy_changed(context.vendor, owner)
     return True
@@ -55,6 +59,7 @@ async def variable_delete(info: Any, *, given: Record) -> bool:
 
     context = context_of(info)
     owner = _owner(context, given)
+    owner.get("variableTimes", {}).pop(given["name"], None)
     if owner["variables"].pop(given["name"], None) is not None:
         _redeploy_changed(context.vendor, owner)
     return True
@@ -140,15 +145,6 @@ async def deployment_stop(info: Any, *, identifier: str) -> bool:
     return True
 
 
-async def deployment_trigger_delete(info: Any, *, identifier: str) -> bool:
-    """Pushes to the branch do not deploy any more."""
-    context = context_of(info)
-    trigger = context.vendor.table("triggers").get(identifier, {})
-    context.environment(trigger.get("environmentId", ""))
-    del context.vendor.table("triggers")[identifier]
-    return True
-
-
 MUTATIONS: Final[dict[str, Callable[..., Any]]] = {
     "deploymentCancel": deployment_stop,
     "deploymentRedeploy": deployment_redeploy,
@@ -156,7 +152,6 @@ MUTATIONS: Final[dict[str, Callable[..., Any]]] = {
     "deploymentRestart": deployment_restart,
     "deploymentRollback": deployment_rollback,
     "deploymentStop": deployment_stop,
-    "deploymentTriggerDelete": deployment_trigger_delete,
     "environmentTriggersDeploy": triggers_deploy,
     "serviceInstanceDeploy": deploy,
     "serviceInstanceDeployV2": deploy_v2,

@@ -220,7 +220,7 @@ async def remove_instance(vendor: Railway, instance: Record) -> None:
         await end(vendor, deployment, "REMOVED")
     if is_redis(instance):
         await platform.delete_redis(instance["id"])
-    for table in ("domains", "triggers"):
+    for table in ("domains", "custom_domains", "tcp_proxies", "triggers"):
         rows = vendor.table(table)
         for row in [row for row in rows.values() if row["environmentId"] == environment_id]:
             if row["serviceId"] == service_id:

@@ -67,6 +67,28 @@ async def project_create(info: Any, *, given: Record) -> Record:
     return shapes.project(vendor, project)
 
 
+async def project_update(info: Any, *, identifier: str, given: Record) -> Record:
+    """Whether pull requests get environments, and which environment they are copied from, is set here."""
+    context = context_of(info)
+    context.account()
+    project = context.project(identifier)
+    project |= given
+    return shapes.project(context.vendor, project)
+
+
+async def project_member_add(info: Any, *, given: Record) -> Record:
+    """The same call with another role changes the role, as `projectMemberUpdate` does."""
+    context = context_of(info)
+    context.account()
+    project = context.project(given["projectId"])
+    named = given["userId"]
+    member: Record = {"id": named, "email": f"{named}@pantheon.example", "name": None, "role": given["role"]}
+    known = {one["id"]: one for one in shapes.members(context.vendor, project)}
+    memberships = project.setdefault("memberships", {})
+    memberships[named] = {**known.get(named, member), "role": given["role"]}
+    return dict(memberships[named])
+
+
 async def project_delete(info: Any, *, identifier: str) -> bool:
 
     context = context_of(info)
@@ -212,7 +234,10 @@ MUTATIONS: Final[dict[str, Callable[..., Any]]] = {
     "environmentRename": environment_rename,
     "projectCreate": project_create,
     "projectDelete": project_delete,
+    "projectMemberAdd": project_member_add,
+    "projectMemberUpdate": project_member_add,
     "projectTokenCreate": project_token_create,
     "projectTokenDelete": project_token_delete,
+    "projectUpdate": project_update,
     "volumeCreate": volume_create,
 }

@@ -9,7 +9,7 @@ from graphql import GraphQLError
 
 from pantheon_runbook.sandbox.planes.railway import shapes
 from pantheon_runbook.sandbox.planes.railway.connections import connection
-from pantheon_runbook.sandbox.planes.railway.rendering import for_deployment, own_variables, rendered
+from pantheon_runbook.sandbox.planes.railway.rendering import for_deployment, own_variables, rendered, shown
 from pantheon_runbook.sandbox.planes.railway.state import context_of, not_authorized
 from pantheon_runbook.sandbox.planes.railway.templates import REDIS_TEMPLATE, redis_template
 from pantheon_runbook.sandbox.world import Record
@@ -109,7 +109,7 @@ def variables(
     if service_id is not None:
         context.instance(environment_id, service_id)
     show = own_variables if unrendered else rendered
-    return show(context.vendor, environment_id, service_id)
+    return shown(context.vendor, environment_id, service_id, show(context.vendor, environment_id, service_id))
 
 
 def variables_for_service_deployment(
@@ -118,7 +118,8 @@ def variables_for_service_deployment(
     context = context_of(info)
     context.environment(environment_id, project_id)
     context.instance(environment_id, service_id)
-    return for_deployment(context.vendor, environment_id, service_id)
+    values = for_deployment(context.vendor, environment_id, service_id)
+    return shown(context.vendor, environment_id, service_id, values)
 
 
 def deployments(info: Any, *, given: Record, **arguments: Any) -> Record:
@@ -171,6 +172,17 @@ def domains(info: Any, *, project_id: str, environment_id: str, service_id: str)
     return shapes.domains(context.vendor, environment_id, service_id)
 
 
+def tcp_proxies(info: Any, *, environment_id: str, service_id: str) -> list[Record]:
+    """Ports that lead from the Internet straight into a service."""
+    context = context_of(info)
+    context.instance(environment_id, service_id)
+    return [
+        one
+        for one in context.vendor.table("tcp_proxies").values()
+        if (one["environmentId"], one["serviceId"]) == (environment_id, service_id)
+    ]
+
+
 def workflow_status(info: Any, *, workflow_id: str) -> Record:
     context = context_of(info)
     if context.caller is None:
@@ -205,6 +217,7 @@ ROOT: Final[dict[str, Callable[..., Any]]] = {
     "projects": projects,
     "service": service,
     "serviceInstance": service_instance,
+    "tcpProxies": tcp_proxies,
     "template": template,
     "variables": variables,
     "variablesForServiceDeployment": variables_for_service_deployment,

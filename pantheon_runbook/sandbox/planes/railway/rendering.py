@@ -33,13 +33,20 @@ def rendered(vendor: Railway, environment_id: str, service_id: str | None) -> di
 
 
 def own_variables(vendor: Railway, environment_id: str, service_id: str | None) -> dict[str, str]:
-    """As they were set, names sorted; sealed values are nowhere in the API."""
+    """As they were set, names sorted; those that are sealed too, which `shown` leaves out."""
     if service_id is None:
         owner = vendor.table("environments")[environment_id]
     else:
         owner = vendor.table("instances")[instance_key(environment_id, service_id)]
     values: dict[str, str] = owner["variables"]
     return {name: values[name] for name in sorted(values)}
+
+
+def shown(vendor: Railway, environment_id: str, service_id: str | None, values: dict[str, str]) -> dict[str, str]:
+    """What the API shows of these: sealed values are nowhere in it."""
+    key = instance_key(environment_id, service_id or "")
+    owner = vendor.table("environments")[environment_id] if service_id is None else vendor.table("instances")[key]
+    return {name: value for name, value in values.items() if name not in owner.get("sealed", ())}
 
 
 def for_deployment(vendor: Railway, environment_id: str, service_id: str) -> dict[str, str]:

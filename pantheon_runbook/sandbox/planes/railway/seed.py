@@ -8,7 +8,7 @@ from typing import Any, Final
 from pantheon_runbook.sandbox.planes.railway import deploys
 from pantheon_runbook.sandbox.planes.railway.projects import new_project
 from pantheon_runbook.sandbox.planes.railway.rendering import for_deployment
-from pantheon_runbook.sandbox.planes.railway.services import new_domain, new_service
+from pantheon_runbook.sandbox.planes.railway.services import new_domain, new_service, new_trigger
 from pantheon_runbook.sandbox.planes.railway.state import Railway, empty_memory, instance_key, new_token
 from pantheon_runbook.sandbox.world import Record, World
 
@@ -99,18 +99,7 @@ def _services(vendor: Railway, project: Record, environment: Record, commit: str
             "rootDirectory": "backend",
             "startCommand": command,
         }
-        trigger: Record = {
-            "id": vendor.world.uuid("railway.trigger", instances[name]["id"]),
-            "environmentId": environment["id"],
-            "serviceId": instances[name]["serviceId"],
-            "projectId": project["id"],
-            "repository": REPOSITORY,
-            "branch": "main",
-            "provider": "github",
-            "checkSuites": False,
-            "validCheckSuites": 0,
-        }
-        vendor.table("triggers")[trigger["id"]] = trigger
+        new_trigger(vendor, instances[name], repository=REPOSITORY, branch="main")
     instances["api"]["config"]["healthcheckPath"] = "/health"
     return instances
 

@@ -111,18 +111,24 @@ def _connect(vendor: Railway, instance: Record, source: Record) -> None:
         del triggers[old["id"]]
     if "repo" not in source:
         return
+    new_trigger(vendor, instance, repository=source["repo"], branch=source["branch"])
+
+
+def new_trigger(vendor: Railway, instance: Record, *, repository: str, branch: str) -> Record:
+    """Every push to the branch deploys the service in this environment."""
     trigger: Record = {
         "id": vendor.world.uuid("railway.trigger", instance["id"]),
         "environmentId": instance["environmentId"],
         "serviceId": instance["serviceId"],
         "projectId": vendor.table("services")[instance["serviceId"]]["projectId"],
-        "repository": source["repo"],
-        "branch": source["branch"],
+        "repository": repository,
+        "branch": branch,
         "provider": "github",
         "checkSuites": False,
         "validCheckSuites": 0,
     }
-    triggers[trigger["id"]] = trigger
+    vendor.table("triggers")[trigger["id"]] = trigger
+    return trigger
 
 
 async def service_connect(info: Any, *, identifier: str, given: Record) -> Record:

@@ -46,18 +46,16 @@ def project(vendor: Railway, record: Record) -> Record:
         found = environments_in(vendor, record["id"], ephemeral=is_ephemeral)
         return connection(found[::-1] if sort == "desc" else found, lambda one: environment(vendor, one), **page)
 
-    user = vendor.memory["user"]
-    member = {name: user[name] for name in ("id", "email", "name")} | {"role": "ADMIN"}
     return {
         **record,
-        "botPrEnvironments": False,
-        "focusedPrEnvironments": False,
-        "isPublic": False,
+        "botPrEnvironments": record.get("botPrEnvironments", False),
+        "focusedPrEnvironments": record.get("focusedPrEnvironments", False),
+        "isPublic": record.get("isPublic", False),
         "isTempProject": False,
         "primaryEnvironmentId": record["baseEnvironmentId"],
         "subscriptionPlanLimit": _PLAN_LIMITS,
         "subscriptionType": vendor.memory["plan"],
-        "members": [member],
+        "members": members(vendor, record),
         "baseEnvironment": base_environment,
         "environments": field(environments),
         "services": paged(lambda: vendor.services_of(record["id"]), lambda one: service(vendor, one)),
@@ -67,6 +65,13 @@ def project(vendor: Railway, record: Record) -> Record:
         ),
         "workspace": lambda _info: workspace(vendor, vendor.memory["workspaces"][record["workspaceId"]]),
     }
+
+
+def members(vendor: Railway, record: Record) -> list[Record]:
+    """The token's own user as ADMIN, and whoever was added since; an entry by id overrides."""
+    user = vendor.memory["user"]
+    owner = {name: user[name] for name in ("id", "email", "name")} | {"role": "ADMIN"}
+    return list({owner["id"]: owner, **record.get("memberships", {})}.values())
 
 
 def environments_in(vendor: Railway, project_id: str, *, ephemeral: bool | None) -> list[Record]:
@@ -89,7 +94,7 @@ def environment(vendor: Railway, record: Record) -> Record:
     return {
         **record,
         "canAccess": True,
-        "unmergedChangesCount": 0,
+        "unmergedChangesCount": record.get("unmergedChangesCount", 0),
         "config": field(config),
         "configEtag": hashlib.sha256(whole.encode()).hexdigest()[:32],
         "sourceEnvironment": source_environment,
@@ -103,18 +108,22 @@ def environment(vendor: Railway, record: Record) -> Record:
 def environment_config(vendor: Railway, record: Record, *, reveal: bool) -> Record:
     """Services, shared variables and volumes of an environment; values only when they were asked for."""
 
-    def shown(values: dict[str, str]) -> Record:
-        return {name: {"value": value} if reveal else {} for name, value in sorted(values.items())}
+    def shown(owner: Record) -> Record:
+        sealed = owner.get("sealed", ())
+        return {
+            name: {"value": value} if reveal and name not in sealed else {}
+            for name, value in sorted(owner["variables"].items())
+        }
 
     services = {
         one["serviceId"]: {
             "source": {name: value for name, value in one["config"]["source"].items() if value},
-            "variables": shown(one["variables"]),
+            "variables": shown(one),
             "deploy": {"startCommand": one["config"]["startCommand"], "region": one["config"]["region"]},
         }
         for one in vendor.instances_of(record["id"])
     }
-    return {"services": services, "sharedVariables": shown(record["variables"])}
+    return {"services": services, "sharedVariables": shown(record)}
 
 
 def _variables(vendor: Railway, record: Record) -> list[Record]:
@@ -127,8 +136,8 @@ def _variables(vendor: Railway, record: Record) -> list[Record]:
             "serviceId": service_id,
             "environmentId": record["id"],
             "references": references(value),
-            "createdAt": owner["createdAt"],
-            "updatedAt": owner["updatedAt"],
+            "isSealed": name in owner.get("sealed", ()),
+            **owner.get("variableTimes", {}).get(name, dict.fromkeys(("createdAt", "updatedAt"), owner["createdAt"])),
         }
         for service_id, owner in owners
         for name, value in own_variables(vendor, record["id"], service_id).items()
@@ -137,7 +146,7 @@ def _variables(vendor: Railway, record: Record) -> list[Record]:
 
 def variable(vendor: Railway, record: Record) -> Record:
     owner = vendor.table("environments")[record["environmentId"]]
-    return {**record, "isSealed": False, "environment": lambda _info: environment(vendor, owner)}
+    return {**record, "environment": lambda _info: environment(vendor, owner)}
 
 
 def service(vendor: Railway, record: Record) -> Record:
@@ -172,12 +181,14 @@ def service_instance(vendor: Railway, record: Record) -> Record:
 
 
 def domains(vendor: Railway, environment_id: str, service_id: str) -> Record:
-    found = [
-        one
-        for one in vendor.table("domains").values()
-        if (one["environmentId"], one["serviceId"]) == (environment_id, service_id)
-    ]
-    return {"serviceDomains": found, "customDomains": []}
+    def of_this(table: str) -> list[Record]:
+        return [
+            one
+            for one in vendor.table(table).values()
+            if (one["environmentId"], one["serviceId"]) == (environment_id, service_id)
+        ]
+
+    return {"serviceDomains": of_this("domains"), "customDomains": of_this("custom_domains")}
 
 
 def deployment(vendor: Railway, record: Record) -> Record:
@@ -218,6 +229,7 @@ def volume_instance(vendor: Railway, record: Record) -> Record:
         **record,
         "volumeId": record["id"],
         "isPendingDeletion": False,
+        "sizeMB": 5000,
         "state": "READY",
         "volume": volume(vendor, record),
     }

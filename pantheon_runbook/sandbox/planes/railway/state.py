@@ -16,7 +16,7 @@ from pantheon_runbook.sandbox.world import Record, World
 
 _TABLES = (
     "projects", "environments", "services", "instances", "deployments", "domains",
-    "triggers", "volumes", "workflows", "project_tokens",
+    "triggers", "volumes", "workflows", "project_tokens", "custom_domains", "tcp_proxies",
 )  # fmt: skip
 
 
@@ -39,7 +39,8 @@ class Railway:
         return cast("Record", self.world.document["railway"])
 
     def table(self, name: str) -> dict[str, Record]:
-        return cast("dict[str, Record]", self.memory[name])
+        """Empty for a world that was saved before there was such a table."""
+        return cast("dict[str, Record]", self.memory.setdefault(name, {}))
 
     def now(self) -> str:
         """UTC, milliseconds."""

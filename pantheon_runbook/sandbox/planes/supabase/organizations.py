@@ -43,6 +43,18 @@ async def get_organization(request: Request) -> Response:
     )
 
 
+async def list_members(request: Request) -> Response:
+    """Who belongs to it, each with one role for all of its projects; at first the owner alone."""
+    organization = organization_of(request, request.path_params["slug"])
+    return JSONResponse(organization.get("members") or [_owner(request, organization)])
+
+
+def _owner(request: Request, organization: Record) -> Record:
+    email = organization["owner"]
+    owner = {"user_name": email.partition("@")[0], "email": email, "role_name": "Owner", "mfa_enabled": True}
+    return {"user_id": request.state.account["user"], **owner}
+
+
 async def list_organization_projects(request: Request) -> Response:
     """One page; filters are applied before the page is cut."""
     slug = organization_of(request, request.path_params["slug"])["slug"]

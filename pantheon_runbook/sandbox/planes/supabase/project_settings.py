@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from starlette.requests import Request
@@ -13,14 +13,23 @@ from pantheon_runbook.sandbox.planes.bodies import Body, ClosedBody, read
 from pantheon_runbook.sandbox.planes.supabase.state import project_of, refuse_body, vendor_of
 from pantheon_runbook.sandbox.world import Record
 
+Feature = Literal["imageTransformation", "s3Protocol", "icebergCatalog", "vectorBuckets"]
 StorageSize = Annotated[int, Field(ge=0, le=536870912000)]
 
 
+_FEATURES: Record = {
+    "imageTransformation": {"enabled": False},
+    "s3Protocol": {"enabled": True},
+    "icebergCatalog": {"enabled": False, "maxNamespaces": 0, "maxTables": 0, "maxCatalogs": 0},
+    "vectorBuckets": {"enabled": False, "maxBuckets": 0, "maxIndexes": 0},
+}
+
+
 class UpdateStorageConfig(ClosedBody):
-    """`features` and `external` are taken and have no effect here: no runbook depends on them."""
+    """`external` is taken and has no effect here: no runbook depends on it."""
 
     fileSizeLimit: StorageSize | None = None  # noqa: N815  the vendor's own spelling
-    features: dict[str, Any] | None = None
+    features: dict[Feature, Record] | None = None
     external: dict[Literal["upstreamTarget"], Literal["main", "canary"]] | None = None
 
 
@@ -43,12 +52,7 @@ async def get_storage_config(request: Request) -> Response:
     return JSONResponse(
         {
             "fileSizeLimit": project["file_size_limit"],
-            "features": {
-                "imageTransformation": {"enabled": False},
-                "s3Protocol": {"enabled": True},
-                "icebergCatalog": {"enabled": False, "maxNamespaces": 0, "maxTables": 0, "maxCatalogs": 0},
-                "vectorBuckets": {"enabled": False, "maxBuckets": 0, "maxIndexes": 0},
-            },
+            "features": _features(project),
             "capabilities": {"list_v2": True, "iceberg_catalog": False},
             "external": {"upstreamTarget": "main"},
             "migrationVersion": "fix-object-level",
@@ -57,11 +61,17 @@ async def get_storage_config(request: Request) -> Response:
     )
 
 
+def _features(project: Record) -> Record:
+    return {**_FEATURES, **project.get("storage_features", {})}
+
+
 async def update_storage_config(request: Request) -> Response:
     project = project_of(request)
     body = await read(request, UpdateStorageConfig, refuse_body)
     if body.fileSizeLimit is not None:
         project["file_size_limit"] = body.fileSizeLimit
+    if body.features is not None:
+        project["storage_features"] = {**project.get("storage_features", {}), **body.features}
     return Response(status_code=200)
 
 
@@ -120,6 +130,5 @@ def _price(description: str, amount: int) -> Record:
 
 
 async def list_branches(request: Request) -> Response:
-    """Branching is switched off in every project of this cloud."""
-    project_of(request)
-    return JSONResponse([])
+    """Branching is switched off at first; the platform's Git integration and people put branches there."""
+    return JSONResponse(project_of(request).get("branches", []))

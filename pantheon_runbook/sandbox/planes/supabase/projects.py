@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from pantheon_runbook.sandbox.planes.bodies import Body, ClosedBody, read
+from pantheon_runbook.sandbox.planes.supabase import data_api
 from pantheon_runbook.sandbox.planes.supabase.keys import new_keys
 from pantheon_runbook.sandbox.planes.supabase.lifecycle import advance
 from pantheon_runbook.sandbox.planes.supabase.regions import FIRST_OF_GROUP, Region, SmartGroup
@@ -228,6 +229,8 @@ def _service_health(project: Record, service: str) -> Record:
         health: Record = {"name": service, "healthy": True, "status": "ACTIVE_HEALTHY"}
         if service == "auth":
             health["info"] = {"name": "GoTrue", "version": "v2.189.0", "description": "GoTrue is a user registration"}
+        if service == "rest":
+            health["info"] = {"db_schema": data_api.settings(project)["db_schema"]}
         return health
     status = "COMING_UP" if is_up(project) or project["status"] in {"COMING_UP", "RESTORING"} else "UNHEALTHY"
     return {"name": service, "healthy": False, "status": status}

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from fnmatch import fnmatchcase
 from typing import Any, cast
 
 from starlette.requests import Request
@@ -66,7 +67,10 @@ def refuse_body(why: str) -> RefusedError:
 
 
 def authenticate(request: Request) -> None:
-    """401 without a known token; 429 when its user made too many requests in this minute."""
+    """401 without a known token; 429 when its user made too many requests in this minute.
+
+    A token with few permissions has the paths that they do not cover under "denied", as globs.
+    """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     vendor = vendor_of(request)
     if scheme.lower() != "bearer" or not token:
@@ -86,6 +90,8 @@ def authenticate(request: Request) -> None:
             "X-RateLimit-Reset": seconds,
         }
         raise RefusedError(429, {"message": "ThrottlerException: Too Many Requests"}, headers)
+    if any(fnmatchcase(request.url.path, pattern) for pattern in account.get("denied", ())):
+        raise message(403, _FORBIDDEN)
     request.state.account = account
 
 

@@ -10,11 +10,11 @@ from starlette.requests import Request
 
 from pantheon_runbook.sandbox.planes import routes
 from pantheon_runbook.sandbox.planes.routes import Handler, Operation
-from pantheon_runbook.sandbox.planes.vercel import deployments, env, projects, promotion
+from pantheon_runbook.sandbox.planes.vercel import deployments, domains, env, projects, promotion, teams
 from pantheon_runbook.sandbox.planes.vercel.described import describe_matched
 from pantheon_runbook.sandbox.planes.vercel.pages import advance
 from pantheon_runbook.sandbox.planes.vercel.seed import seed_production
-from pantheon_runbook.sandbox.planes.vercel.state import Vercel, authenticate
+from pantheon_runbook.sandbox.planes.vercel.state import Vercel, authenticate, refuse
 from pantheon_runbook.sandbox.world import World
 
 __all__ = ["Vercel", "advance", "application", "describe", "seed_production"]
@@ -41,9 +41,16 @@ OPERATIONS = (
     _reads("GET", "/v2/user", projects.get_user),
     _reads("GET", "/v2/teams", projects.list_teams),
     _reads("GET", "/v2/teams/{teamId}", projects.get_team),
+    _reads("GET", "/v3/teams/{teamId}/members", teams.list_members),
+    _reads("GET", "/v1/env", teams.list_shared),
+    _writes("POST", "/v1/env", teams.create_shared),
     _reads("GET", "/v10/projects", projects.list_projects),
     _reads("GET", "/v9/projects/{idOrName}", projects.get_project),
     _writes("PATCH", "/v9/projects/{idOrName}", projects.update_project),
+    _reads("GET", "/v9/projects/{idOrName}/domains", domains.list_domains),
+    _writes("POST", "/v10/projects/{idOrName}/domains", domains.add_domain),
+    _writes("PATCH", "/v9/projects/{idOrName}/domains/{domain}", domains.update_domain),
+    _writes("DELETE", "/v9/projects/{idOrName}/domains/{domain}", domains.remove_domain),
     _reads("GET", "/v10/projects/{idOrName}/env", env.list_env),
     _writes("POST", "/v10/projects/{idOrName}/env", env.create_env),
     _writes("DELETE", "/v1/projects/{idOrName}/env", env.delete_many),
@@ -93,8 +100,12 @@ def _both(operation: Operation) -> tuple[Operation, Operation]:
 
 
 def _guard(request: Request) -> None:
+    """The token, the team, and then what the role of the token's user keeps from it."""
     request.state.version = request.path_params.get("version", _NEWEST)
     authenticate(request)
+    found = routes.match(OPERATIONS, request.method, _VERSION.sub("", request.url.path))
+    if found is not None and found.operation.name in request.state.account.get("denied", ()):
+        raise refuse(403, "forbidden", "You don't have permission to do this.")
 
 
 def describe(method: str, path: str, body: bytes, world: World) -> routes.Described:

@@ -18,6 +18,8 @@ def describe_matched(found: Matched, body: bytes, world: World) -> Described:
         targets = ["production"]
     elif found.operation.name == "PATCH /v9/projects/{idOrName}":
         targets = ["production"]  # domains and protection of production are settings of the project
+    elif found.operation.mutating and "/domains" in template:
+        targets = _of_domain(found, body, world)
     elif template.startswith("/deployments"):
         targets = _of_deployment(found, body, world)
     elif template.endswith(("/env", "/env/{id}")):
@@ -43,6 +45,19 @@ def _of_deployment(found: Matched, body: bytes, world: World) -> list[str]:
         for one in memory.get("deployments", {}).values()
         if wanted in {one["id"], one["url"], *one["alias"]}
     ]
+
+
+def _of_domain(found: Matched, body: bytes, world: World) -> list[str]:
+    """A domain without a branch shows production; one that is moved concerns where it was and where it goes."""
+    asked, name = _parsed(body), found.parameters.get("domain")
+    projects: dict[str, Record] = world.document["vercel"].get("projects", {})
+    known = [one for project in projects.values() if (one := project.get("domainSettings", {}).get(name))]
+    branches = [one.get("gitBranch") for one in known]
+    if name is not None and not known:
+        branches.append(None)  # one of the seed's
+    if name is None or "gitBranch" in asked:
+        branches.append(asked.get("gitBranch"))
+    return ["preview" if all(branches) else "production"]
 
 
 def _of_variables(found: Matched, body: bytes, world: World) -> list[str]:

@@ -33,17 +33,21 @@ class DeletedIds(ClosedBody):
 async def list_env(request: Request) -> Response:
     """All that this token may see; `hiddenProductionEnvCount` says how many production variables it may not."""
     project, query = project_of(request), request.query_params
+    sees_all = request.state.account.get("sees_production", True)
     decrypt = query.get("decrypt", "false") == "true"
     custom = _custom_environment_id(project, query.get("customEnvironmentId") or query.get("customEnvironmentSlug"))
     found = [
         entry
         for entry in project["env"].values()
-        if ("target" not in query or query["target"] in entry["target"])
+        if (sees_all or "production" not in entry["target"])
+        and ("target" not in query or query["target"] in entry["target"])
         and ("gitBranch" not in query or entry["gitBranch"] in {None, query["gitBranch"]})
         and (custom is None or custom in entry["customEnvironmentIds"])
     ]
     found.sort(key=lambda entry: (-entry["updatedAt"], entry["id"]))
-    return JSONResponse({"envs": [shown(entry, decrypt=decrypt) for entry in found], "hiddenProductionEnvCount": 0})
+    hidden = 0 if sees_all else sum("production" in entry["target"] for entry in project["env"].values())
+    shown_entries = [shown(entry, decrypt=decrypt) for entry in found]
+    return JSONResponse({"envs": shown_entries, "hiddenProductionEnvCount": hidden})
 
 
 def _custom_environment_id(project: Record, wanted: str | None) -> str | None:

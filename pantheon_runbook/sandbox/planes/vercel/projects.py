@@ -10,23 +10,52 @@ from starlette.responses import JSONResponse, Response
 
 from pantheon_runbook.sandbox.planes.bodies import Body, read
 from pantheon_runbook.sandbox.planes.vercel.pages import route_all
-from pantheon_runbook.sandbox.planes.vercel.state import Vercel, project_of, refuse, refuse_body, vendor_of
+from pantheon_runbook.sandbox.planes.vercel.state import (
+    Vercel,
+    members_of,
+    project_of,
+    refuse,
+    refuse_body,
+    vendor_of,
+)
 from pantheon_runbook.sandbox.planes.vercel.variables import shown as shown_variable
 from pantheon_runbook.sandbox.world import Record
 
 _CUSTOM_ENVIRONMENTS: Final = {"hobby": 0, "pro": 1, "enterprise": 12}
+# What is shown once somebody has set it; a project begins without.
+_SETTINGS: Final = (
+    "buildCommand", "installCommand", "outputDirectory", "rootDirectory", "commandForIgnoringBuildStep",
+    "skewProtectionMaxAge", "gitForkProtection", "publicSource", "autoExposeSystemEnvs", "trustedIps",
+)  # fmt: skip
 
 
 class SsoProtection(Body):
     deploymentType: Literal["all", "preview", "prod_deployment_urls_and_all_previews", "all_except_custom_domains"]  # noqa: N815  the vendor's own spelling
 
 
+class PasswordProtection(SsoProtection):
+    password: str | None = None
+
+
 class ChangedProject(Body):
     """The settings that the runbooks care about; others are taken and ignored."""
 
     name: Annotated[str, Field(max_length=100, pattern=r"^[a-z0-9]([a-z0-9-._]*)$")] | None = None
+    framework: str | None = None
+    nodeVersion: Literal["22.x", "20.x", "18.x", "16.x", "14.x", "12.x", "10.x"] | None = None  # noqa: N815  the vendor's own spelling
     autoAssignCustomDomains: bool | None = None  # noqa: N815  the vendor's own spelling
     ssoProtection: SsoProtection | None = None  # noqa: N815  the vendor's own spelling
+    passwordProtection: PasswordProtection | None = None  # noqa: N815  the vendor's own spelling
+    trustedIps: dict[str, Any] | None = None  # noqa: N815  the vendor's own spelling
+    buildCommand: Annotated[str, Field(max_length=256)] | None = None  # noqa: N815  the vendor's own spelling
+    installCommand: Annotated[str, Field(max_length=256)] | None = None  # noqa: N815  the vendor's own spelling
+    outputDirectory: Annotated[str, Field(max_length=256)] | None = None  # noqa: N815  the vendor's own spelling
+    rootDirectory: Annotated[str, Field(max_length=256)] | None = None  # noqa: N815  the vendor's own spelling
+    commandForIgnoringBuildStep: Annotated[str, Field(max_length=256)] | None = None  # noqa: N815  the vendor's own spelling
+    skewProtectionMaxAge: int | None = None  # noqa: N815  the vendor's own spelling
+    gitForkProtection: bool | None = None  # noqa: N815  the vendor's own spelling
+    publicSource: bool | None = None  # noqa: N815  the vendor's own spelling
+    autoExposeSystemEnvs: bool | None = None  # noqa: N815  the vendor's own spelling
 
 
 class BranchMatcher(Body):
@@ -47,7 +76,7 @@ async def get_user(request: Request) -> Response:
 
 async def list_teams(request: Request) -> Response:
     teams = vendor_of(request).memory["teams"]
-    found = [_team(teams[team_id]) for team_id in request.state.account["teams"]]
+    found = [_team(request, teams[team_id]) for team_id in request.state.account["teams"]]
     return JSONResponse({"teams": found, "pagination": {"count": len(found), "next": None, "prev": None}})
 
 
@@ -56,12 +85,17 @@ async def get_team(request: Request) -> Response:
     wanted = request.path_params["teamId"]
     for team in vendor_of(request).memory["teams"].values():
         if wanted in {team["id"], team["slug"]} and team["id"] in request.state.account["teams"]:
-            return JSONResponse(_team(team))
+            return JSONResponse(_team(request, team))
     raise refuse(403, "forbidden", "Not authorized")
 
 
-def _team(team: Record) -> Record:
-    return {**team, "billing": {"plan": team["plan"]}}
+def _team(request: Request, team: Record) -> Record:
+    """`membership` is that of the user whose token asks."""
+    user = request.state.account["user"]
+    member = members_of(vendor_of(request).memory, team["id"])[user]
+    shown = {name: member[name] for name in ("role", "confirmed", "createdAt")}
+    membership = {**shown, "created": member["createdAt"], "uid": user, "teamId": team["id"]}
+    return {**team, "billing": {"plan": team["plan"]}, "membership": membership}
 
 
 async def list_projects(request: Request) -> Response:
@@ -99,11 +133,13 @@ def _shown(vendor: Vercel, project: Record) -> Record:
         "autoAssignCustomDomains", "lastAliasRequest", "protectionBypass",
     )  # fmt: skip
     optional = {"targets": {"production": _summary(live)}} if live else {}
+    optional |= {name: project[name] for name in _SETTINGS if name in project}
+    password = project.get("passwordProtection")
     return {
         **{name: project[name] for name in names},
         **optional,
         "live": False,
-        "passwordProtection": None,
+        "passwordProtection": password and {"deploymentType": password["deploymentType"]},
         "directoryListing": False,
         "resourceConfig": regions,
         "defaultResourceConfig": regions,

@@ -34,6 +34,7 @@ def seed_production(world: World, supabase: Mapping[str, Any], railway: Mapping[
             team_id: _team(team_id, TEAM_SLUG, "Pantheon", user, now),
             foreign_id: _team(foreign_id, "somebody-else", "Somebody Else", "nobody", now),
         },
+        "members": {team_id: {user: {"role": "OWNER", "confirmed": True, "createdAt": now}}},
         "projects": {project["id"]: project},
         "deployments": {},
         "head_commit": railway["commits"]["head"],
@@ -79,7 +80,6 @@ def _user(user: str, team_id: str) -> Record:
 
 
 def _team(team_id: str, slug: str, name: str, creator: str, now: int) -> Record:
-    membership = {"confirmed": True, "role": "OWNER", "createdAt": now, "created": now}
     return {
         "id": team_id,
         "slug": slug,
@@ -89,7 +89,6 @@ def _team(team_id: str, slug: str, name: str, creator: str, now: int) -> Record:
         "description": None,
         "avatar": None,
         "stagingPrefix": slug,
-        "membership": membership,
         "createdAt": now,
         "updatedAt": now,
     }

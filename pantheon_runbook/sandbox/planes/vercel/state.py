@@ -50,6 +50,11 @@ def milliseconds(world: World) -> int:
     return int(world.now().timestamp() * 1000)
 
 
+def members_of(memory: Record, team_id: str) -> dict[str, Record]:
+    """Who belongs to a team: role, since when, and for a contributor the roles in single projects; by user id."""
+    return cast("dict[str, Record]", memory["members"].get(team_id, {}))
+
+
 def vendor_of(request: Request) -> Vercel:
     return cast("Vercel", request.app.state.vendor)
 

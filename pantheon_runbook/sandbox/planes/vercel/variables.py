@@ -151,7 +151,8 @@ def shown(entry: Record, *, decrypt: bool) -> Record:
     if entry["customEnvironmentIds"]:
         optional["customEnvironmentIds"] = entry["customEnvironmentIds"]
     known = {name: entry[name] for name in names}
-    return {**known, **optional, "value": value, "decrypted": decrypted, "configurationId": None, "securityIssues": []}
+    optional["configurationId"] = entry.get("configurationId")  # the integration that made it, if one did
+    return {**known, **optional, "value": value, "decrypted": decrypted, "securityIssues": []}
 
 
 def _value(entry: Record, *, decrypt: bool) -> tuple[str, bool]:

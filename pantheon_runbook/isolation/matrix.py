@@ -1,0 +1,193 @@
+"""Staging held against production, thing by thing: the same, different, as it must be, or not to be read. Pure.
+
+A row says how two things relate and never what they hold. An alarm is a row that proves sharing, or that staging is not
+as it should be; what cannot be read proves neither, and is shown as that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from pantheon_runbook.model import RELATIONS, Desired, Finding, MatrixRow, Relation, Resource, Snapshot
+from pantheon_runbook.planning import difference, shown
+
+# What must differ and what must be equal, as "<address> <attribute>"; the rest may be as it likes.
+_MUST_DIFFER = re.compile(
+    r"supabase/project (ref|database_host)|supabase/(api-key|secret)/\S+ value|supabase/pooler db_user"
+    r"|supabase/auth (site_url|smtp_user|external_\w+_client_id|hook_\w+_uri)"
+    r"|railway/(project|environment) id|railway/service/\S+ instance|railway/volume/\S+ id"
+    r"|railway/domain/\S+ (service|custom)_domains|(railway|vercel)/variable/\S+ fingerprint"
+)
+_MUST_BE_EQUAL = re.compile(r"vercel/project id|supabase/bucket/\S+ (public|file_size_limit|allowed_mime_types)")
+_ONE_VALUE_EACH = {
+    "railway/variables/": "railway/variable/{place}/{name}",
+    "vercel/variables/": "vercel/variable/{name}",
+    "supabase/secrets": "supabase/secret/{name}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """A declared exception: this may be as it is, says `owner`, because of `reason`."""
+
+    subject: str
+    reason: str
+    owner: str
+
+
+def subject_of(address: str, name: str = "") -> str:
+    """The one name of a thing, whoever speaks of it: RB-010 has variables by place, the inventories one by one."""
+    for prefix, form in _ONE_VALUE_EACH.items():
+        if address.startswith(prefix):
+            place, _, own = address.removeprefix(prefix).lstrip("/").partition("/")
+            return form.format(place=place, name=name or own or place)
+    return address
+
+
+def as_wanted(desired: Iterable[Desired], snapshot: Snapshot) -> Iterator[MatrixRow]:
+    """Staging held against what RB-010 would make: missing, wrong, or not to be read."""
+    wanted = tuple(desired)
+    project = snapshot.get("supabase/project")
+    is_down = project.state == "present" and project.attributes.get("status") != "ACTIVE_HEALTHY"
+    missing = {one.address for one in wanted if snapshot.get(one.address).state == "absent"}
+    for one in wanted:
+        seen = snapshot.get(one.address)
+        waits = sorted(missing & set(one.depends_on))
+        if is_down and one.address != project.address and one.address.startswith(("supabase/", "database/")):
+            yield MatrixRow(one.address, "cannot be read", "there", "the Supabase project does not answer")
+        elif seen.state == "absent" and waits:
+            yield MatrixRow(one.address, "missing", f"there, once {waits[0]} is", "not there")
+        elif one.address.startswith(tuple(_ONE_VALUE_EACH)):
+            yield from (_value_row(one, seen, name) for name in sorted(one.attributes))
+        elif seen.state == "absent":
+            yield MatrixRow(one.address, "missing", "there", "not there", is_alarm=True, next_step=_PROVISION)
+        elif names := difference(one, seen):
+            found = f"{', '.join(names)}: {shown(seen.attributes, like=dict.fromkeys(names)) or 'not there'}"
+            expected = shown(one.attributes, like=dict.fromkeys(names))
+            yield MatrixRow(one.address, "wrong", expected, found, is_alarm=True, next_step=_PROVISION)
+
+
+_PROVISION = "pantheon-runbook run RB-010 -e staging"
+
+
+def _value_row(wanted: Desired, seen: Resource, name: str) -> MatrixRow:
+    """One variable: by fingerprints, where both are known."""
+    subject, want, have = subject_of(wanted.address, name), wanted.attributes[name], seen.attributes.get(name)
+    if have is None:
+        return MatrixRow(subject, "missing", "staging's value", "not there", is_alarm=True, next_step=_PROVISION)
+    if want["fingerprint"] is None or have.get("fingerprint") is None:
+        return MatrixRow(
+            subject, "cannot be read", "staging's value", "its value, or the one it should have, is not known"
+        )
+    if want["fingerprint"] == have["fingerprint"]:
+        return MatrixRow(subject, "differs", "staging's value", "staging's own value")
+    return MatrixRow(subject, "wrong", "staging's value", "another value", is_alarm=True, next_step=_PROVISION)
+
+
+def of_findings(findings: Iterable[Finding]) -> Iterator[MatrixRow]:
+    """What the looks have found already; one that only informs is none of ours."""
+    for one in findings:
+        if one.blocks:
+            relation: Relation = "shared" if one.code in _SHARING else "wrong"
+            subject = subject_of(one.address)
+            yield MatrixRow(subject, relation, "staging's own", one.what, is_alarm=True, next_step=one.next_step)
+
+
+_SHARING = frozenset({"production-secret", "points-at-production", "shared-variable", "shared-project"})
+
+
+def side_by_side(staging: Mapping[str, Resource], production: Mapping[str, Resource]) -> Iterator[MatrixRow]:
+    """Each thing that either of them holds, by address."""
+    for address in sorted({*staging, *production}):
+        ours, theirs = staging.get(address), production.get(address)
+        if "unreadable" in {side.state for side in (ours, theirs) if side is not None}:
+            notes = [f"{name}: {side.note}" for name, side in _named(ours, theirs) if side.state == "unreadable"]
+            yield MatrixRow(address, "cannot be read", "to be read", "; ".join(notes))
+        elif ours is None or ours.state == "absent":
+            yield MatrixRow(address, "missing", "as in production, where staging needs it", "in production only")
+        elif theirs is None or theirs.state == "absent":
+            yield MatrixRow(address, "only in staging", "staging's own", "not in production")
+        else:
+            yield _pair(address, ours.attributes, theirs.attributes)
+
+
+def _named(ours: Resource | None, theirs: Resource | None) -> Iterator[tuple[str, Resource]]:
+    yield from ((name, side) for name, side in (("staging", ours), ("production", theirs)) if side is not None)
+
+
+def _pair(address: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> MatrixRow:
+    """One row for all attributes: the gravest says how the two relate, the rest is told behind it."""
+    told: dict[Relation, list[str]] = {}
+    for name in sorted({*ours, *theirs}):
+        told.setdefault(_relation(f"{address} {name}", ours.get(name), theirs.get(name)), []).append(name)
+    found = "; ".join(f"{one}: {', '.join(told[one])}" for one in RELATIONS if told.get(one))
+    relation: Relation = next((one for one in _TELLING if told.get(one)), "same")
+    guarded = any(_MUST_DIFFER.fullmatch(f"{address} {name}") for name in {*ours, *theirs})
+    if relation in _ALARMS:
+        next_step = _OF_ITS_OWN if relation == "shared" else _PROVISION
+        return MatrixRow(address, relation, _ALARMS[relation], found, is_alarm=True, next_step=next_step)
+    return MatrixRow(address, relation, "not production's" if guarded else "free", found or "nothing to compare")
+
+
+_OF_ITS_OWN = "give staging one of its own at the vendor, then run RB-060 again"
+_ALARMS: Mapping[Relation, str] = {"shared": "not production's", "must be equal and is not": "as in production"}
+_TELLING: tuple[Relation, ...] = (*_ALARMS, "cannot be read", "differs", "must be equal and is", "same")
+
+
+def _relation(key: str, ours: Any, theirs: Any) -> Relation:
+    """How one attribute relates; a value that production did not pin is one that cannot be read."""
+    if _MUST_BE_EQUAL.fullmatch(key):
+        return "must be equal and is" if ours == theirs else "must be equal and is not"
+    if not _MUST_DIFFER.fullmatch(key):
+        return "same" if ours == theirs else "differs"
+    if _is_unread(key, ours) or _is_unread(key, theirs):
+        return "cannot be read"
+    are_lists = isinstance(ours, list) and isinstance(theirs, list)
+    in_both = [one for one in ours if one in theirs] if are_lists else ours == theirs
+    return "shared" if ours and in_both else "differs"
+
+
+def _is_unread(key: str, value: Any) -> bool:
+    """What a vendor never shows again; and a value of which there is no fingerprint, since nobody pinned it."""
+    return (isinstance(value, Mapping) and bool(value.get("unreadable"))) or (
+        value is None and key.endswith(" fingerprint")
+    )
+
+
+def drifted(before: Mapping[str, Any], now: Mapping[str, Any], *, since: str) -> Iterator[MatrixRow]:
+    """Each thing of either side that is not as it was in the run `since`, by what is different."""
+    for subject in sorted({*before, *now}):
+        then, today = before.get(subject), now.get(subject)
+        if then == today:
+            continue
+        found = "gone" if today is None else "new" if then is None else _changes(then, today)
+        yield MatrixRow(subject, "drifted", f"as in {since}", found, is_alarm=True, next_step=_LOOK_AND_ACCEPT)
+
+
+_LOOK_AND_ACCEPT = (
+    "put it back at the vendor; if it is meant, make it the ground: pantheon-runbook run RB-010 -e staging --apply"
+)
+
+
+def _changes(then: Mapping[str, Any], today: Mapping[str, Any]) -> str:
+    names = sorted(name for name in {*then, *today} if then.get(name) != today.get(name))
+    return f"changed: {', '.join(names)}"
+
+
+def settled(rows: Iterable[MatrixRow], exceptions: Iterable[Allowed]) -> tuple[MatrixRow, ...]:
+    """One row for each subject, the gravest; what was declared is no alarm, and says who declared it and why."""
+    allowed = {one.subject: one for one in exceptions}
+    ordered = sorted(rows, key=lambda row: (row.subject, not row.is_alarm, RELATIONS.index(row.relation)))
+    return tuple(
+        _declared(next(same), allowed.get(subject)) for subject, same in groupby(ordered, key=lambda row: row.subject)
+    )
+
+
+def _declared(row: MatrixRow, allowed: Allowed | None) -> MatrixRow:
+    if allowed is None or not row.is_alarm:
+        return row
+    return MatrixRow(row.subject, row.relation, f"allowed by {allowed.owner}: {allowed.reason}", row.found)

@@ -1,0 +1,248 @@
+"""Railway, one environment: the questions that show it, none of which can show a variable's value.
+
+Not asked for: `variables` and `config`, which hold values; `configEtag`, which changes with them; logs, metrics and
+usage, which change by themselves; private networks, egress addresses and buckets of Railway's own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, NamedTuple
+
+from pantheon_runbook.errors import VendorRefusedError
+from pantheon_runbook.providers.railway import RailwayApi, nodes, workspaces
+from pantheon_runbook.secrets import has_token_shape
+
+SHARED = "shared"  # in addresses: the environment's own variables
+_UNAUTHORIZED = 401
+_WORDS = r"(?:pass|pwd|secret|token|key|auth)"
+_CREDENTIALS = re.compile(
+    r"://[^/\s:@]*:[^@\s]+@"  # a URL with a password
+    rf"|{_WORDS}\w*=['\"]?[^\s$'\"]"  # NAME=value or --name=value, but not a reference to a variable
+    rf"|-[\w-]*{_WORDS}[\w-]*\s+['\"]?[^\s$'\"-]"  # --name value
+    r"|(?:authorization|api-key):\s*\S",
+    re.IGNORECASE,
+)
+
+
+class Question(NamedTuple):
+    """A document, and where in its answer the thing, the list or the pages are."""
+
+    document: str
+    path: tuple[str, ...]
+
+
+PROJECT = Question(
+    """
+query ProjectSettings($id: String!) {
+  project(id: $id) {
+    id name workspaceId isPublic prDeploys botPrEnvironments focusedPrEnvironments baseEnvironmentId
+  }
+}""",
+    ("project",),
+)
+MEMBERS = Question(
+    "query ProjectMembers($id: String!) { project(id: $id) { members { id email role } } }", ("project", "members")
+)
+ENVIRONMENTS = Question(
+    """
+query ProjectEnvironments($projectId: String!, $after: String) {
+  environments(projectId: $projectId, first: 100, after: $after) {
+    edges { node { id name isEphemeral deletedAt sourceEnvironment { id } } }
+    pageInfo { hasNextPage endCursor }
+  }
+}""",
+    ("environments",),
+)
+PROJECT_TOKENS = Question(
+    """
+query ProjectTokens($projectId: String!, $after: String) {
+  projectTokens(projectId: $projectId, first: 100, after: $after) {
+    edges { node { id name environmentId } }
+    pageInfo { hasNextPage endCursor }
+  }
+}""",
+    ("projectTokens",),
+)
+ENVIRONMENT = Question(
+    """
+query EnvironmentSettings($id: String!, $projectId: String) {
+  environment(id: $id, projectId: $projectId) {
+    id name isEphemeral unmergedChangesCount sourceEnvironment { id }
+  }
+}""",
+    ("environment",),
+)
+SERVICES = Question(
+    """
+query ServiceSettings($id: String!, $projectId: String, $after: String) {
+  environment(id: $id, projectId: $projectId) {
+    serviceInstances(first: 50, after: $after) {
+      edges { node {
+        id serviceId serviceName deletedAt
+        source { image repo }
+        builder buildCommand dockerfilePath nixpacksPlan rootDirectory watchPatterns railwayConfigFile
+        startCommand preDeployCommand cronSchedule numReplicas region sleepApplication
+        healthcheckPath healthcheckTimeout drainingSeconds overlapSeconds
+        restartPolicyType restartPolicyMaxRetries ipv6EgressEnabled upstreamUrl
+        domains {
+          serviceDomains { domain targetPort deletedAt }
+          customDomains { domain targetPort deletedAt }
+        }
+      } }
+      pageInfo { hasNextPage endCursor }
+    }
+  }
+}""",
+    ("environment", "serviceInstances"),
+)
+VARIABLES = Question(
+    """
+query VariableTimes($id: String!, $projectId: String, $after: String) {
+  environment(id: $id, projectId: $projectId) {
+    variables(first: 200, after: $after) {
+      edges { node { name serviceId isSealed references updatedAt } }
+      pageInfo { hasNextPage endCursor }
+    }
+  }
+}""",
+    ("environment", "variables"),
+)
+VOLUMES = Question(
+    """
+query VolumeSettings($id: String!, $projectId: String, $after: String) {
+  environment(id: $id, projectId: $projectId) {
+    volumeInstances(first: 100, after: $after) {
+      edges { node { id serviceId mountPath region sizeMB isPendingDeletion deletedAt volume { id name } } }
+      pageInfo { hasNextPage endCursor }
+    }
+  }
+}""",
+    ("environment", "volumeInstances"),
+)
+TRIGGERS = Question(
+    """
+query Triggers($id: String!, $projectId: String, $after: String) {
+  environment(id: $id, projectId: $projectId) {
+    deploymentTriggers(first: 100, after: $after) {
+      edges { node { id serviceId branch repository provider checkSuites baseEnvironmentOverrideId } }
+      pageInfo { hasNextPage endCursor }
+    }
+  }
+}""",
+    ("environment", "deploymentTriggers"),
+)
+LIVE = Question(
+    """
+query LiveDeployments($projectId: String!, $environmentId: String!, $after: String) {
+  deployments(
+    input: {projectId: $projectId, environmentId: $environmentId, status: {in: [SUCCESS, SLEEPING, CRASHED]}}
+    first: 100, after: $after
+  ) {
+    edges { node { id serviceId createdAt meta } }
+    pageInfo { hasNextPage endCursor }
+  }
+}""",
+    ("deployments",),
+)
+TCP_PROXIES = Question(
+    """
+query TcpProxies($environmentId: String!, $serviceId: String!) {
+  tcpProxies(environmentId: $environmentId, serviceId: $serviceId) { domain proxyPort applicationPort deletedAt }
+}""",
+    ("tcpProxies",),
+)
+_TOKEN_OF_PROJECT = "query TokenOfProject { projectToken { projectId environmentId } }"  # noqa: S105  a question
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one question gave; `refused` is the vendor's reason not to answer it, "" when it did."""
+
+    found: tuple[dict[str, Any], ...] = ()
+    refused: str = ""
+
+    @property
+    def note(self) -> str:
+        return f"Railway does not show this to the token: {self.refused}"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenReach:
+    """Where our own token ends: workspaces by name, or one environment of one project."""
+
+    workspaces: tuple[str, ...] = ()
+    project_id: str = ""
+    environment_id: str = ""
+
+
+def ask(api: RailwayApi, question: Question, **given: str) -> Part:
+    """Everything that the question is about, page by page, without what is deleted. Reads only.
+
+    "Not Authorized" is also the answer for an id that does not exist (FACTS 2), so it is no error here; a refused
+    token is, where the vendor says so. Errors: VendorRefusedError (401), VendorUnavailableError.
+    """
+    try:
+        found = _answers(api, question, given)
+    except VendorRefusedError as refusal:
+        if refusal.status == _UNAUTHORIZED:
+            raise
+        return Part(refused=refusal.why)
+    return Part(tuple(node for node in found if not node.get("deletedAt")))
+
+
+def _answers(api: RailwayApi, question: Question, given: Mapping[str, str]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    after: str | None = None
+    while True:
+        data = api.query(question.document, {**given, "after": after})
+        value: Any = reduce(lambda inner, name: inner[name], question.path, data)
+        if isinstance(value, list):
+            return value
+        if "edges" not in value:
+            return [value]
+        found += nodes(value)
+        if not value["pageInfo"]["hasNextPage"]:
+            return found
+        after = value["pageInfo"]["endCursor"]
+
+
+def reach_of_token(api: RailwayApi) -> TokenReach:
+    """How far our own token goes. Errors: VendorRefusedError when it is no token at all."""
+    try:
+        return TokenReach(workspaces=tuple(sorted(entry["name"] for entry in workspaces(api))))
+    except VendorRefusedError:
+        of_project = api.query(_TOKEN_OF_PROJECT)["projectToken"]
+        return TokenReach(project_id=of_project["projectId"], environment_id=of_project["environmentId"])
+
+
+def labels_of(services: Part) -> dict[str, str]:
+    """A service's name by its id; two of one name, or one called "shared", are told apart by their ids."""
+    names = [SHARED, *(node["serviceName"] for node in services.found)]
+    return {
+        node["serviceId"]: node["serviceName"]
+        if names.count(node["serviceName"]) == 1
+        else f"{node['serviceName']}#{node['serviceId'][:8]}"
+        for node in services.found
+    }
+
+
+def tcp_proxies(api: RailwayApi, services: Part, environment_id: str) -> dict[str, Part]:
+    """By service id; there is no question for all services at once."""
+    return {
+        node["serviceId"]: ask(api, TCP_PROXIES, environmentId=environment_id, serviceId=node["serviceId"])
+        for node in services.found
+    }
+
+
+def command_of(value: str | Sequence[str] | None) -> str:
+    """One text of a command; the pre-deploy command is a list in the API's output."""
+    return value or "" if isinstance(value, str) or value is None else " && ".join(value)
+
+
+def may_hold_secret(text: str) -> bool:
+    """Whether a setting has a token, a URL with a password or an assignment to something secret written into it."""
+    return has_token_shape(text) or _CREDENTIALS.search(text) is not None

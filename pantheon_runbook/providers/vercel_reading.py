@@ -1,0 +1,123 @@
+"""What a token may read of one Vercel project and its team: whole lists, and a reason where the vendor says no."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pantheon_runbook.providers.http import Client, json_of
+
+# Not for this role or token, not on this plan, or not there (FACTS 3).
+_NOT_FOR_US = frozenset({402, 403, 404})
+_PAGE = "100"
+_MAY_HOLD_A_SECRET = re.compile(r"=|://|token|password|secret|key|(?=\S*\d)[\w+-]{16,}", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The pages of an answer; `why` says why there are none, "" when they were read."""
+
+    pages: tuple[Mapping[str, Any], ...] = ()
+    why: str = ""
+
+    @property
+    def whole(self) -> Mapping[str, Any]:
+        """The answer that has one page; an empty one when it could not be read."""
+        return self.pages[0] if self.pages else {}
+
+    def entries(self, held_in: str) -> list[Mapping[str, Any]]:
+        return [entry for page in self.pages for entry in page[held_in]]
+
+
+class Reading:
+    """One project of one team. Errors of every read: VendorRefusedError (the token), VendorUnavailableError."""
+
+    def __init__(self, client: Client, *, project: str, team: str) -> None:
+        self._client = client
+        self._project = project
+        self._team = team
+
+    def project(self) -> Seen:
+        return self.read(f"/v9/projects/{self._project}", operation="read the project")
+
+    def variables(self) -> Seen:
+        """Sealed as the vendor lists them: nothing is asked to be decrypted."""
+        return self.read(f"/v10/projects/{self._project}/env", operation="list variables")
+
+    def domains(self) -> Seen:
+        return self.read(f"/v9/projects/{self._project}/domains", operation="list project domains", limit=_PAGE)
+
+    def custom_environments(self) -> Seen:
+        return self.read(f"/v9/projects/{self._project}/custom-environments", operation="list custom environments")
+
+    def team_variables(self, project_id: str) -> Seen:
+        return self.read("/v1/env", operation="list shared variables", projectId=project_id)
+
+    def team(self) -> Seen:
+        """Its `membership` is that of the token's user."""
+        return self.read(f"/v2/teams/{self._team}", operation="read the team")
+
+    def members(self) -> Seen:
+        return self.read(f"/v3/teams/{self._team}/members", operation="list team members", limit=_PAGE)
+
+    def read(self, path: str, *, operation: str, **params: str) -> Seen:
+        """Every page of a list, or the one answer."""
+        pages: list[Mapping[str, Any]] = []
+        asked = {"teamId": self._team, **params}
+        while True:
+            answer = self._client.read("GET", path, operation=operation, params=asked, accept=_NOT_FOR_US)
+            error = {} if answer.is_success else _error_of(answer)
+            if error.get("invalidToken"):  # also a 403: this once the client words the refusal
+                answer = self._client.read("GET", path, operation=operation, params=asked)
+            if not answer.is_success:
+                return Seen(why=f"vercel answers {answer.status_code} ({error.get('code', 'no code')})")
+            pages.append(json_of(answer))
+            following = (pages[-1].get("pagination") or {}).get("next")
+            if following is None or asked.get("until") == str(following):
+                return Seen(tuple(pages))
+            asked["until"] = str(following)
+
+
+def _error_of(answer: Any) -> Mapping[str, Any]:
+    """What the vendor says in its one error shape; {} for anything else, which may come from something in between."""
+    try:
+        body = json_of(answer)
+    except ValueError:
+        return {}
+    error = body.get("error") if isinstance(body, dict) else None
+    return error if isinstance(error, dict) else {}
+
+
+def targets_of(variable: Mapping[str, Any]) -> list[str]:
+    """Sorted: an array or a single string (FACTS 3), and the ids of custom environments."""
+    given = variable.get("target") or ()
+    named = (given,) if isinstance(given, str) else given
+    return sorted({*named, *(variable.get("customEnvironmentIds") or ())})
+
+
+def moment(milliseconds: int | None) -> str | None:
+    """For example "2026-11-24T17:00:00.123Z"."""
+    if milliseconds is None:
+        return None
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def repository_of(link: Mapping[str, Any]) -> str:
+    """For example "github pantheon/web"; each Git host has fields of its own."""
+    name = link.get("projectNameWithNamespace") or "/".join(
+        str(link[part]) for part in ("org", "owner", "slug", "repo") if link.get(part)
+    )
+    return f"{link['type']} {name}"
+
+
+def may_hold_a_secret(command: str) -> bool:
+    """Whether something in a command looks like a value, so that it must not be shown."""
+    return _MAY_HOLD_A_SECRET.search(command) is not None
+
+
+def protected_part(protection: Mapping[str, Any] | None) -> str | None:
+    """Which deployments a protection covers, in the vendor's own word; None when it is off."""
+    return None if protection is None else str(protection.get("deploymentType", "on"))

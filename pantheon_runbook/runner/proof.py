@@ -1,0 +1,276 @@
+"""RB-060: everything that staging and production hold, seen side by side and held against the last sealed run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from typing import Any
+
+from pantheon_runbook import provisioning
+from pantheon_runbook.errors import NotVerifiedError
+from pantheon_runbook.evidence.latest import latest
+from pantheon_runbook.evidence.seal import TRUST
+from pantheon_runbook.isolation import matrix
+from pantheon_runbook.isolation.matrix import subject_of
+from pantheon_runbook.model import Comparison, Exposure, Finding, Resource, Snapshot, Verification
+from pantheon_runbook.providers import (
+    railway_exposure,
+    railway_inventory,
+    supabase_exposure,
+    supabase_inventory,
+    vercel_exposure,
+    vercel_inventory,
+)
+from pantheon_runbook.providers.kind import Kind, Look
+from pantheon_runbook.runner.clients import Parts
+
+SIDES = ("staging", "production")
+VENDORS = ("supabase", "railway", "vercel")
+_EXPOSURE = "exposure"
+_NOT_LISTED = ("database/", "openrouter/")  # what RB-010 looks at and no inventory has
+# What changes without anybody's decision: services come and go, and staging is deployed to all day.
+_MOVES_BY_ITSELF = ("supabase/health", "production/supabase/health", "railway/deployment/")
+
+
+class Held(Kind):
+    """What one side holds at one vendor, read without a value: addresses "staging/…", "production/…", "exposure/…"."""
+
+    def __init__(self, prefix: str, read: Callable[[], Iterable[Resource]], *, after: tuple[str, ...] = ()) -> None:
+        self.prefix = prefix
+        self.looks_after = after
+        self._read = read
+
+    def look(self) -> Look:
+        return Look(tuple(self._read()))
+
+
+def on(side: str, resources: Iterable[Resource]) -> Iterator[Resource]:
+    """At the addresses of one side."""
+    return (replace(seen, address=f"{side}/{seen.address}") for seen in resources)
+
+
+def exposed(exposures: Iterable[Exposure]) -> Iterator[Resource]:
+    """As resources, so that they are part of what was observed."""
+    return on(_EXPOSURE, (Resource(one.address, "present", asdict(one)) for one in exposures))
+
+
+def inventories(parts: Parts) -> dict[str, Kind]:
+    """What both sides hold, and how production is exposed, by vendor; staging's once it is known where it is."""
+    reading = _Reading(parts)
+    held = (
+        Held("staging/supabase", reading.staging_supabase, after=("supabase/project",)),
+        Held("staging/railway", reading.staging_railway, after=("railway/environment",)),
+        Held("staging/vercel", reading.staging_vercel),
+        Held("production/supabase", reading.production_supabase),
+        Held("production/vercel", reading.production_vercel),
+        Held("production/railway", reading.production_railway, after=("railway/environment",)),
+    )
+    return {kind.prefix: kind for kind in held}
+
+
+class _Reading:
+    """The inventories of one run: which client, whose ids."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._supabase, self._railway = parts.clients.supabase, parts.clients.railway.remembering()
+        self._vercel, self._frontend = parts.clients.vercel, parts.outside.config.frontend
+        self._organization = str(parts.environment.supabase.organization)
+        self._production = parts.outside.identities.production
+        self._vault = parts.surroundings.vault
+
+    def staging_supabase(self) -> Iterator[Resource]:
+        if ref := self._known("supabase.ref"):
+            yield from on("staging", self._of_supabase(ref))
+
+    def production_supabase(self) -> Iterator[Resource]:
+        ref = self._production.supabase_ref
+        yield from on("production", self._of_supabase(ref))
+        yield from exposed(supabase_exposure.exposure(self._supabase, ref=ref, organization=self._organization))
+
+    def staging_vercel(self) -> Iterator[Resource]:
+        yield from on("staging", self._of_vercel("preview"))
+
+    def staging_railway(self) -> Iterator[Resource]:
+        project, environment = self._known("railway.project_id"), self._known("railway.environment_id")
+        if project and environment:
+            yield from on("staging", self._of_railway(project, environment))
+
+    def production_vercel(self) -> Iterator[Resource]:
+        yield from on("production", self._of_vercel("production"))
+        yield from exposed(vercel_exposure.exposure(self._vercel, **self._vercel_place()))
+
+    def production_railway(self) -> Iterator[Resource]:
+        place = (self._production.railway_project, self._production.railway_environment)
+        yield from on("production", self._of_railway(*place))
+        yield from exposed(
+            railway_exposure.exposure(
+                self._railway,
+                project_id=place[0],
+                environment_id=place[1],
+                staging_environment_id=self._known("railway.environment_id"),
+            )
+        )
+
+    def _of_vercel(self, target: str) -> Iterable[Resource]:
+        shown = self._vault.fingerprint_of
+        return vercel_inventory.inventory(self._vercel, **self._vercel_place(), target=target, fingerprint=shown)
+
+    def _vercel_place(self) -> dict[str, str]:
+        return {"project": self._frontend.vercel_project, "team": self._frontend.vercel_team}
+
+    def _of_supabase(self, ref: str) -> Iterable[Resource]:
+        return supabase_inventory.inventory(self._supabase, ref, fingerprint=self._vault.fingerprint_of)
+
+    def _of_railway(self, project: str, environment: str) -> Iterable[Resource]:
+        shown = self._vault.fingerprint_of
+        return railway_inventory.inventory(
+            self._railway, project_id=project, environment_id=environment, fingerprint=shown
+        )
+
+    def _known(self, name: str) -> str | None:
+        held = self._vault.get(name)
+        return held.reveal() if held else None
+
+
+def beside_production(parts: Parts, snapshot: Snapshot, desired: tuple[Any, ...]) -> Comparison:
+    """The matrix for a run that has just changed staging: it drifts by design, so it is held against no earlier one."""
+    kinds = inventories(parts)
+    with ThreadPoolExecutor(max_workers=8, thread_name_prefix="look") as pool:
+        looks = pool.map(lambda kind: kind.look(), kinds.values())
+        held = tuple(seen for look in looks for seen in look.resources)
+    return _compared(parts, replace(snapshot, resources=(*snapshot.resources, *held)), desired, before=None)
+
+
+def _compared(parts: Parts, snapshot: Snapshot, desired: tuple[Any, ...], *, before: Any) -> Comparison:
+    outside = parts.outside
+    return compared(
+        snapshot,
+        desired=desired,
+        pins=outside.identities.production.pins,
+        exceptions=tuple(matrix.Allowed(one.subject, one.reason, one.owner) for one in outside.config.exceptions),
+        before=before,
+    )
+
+
+class IsolationProof:
+    """The comparing part of RB-060; the looks are RB-010's and the inventories."""
+
+    def __init__(self, parts: Parts, desired: Callable[[Snapshot], tuple[Any, ...]]) -> None:
+        self._parts = parts
+        self._desired = desired
+
+    def findings(self, snapshot: Snapshot) -> tuple[Finding, ...]:
+        """The whole picture adds none here: what is missing or wrong is a row of the matrix."""
+        del snapshot
+        return ()
+
+    def compare(self, snapshot: Snapshot) -> Comparison:
+        outside = self._parts.outside
+        before = latest(
+            outside.evidence,
+            cloud=snapshot.cloud,
+            environment=snapshot.environment,
+            runbooks={"RB-010", "RB-060"},
+            holds="comparison.json",
+            trust=outside.folder / TRUST if snapshot.cloud == "live" else None,
+        )
+        return _compared(self._parts, snapshot, self._desired(snapshot), before=before)
+
+    def conclude(self, snapshot: Snapshot, compared: Comparison) -> Verification:
+        """Errors: NotVerifiedError as long as there is an alarm; an open exposure is told and is none."""
+        if alarms := compared.alarms:
+            first = alarms[0]
+            raise NotVerifiedError(
+                f"{len(alarms)} of {len(compared.rows)} rows are alarms, first: {first.subject} ({first.relation})",
+                why=f"expected {first.expected}, found {first.found}",
+                state="nothing was changed: this runbook only reads",
+                next_step=first.next_step,
+            )
+        endpoints = provisioning.endpoints(self._parts.outside.config, snapshot.environment, snapshot)
+        open_ones = tuple(f"close {one.address}: {one.next_step}" for one in compared.open_exposures)
+        return Verification(compared.checks, snapshot, endpoints, open_ones)
+
+    def summary(self, compared: Comparison) -> str:
+        unread = sum(row.relation == "cannot be read" for row in compared.rows)
+        since = f"nothing drifted since {compared.baseline}" if compared.baseline else "the first one, so no drift yet"
+        return (
+            f"{len(compared.rows)} rows compared, nothing shared, {since}; {unread} cannot be read, "
+            f"{len(compared.open_exposures)} ways into production are open"
+        )
+
+
+def compared(
+    snapshot: Snapshot,
+    *,
+    desired: tuple[Any, ...],
+    pins: Mapping[str, str],
+    exceptions: tuple[matrix.Allowed, ...],
+    before: tuple[str, Mapping[str, Any]] | None,
+) -> Comparison:
+    """The matrix of one moment, held against the ground of an earlier run where there is one."""
+    staging, production = (dict(_side(snapshot, side)) for side in SIDES)
+    known = _with_fingerprints(staging, _values_of(snapshot))
+    theirs = _with_fingerprints(production, {subject: _pin(pins, subject) for subject in production})
+    ground = {**_ground(known, ""), **_ground(production, "production/"), **_others(snapshot)}
+    ground = {subject: held for subject, held in ground.items() if not subject.startswith(_MOVES_BY_ITSELF)}
+    exposures = tuple(Exposure(**one.attributes) for _, one in _side(snapshot, _EXPOSURE))
+    ground |= {f"{_EXPOSURE}/{one.address}": {"state": one.state, "found": one.found} for one in exposures}
+    rows = [
+        *matrix.as_wanted(desired, snapshot),
+        *matrix.of_findings(snapshot.findings),
+        *matrix.side_by_side(known, theirs),
+    ]
+    if before is not None:
+        rows += matrix.drifted(before[1]["ground"], ground, since=before[0])
+    return Comparison(
+        environment=snapshot.environment,
+        rows=matrix.settled(rows, exceptions),
+        exposures=exposures,
+        ground=ground,
+        baseline=before[0] if before else "",
+    )
+
+
+def _side(snapshot: Snapshot, side: str) -> Iterator[tuple[str, Resource]]:
+    """By the address without the side; "production/bucket/…" is RB-010's own look, and no part of it."""
+    for seen in snapshot.resources:
+        if seen.address.startswith(tuple(f"{side}/{vendor}/" for vendor in VENDORS)):
+            yield seen.address.removeprefix(f"{side}/"), seen
+
+
+def _values_of(snapshot: Snapshot) -> dict[str, str | None]:
+    """Fingerprints of staging's own values, as RB-010 sees them, by subject."""
+    return {
+        subject_of(seen.address, name): value.get("fingerprint")
+        for seen in snapshot.resources
+        if seen.address.startswith(("railway/variables/", "vercel/variables/", "supabase/secrets"))
+        for name, value in seen.attributes.items()
+    }
+
+
+def _pin(pins: Mapping[str, str], subject: str) -> str | None:
+    """Production's pinned fingerprint of a variable, by its name or, where two have that, by place and name."""
+    place, _, name = subject.rpartition("/")
+    return pins.get(f"{place.rpartition('/')[2]}/{name}") or pins.get(name)
+
+
+def _with_fingerprints(side: Mapping[str, Resource], values: Mapping[str, str | None]) -> dict[str, Resource]:
+    return {
+        subject: replace(seen, attributes={**seen.attributes, "fingerprint": values.get(subject)})
+        if "/variable/" in subject and seen.state == "present"
+        else seen
+        for subject, seen in side.items()
+    }
+
+
+def _ground(side: Mapping[str, Resource], prefix: str) -> dict[str, Any]:
+    return {f"{prefix}{subject}": {"state": seen.state, **seen.attributes} for subject, seen in side.items()}
+
+
+def _others(snapshot: Snapshot) -> dict[str, Any]:
+    return {
+        seen.address: {"state": seen.state, **seen.attributes}
+        for seen in snapshot.resources
+        if seen.address.startswith(_NOT_LISTED)
+    }

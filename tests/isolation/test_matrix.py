@@ -1,0 +1,170 @@
+"""Staging beside production, with values alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from pantheon_runbook.isolation.matrix import (
+    Allowed,
+    as_wanted,
+    drifted,
+    of_findings,
+    settled,
+    side_by_side,
+    subject_of,
+)
+from pantheon_runbook.model import Desired, Finding, MatrixRow, Resource, Snapshot
+
+HERS = {"from": "literal.LOG_LEVEL", "fingerprint": "a" * 64}
+
+
+def seen(*resources: Resource) -> Snapshot:
+    return Snapshot("sandbox", "staging", {}, {}, resources, (), "2026-11-23T10:00:00Z")
+
+
+def there(address: str, **attributes: object) -> Resource:
+    return Resource(address, "present", attributes)
+
+
+def relations(*rows: MatrixRow) -> dict[str, tuple[str, bool]]:
+    return {row.subject: (row.relation, row.is_alarm) for row in rows}
+
+
+def compared(address: str, ours: Resource | None, theirs: Resource | None) -> tuple[str, bool]:
+    (row,) = side_by_side({address: ours} if ours else {}, {address: theirs} if theirs else {})
+    return row.relation, row.is_alarm
+
+
+@pytest.mark.parametrize(
+    ("address", "ours", "theirs", "expected"),
+    [
+        ("supabase/project", {"ref": "a"}, {"ref": "b"}, ("differs", False)),
+        ("supabase/project", {"ref": "a"}, {"ref": "a"}, ("shared", True)),
+        ("railway/environment", {"id": "e1"}, {"id": "e1"}, ("shared", True)),
+        ("railway/domain/api", {"domains": ["x", "y"]}, {"domains": ["y"]}, ("shared", True)),
+        ("railway/domain/api", {"domains": []}, {"domains": []}, ("differs", False)),
+        ("railway/variable/api/K", {"fingerprint": "f"}, {"fingerprint": "f"}, ("shared", True)),
+        ("railway/variable/api/K", {"fingerprint": "f"}, {"fingerprint": None}, ("cannot be read", False)),
+        ("railway/variable/api/K", {"fingerprint": None}, {"fingerprint": "f"}, ("cannot be read", False)),
+        ("supabase/bucket/b", {"public": True}, {"public": True}, ("must be equal and is", False)),
+        ("supabase/bucket/b", {"public": True}, {"public": False}, ("must be equal and is not", True)),
+        ("vercel/project", {"id": "p"}, {"id": "p"}, ("must be equal and is", False)),
+        ("supabase/auth", {"jwt_exp": 1}, {"jwt_exp": 2}, ("differs", False)),
+        ("supabase/auth", {"jwt_exp": 1}, {"jwt_exp": 1}, ("same", False)),
+        ("supabase/auth", {"smtp_user": "p", "jwt_exp": 1}, {"smtp_user": "p", "jwt_exp": 2}, ("shared", True)),
+        ("supabase/auth", {"smtp_user": None}, {"smtp_user": None}, ("differs", False)),
+    ],
+)
+def test_attribute_relates_by_its_rule(address, ours, theirs, expected):
+    assert expected == compared(address, there(address, **ours), there(address, **theirs))
+
+
+def test_row_tells_every_attribute_and_no_value():
+    (row,) = side_by_side(
+        {"supabase/auth": there("supabase/auth", smtp_user="hers", jwt_exp=1, site_url="same")},
+        {"supabase/auth": there("supabase/auth", smtp_user="his", jwt_exp=1, site_url="same")},
+    )
+
+    assert "shared: site_url; same: jwt_exp; differs: smtp_user" == row.found
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "expected"),
+    [
+        (None, there("x"), ("missing", False)),
+        (there("x"), None, ("only in staging", False)),
+        (Resource("x", "unreadable", note="403"), there("x"), ("cannot be read", False)),
+        (Resource("x", "absent"), there("x"), ("missing", False)),
+    ],
+)
+def test_one_side_alone_is_no_alarm(ours, theirs, expected):
+    assert expected == compared("x", ours, theirs)
+
+
+def test_missing_thing_is_one_alarm_at_its_root():
+    """What waits for something that is missing itself is not told as another fault."""
+    wanted = (Desired("supabase/project", {"status": "x"}), Desired("supabase/auth", {}, ("supabase/project",)))
+
+    assert {"supabase/project": ("missing", True), "supabase/auth": ("missing", False)} == relations(
+        *as_wanted(wanted, seen())
+    )
+
+
+def test_variable_is_told_by_its_own_name():
+    wanted = (
+        Desired("railway/variables/api", {"LOG_LEVEL": HERS, "GONE": HERS, "LATER": {**HERS, "fingerprint": None}}),
+    )
+    ground = seen(there("railway/variables/api", LOG_LEVEL={"fingerprint": "b" * 64}, LATER={"fingerprint": "c" * 64}))
+
+    assert {
+        "railway/variable/api/LOG_LEVEL": ("wrong", True),
+        "railway/variable/api/GONE": ("missing", True),
+        "railway/variable/api/LATER": ("cannot be read", False),
+    } == relations(*as_wanted(wanted, ground))
+
+
+def test_paused_project_hides_and_does_not_lack():
+    wanted = (Desired("supabase/bucket/avatars", {"public": True}), Desired("database/marker", {}))
+    ground = seen(there("supabase/project", status="INACTIVE"))
+
+    assert {("cannot be read", False)} == set(relations(*as_wanted(wanted, ground)).values())
+
+
+@pytest.mark.parametrize(
+    ("address", "name", "subject"),
+    [
+        ("railway/variables/api", "LOG_LEVEL", "railway/variable/api/LOG_LEVEL"),
+        ("railway/variables/api/LOG_LEVEL", "", "railway/variable/api/LOG_LEVEL"),
+        ("vercel/variables/preview/K", "", "vercel/variable/K"),
+        ("vercel/variables/preview", "K", "vercel/variable/K"),
+        ("supabase/secrets", "K", "supabase/secret/K"),
+        ("supabase/secrets/K", "", "supabase/secret/K"),
+        ("supabase/bucket/avatars", "", "supabase/bucket/avatars"),
+    ],
+)
+def test_thing_has_one_name(address, name, subject):
+    assert subject == subject_of(address, name)
+
+
+def test_finding_that_blocks_is_an_alarm():
+    told = Finding("production-secret", "railway/variables/api/K", "K holds production's secret", "rotate it")
+    hint = Finding("branch-variable", "vercel/variables/preview/K", "a value of its own", "look", blocks=False)
+
+    assert {"railway/variable/api/K": ("shared", True)} == relations(*of_findings((told, hint)))
+
+
+def test_drift_names_what_is_different_and_nothing_else():
+    before = {"a": {"x": 1, "y": 1}, "b": {"x": 1}, "d": {"x": 1}}
+    now = {"a": {"x": 1, "y": 2}, "c": {"x": 1}, "d": {"x": 1}}
+
+    rows = tuple(drifted(before, now, since="an earlier run"))
+
+    assert {"a": "changed: y", "b": "gone", "c": "new"} == {row.subject: row.found for row in rows}
+    assert all(row.is_alarm for row in rows)
+
+
+def test_subject_has_one_row_the_gravest():
+    rows = (
+        MatrixRow("a", "same", "any", "alike"),
+        MatrixRow("a", "drifted", "as before", "changed", is_alarm=True),
+        MatrixRow("a", "wrong", "this", "that", is_alarm=True),
+        MatrixRow("b", "cannot be read", "to be read", "403"),
+        MatrixRow("b", "missing", "there", "not there"),
+    )
+
+    assert {"a": ("wrong", True), "b": ("cannot be read", False)} == relations(*settled(rows, ()))
+
+
+def test_declared_exception_is_no_alarm_and_says_who():
+    row = MatrixRow("a", "shared", "not production's", "shared: x", is_alarm=True, next_step="do")
+
+    (allowed,) = settled((row,), (Allowed("a", "one sender for both until May", "supervisor"),))
+
+    assert ("shared", False) == (allowed.relation, allowed.is_alarm)
+    assert "allowed by supervisor: one sender for both until May" == allowed.expected
+
+
+def test_exception_for_another_subject_helps_nothing():
+    row = MatrixRow("a/b", "shared", "not production's", "shared: x", is_alarm=True)
+
+    assert (row,) == settled((row,), (Allowed("a", "one sender for both until May", "supervisor"),))

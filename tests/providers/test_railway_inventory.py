@@ -1,0 +1,385 @@
+"""Drift made by somebody else's hands at Railway: each kind is named, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from railway_place import FINGERPRINT, Place, beside, ids, member, project_token, staged, trigger, trigger_of
+
+from pantheon_runbook.errors import VendorRefusedError, VendorUnavailableError
+from pantheon_runbook.model import Resource
+from pantheon_runbook.providers.railway_looks import may_hold_secret
+
+pytestmark = pytest.mark.xdist_group("railway-place")
+NOT_AUTHORIZED = "Railway does not show this to the token: Not Authorized."
+
+
+def differences(before: tuple[Resource, ...], after: tuple[Resource, ...]) -> set[tuple[str, str]]:
+    """(address, attribute), or (address, "+") and (address, "-") for what came and went."""
+    old, new = ({one.address: one for one in seen} for seen in (before, after))
+    found = {(address, "+") for address in new.keys() - old.keys()} | {
+        (address, "-") for address in old.keys() - new.keys()
+    }
+    for address in old.keys() & new.keys():
+        names = old[address].attributes.keys() | new[address].attributes.keys()
+        found |= {
+            (address, name) for name in names if old[address].attributes.get(name) != new[address].attributes.get(name)
+        }
+        if (old[address].state, old[address].note) != (new[address].state, new[address].note):
+            found.add((address, "state"))
+    return found
+
+
+def test_two_looks_at_the_same_thing_are_equal(place: Place) -> None:
+    mark = place.hands.mark()
+    looks = [place.look() for _ in range(50)]
+    assert [looks[0]] * 50 == looks
+    assert [] == place.hands.sent_since(mark)
+
+
+def test_addresses_go_by_name_and_are_sorted(place: Place) -> None:
+    staging, production = ([one.address for one in place.look(of)] for of in (place.staging, place.production))
+    for addresses in (staging, production):
+        assert sorted(set(addresses)) == addresses
+        assert not [address for address in addresses if re.search(r"staging|production|[0-9a-f]{8}-", address)]
+    assert {"railway/service/api", "railway/service/worker", "railway/service/Redis", "railway/domain/api"} <= {
+        *staging
+    } & {*production}
+    assert {"railway/trigger/api/main", "railway/trigger/worker/main", "railway/deployment/api"} <= {*production}
+
+
+def test_no_value_is_asked_for_or_kept(place: Place) -> None:
+    mark = place.hands.mark()
+    text = json.dumps([one.attributes for of in (place.staging, place.production) for one in place.look(of)])
+    text += json.dumps([one.found for one in place.ways().values()])
+    asked = {record["operation"] for record in place.world.running.log(mark)}
+    values = {
+        value
+        for of in (place.staging, place.production)
+        for name in ("api", "worker", "Redis")
+        for value in place.hands._service_facts(**place.service(name, of))["variables"].values()
+        if len(value) > 12
+    }
+    facts = {value for key, value in _texts(place.world.facts) if re.search(r"key|token|password|secret|_url$", key)}
+
+    assert asked.isdisjoint({"variables", "variablesForServiceDeployment"})
+    assert len(values | facts) > 20
+    assert [] == [value for value in values | facts if value in text]
+    assert [] == place.hands.sent_since(mark)
+
+
+def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _texts(inner, name)
+    elif isinstance(value, str):
+        yield key, value
+
+
+def test_command_with_a_secret_in_it_is_a_fingerprint(place: Place) -> None:
+    secret = "sb_secret_" + "a1B2" * 6
+    command = f"CLIENT={secret} python -m app"
+    place.instance("worker", startCommand=command, preDeployCommand=["echo one", f"login --password {secret}"])
+    (worker,) = [one for one in place.look() if one.address == "railway/service/worker"]
+    place.instance("worker", startCommand=None, preDeployCommand=None)
+
+    assert {"fingerprint": FINGERPRINT(command)} == worker.attributes["start_command"]
+    assert "echo one" == worker.attributes["pre_deploy_command"][0]
+    assert secret not in json.dumps(worker.attributes)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_hidden"),
+    [
+        ("python -m app", False),
+        ("alembic upgrade head && python -m app.auth_worker --keys 3", True),
+        ("uvicorn app.main:api --host 0.0.0.0 --port $PORT", False),
+        ("redis-server --requirepass hunter22", True),
+        ('redis-server --requirepass "$REDIS_PASSWORD"', False),
+        ("PGPASSWORD=hunter22 psql -f schema.sql", True),
+        ("PGPASSWORD=$SECRET psql -f schema.sql", False),
+        ("psql postgresql://postgres:hunter22@db.example/postgres -f schema.sql", True),
+        ("curl -H 'Authorization: Bearer abc' https://example.com", True),
+        ("sk-or-v1-" + "0" * 40, True),
+    ],
+)
+def test_what_is_taken_for_a_secret_in_a_command(text: str, is_hidden: bool) -> None:  # noqa: FBT001  a table
+    assert is_hidden == may_hold_secret(text)
+
+
+def test_every_page_is_read(place: Place) -> None:
+    names = {f"PAGE_{number:03d}" for number in range(450)}
+    where = place.service("worker")
+    given = {"variables": dict.fromkeys(names, "1"), "skipDeploys": True}
+    place.do("variableCollectionUpsert", "VariableCollectionUpsertInput", **where, **given)
+    seen = {one.address for one in place.look()}
+    kept = {name: value for name, value in place.hands.variables("worker").items() if name not in names}
+    place.do("variableCollectionUpsert", "VariableCollectionUpsertInput", **where, variables=kept, replace=True)
+
+    assert {f"railway/variable/worker/{name}" for name in names} <= seen
+    assert not any("RAILWAY_" in address for address in seen)
+
+
+# ---- drift
+
+
+def _set(place: Place, **given: Any) -> None:
+    where = {**ids(place.staging), **given}
+    place.do("variableCollectionUpsert", "VariableCollectionUpsertInput", **where, skipDeploys=True)
+
+
+def _branch_moved(place: Place) -> None:
+    document = (
+        "mutation M($id: String!, $i: DeploymentTriggerUpdateInput!) { deploymentTriggerUpdate(id: $id, input: $i)"
+        " { id } }"
+    )
+    place.hands.railway(document, id=trigger_of(place, "api", place.staging), i={"branch": "develop"})
+
+
+def _redis_deployed(place: Place) -> None:
+    where = place.service("Redis")
+    document = "mutation M($s: String!, $e: String!) { serviceInstanceDeployV2(serviceId: $s, environmentId: $e) }"
+    made = place.hands.railway(document, s=where["serviceId"], e=where["environmentId"])["serviceInstanceDeployV2"]
+    status = "query S($id: String!) { deployment(id: $id) { status } }"
+    until = time.monotonic() + 20
+    while place.hands.railway(status, id=made)["deployment"]["status"] != "SUCCESS":
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def _service_gone(place: Place) -> None:
+    where = place.service("extra")
+    document = "mutation M($id: String!, $e: String) { serviceDelete(id: $id, environmentId: $e) }"
+    place.hands.railway(document, id=where["serviceId"], e=where["environmentId"])
+
+
+def _sealed(place: Place) -> None:
+    def seal(whole: Any) -> None:
+        api = place_of(whole, place.staging, "api")
+        api["sealed"] = ["LOG_LEVEL"]
+
+    place.hands.edit(seal)
+
+
+def place_of(whole: Any, of: dict[str, str], name: str) -> Any:
+    """A service's record in the vendors' memory."""
+    railway = whole["railway"]
+    return next(
+        one
+        for one in railway["instances"].values()
+        if one["environmentId"] == of["environment_id"] and railway["services"][one["serviceId"]]["name"] == name
+    )
+
+
+def _renamed(place: Place) -> None:
+    document = 'mutation M($id: String!) { environmentRename(id: $id, input: {name: "stage"}) { id } }'
+    place.hands.railway(document, id=place.staging["environment_id"])
+
+
+def _settings(place: Place, name: str, settings: dict[str, Any]) -> None:
+    place.instance(name, **settings)
+
+
+def setting(**settings: Any) -> Callable[[Place], None]:
+    return lambda place: _settings(place, "api", settings)
+
+
+API, WORKER = "railway/service/api", "railway/service/worker"
+DRIFT: tuple[tuple[str, Callable[[Place], None], set[tuple[str, str]]], ...] = (
+    ("start command", setting(startCommand="python -m other"), {(API, "start_command")}),
+    ("pre-deploy command", setting(preDeployCommand=["alembic upgrade head"]), {(API, "pre_deploy_command")}),
+    ("build command", setting(buildCommand="make"), {(API, "build_command")}),
+    ("root directory", setting(rootDirectory="elsewhere"), {(API, "root_directory")}),
+    ("config file", setting(railwayConfigFile="deploy/railway.json"), {(API, "config_file")}),
+    ("replicas", setting(numReplicas=3), {(API, "replicas")}),
+    ("region", setting(region="us-west2"), {(API, "region")}),
+    ("healthcheck path", setting(healthcheckPath="/alive"), {(API, "healthcheck_path")}),
+    ("cron", setting(cronSchedule="0 3 * * *"), {(API, "cron")}),
+    ("restart policy", setting(restartPolicyType="NEVER"), {(API, "restart_policy")}),
+    ("sleeping", setting(sleepApplication=True), {(API, "sleeps")}),
+    ("watched paths", setting(watchPatterns=["backend/**"]), {(API, "watch_patterns")}),
+    ("plan with variables", setting(nixpacksPlan={"variables": {"A": "1"}}), {(API, "nixpacks_plan")}),
+    ("image", setting(source={"image": "other:1"}), {(API, "image")}),
+    (
+        "repository",
+        lambda place: place.instance("worker", source={"repo": "somebody/else"}),
+        {(WORKER, "repository")},
+    ),
+    (
+        "value of a variable",
+        lambda place: _set(place, serviceId=place.service("api")["serviceId"], variables={"LOG_LEVEL": "error"}),
+        {("railway/variable/api/LOG_LEVEL", "updated_at")},
+    ),
+    (
+        "new variable",
+        lambda place: _set(place, serviceId=place.service("api")["serviceId"], variables={"BY_HAND": "1"}),
+        {("railway/variable/api/BY_HAND", "+")},
+    ),
+    (
+        "variable becomes a reference",
+        lambda place: _set(
+            place, serviceId=place.service("api")["serviceId"], variables={"BY_HAND": "${{Redis.REDIS_URL}}"}
+        ),
+        {("railway/variable/api/BY_HAND", "updated_at"), ("railway/variable/api/BY_HAND", "references")},
+    ),
+    (
+        "variable removed",
+        lambda place: place.do("variableDelete", "VariableDeleteInput", **place.service("api"), name="BY_HAND"),
+        {("railway/variable/api/BY_HAND", "-")},
+    ),
+    (
+        "shared variable",
+        lambda place: _set(place, variables={"FOR_ALL": "1"}),
+        {("railway/variable/shared/FOR_ALL", "+")},
+    ),
+    ("variable sealed", _sealed, {("railway/variable/api/LOG_LEVEL", "is_sealed")}),
+    (
+        "service domain",
+        lambda place: place.do(
+            "serviceDomainCreate",
+            "ServiceDomainCreateInput",
+            "{ id }",
+            **{name: value for name, value in place.service("worker").items() if name != "projectId"},
+        ),
+        {("railway/domain/worker", "+")},
+    ),
+    (
+        "custom domain",
+        lambda place: place.do(
+            "customDomainCreate",
+            "CustomDomainCreateInput",
+            "{ id }",
+            **place.service("api"),
+            domain="api.pantheon.example",
+        ),
+        {("railway/domain/api", "custom_domains")},
+    ),
+    (
+        "TCP proxy",
+        lambda place: place.do(
+            "tcpProxyCreate",
+            "TCPProxyCreateInput",
+            "{ id }",
+            **{name: value for name, value in place.service("Redis").items() if name != "projectId"},
+            applicationPort=6379,
+        ),
+        {("railway/tcp-proxy/Redis", "+")},
+    ),
+    (
+        "volume",
+        lambda place: place.do(
+            "volumeCreate", "VolumeCreateInput", "{ id }", **place.service("api"), mountPath="/data"
+        ),
+        {("railway/volume/api", "+")},
+    ),
+    (
+        "branch that deploys",
+        lambda place: trigger(place, place.staging, "api", "main"),
+        {("railway/trigger/api/main", "+")},
+    ),
+    ("branch moved", _branch_moved, {("railway/trigger/api/main", "-"), ("railway/trigger/api/develop", "+")}),
+    (
+        "deployment",
+        _redis_deployed,
+        {("railway/deployment/Redis", "id"), ("railway/deployment/Redis", "image_digest")},
+    ),
+    (
+        "new service",
+        lambda place: place.do(
+            "serviceCreate", "ServiceCreateInput", "{ id }", projectId=place.staging["project_id"], name="extra"
+        ),
+        {("railway/service/extra", "+")},
+    ),
+    ("service removed", _service_gone, {("railway/service/extra", "-")}),
+    (
+        "project token",
+        lambda place: place.do("projectTokenCreate", "ProjectTokenCreateInput", **ids(place.staging), name="by hand"),
+        {("railway/project-token/by hand", "+")},
+    ),
+    (
+        "new member",
+        lambda place: member(place, place.staging, "guest", "VIEWER"),
+        {("railway/member/guest@pantheon.example", "+")},
+    ),
+    (
+        "role of a member",
+        lambda place: member(place, place.staging, "guest", "ADMIN"),
+        {("railway/member/guest@pantheon.example", "role")},
+    ),
+    (
+        "pull request environments",
+        lambda place: place.project(place.staging, prDeploys=True),
+        {("railway/project", "pull_request_environments")},
+    ),
+    (
+        "environment beside",
+        lambda place: beside(place, place.staging, "before"),
+        {("railway/project", "other_environments")},
+    ),
+    ("staged changes", lambda place: staged(place, place.staging), {("railway/environment", "staged_changes")}),
+    ("environment renamed", _renamed, {("railway/environment", "name")}),
+)
+
+
+def test_each_kind_of_drift_is_named_and_nothing_else(place: Place) -> None:
+    rows, wrong = [], []
+    before = place.look()
+    for kind, by_hand, expected in DRIFT:
+        by_hand(place)
+        after = place.look()
+        found = differences(before, after)
+        rows.append(f"{kind:<28}{', '.join(sorted(f'{address} {what}' for address, what in found))}")
+        if found != expected:
+            wrong.append((kind, expected, found))
+        before = after
+    print("\n".join(["", f"{len(rows)} kinds of drift at Railway, and what differs", *rows]))
+    place.hands.railway(
+        'mutation M($id: String!) { environmentRename(id: $id, input: {name: "staging"}) { id } }',
+        id=place.staging["environment_id"],
+    )
+    assert len(rows) >= 12
+    assert [] == wrong
+
+
+# ---- what the token may not see
+
+
+def test_what_the_token_may_not_see_is_unreadable(place: Place) -> None:
+    """A project token of staging is refused the list of tokens, and everything of production's."""
+    api = project_token(place, place.staging, "for the inventory")
+    all_of_staging = {one.address: one for one in place.look()}
+    seen = {one.address: one for one in place.look(api=api)}
+    production = {one.address: (one.state, one.note) for one in place.look(place.production, api=api)}
+
+    assert Resource("railway/project-token", "unreadable", note=NOT_AUTHORIZED) == seen.pop("railway/project-token")
+    assert seen == {address: one for address, one in all_of_staging.items() if "/project-token" not in address}
+    assert {("unreadable", NOT_AUTHORIZED)} == set(production.values())
+    parts = "deployment domain environment member project project-token service tcp-proxy trigger variable volume"
+    assert [f"railway/{part}" for part in parts.split()] == list(production)
+
+
+def test_id_that_does_not_exist_is_unreadable(place: Place) -> None:
+    nowhere = dict.fromkeys(("project_id", "environment_id"), "00000000-0000-4000-8000-000000000000")
+    assert {"unreadable"} == {one.state for one in place.look(nowhere)}
+
+
+@pytest.mark.parametrize("look", [Place.look, Place.ways], ids=["inventory", "exposure"])
+def test_token_that_is_refused_stops(place: Place, look: Any) -> None:
+    for api in (place.client(Authorization="Bearer nobody's"), place.client(Project_Access_Token="nobody's")):
+        with pytest.raises(VendorRefusedError):
+            look(place, api=api)
+
+
+def test_railway_that_does_not_answer_stops(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pantheon_runbook.clock.sleep", lambda _seconds: None)
+    for operation in ("environment", "tcpProxies", "projectTokens"):
+        place.world.running.faults([{"service": "railway", "operation": operation, "kind": "500-before", "times": 10}])
+        for look in (place.look, place.ways):
+            with pytest.raises(VendorUnavailableError):
+                look()
+    place.world.running.faults([])
