@@ -20,9 +20,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from pantheon_runbook.config import Config, Identities
 from pantheon_runbook.errors import WrongEnvironmentError
 from pantheon_runbook.model import Finding, Resource, Snapshot
 
+UNCONFIRMED = "unconfirmed"
 # What must be known of a vendor as soon as anything of ours stands there.
 _TOLD_BY = {
     "supabase/": "supabase_ref",
@@ -30,6 +32,9 @@ _TOLD_BY = {
     "railway/": "railway_environment",
     "vercel/": "vercel_project",
 }
+
+
+_LISTED = ("supabase_ref", "railway_project", "railway_environment", "vercel_project")
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,37 @@ class Known:
     production: Mapping[str, str] = field(default_factory=dict)
     allowed: Mapping[str, str] = field(default_factory=dict)
     confirmed: tuple[str, ...] = ()
+
+
+def known_of(config: Config, identities: Identities, environment: str, confirmed: tuple[str, ...] = ()) -> Known:
+    """What the committed files say; a Railway project that is shared with production is so by decision."""
+    listed = identities.production
+    production = {
+        "supabase_ref": listed.supabase_ref,
+        "railway_environment": listed.railway_environment,
+        "vercel_target": "production",
+    }
+    if config.environments[environment].railway.layout == "own-project":
+        production["railway_project"] = listed.railway_project
+    return Known(environment, production, identities.allowed(environment), confirmed)
+
+
+def allow_list(identities: Mapping[str, str], known: Known) -> dict[str, str]:
+    """What identities.toml should say of what was observed; a Railway project shared with production tells nothing."""
+    shared = set() if "railway_project" in known.production else {"railway_project"}
+    return {name: identities[name] for name in _LISTED if name in identities and name not in shared}
+
+
+def steps_to_list(snapshot: Snapshot, known: Known) -> tuple[str, ...]:
+    """The step by hand that is left once everything of an environment is known to be ours."""
+    wanted = allow_list(snapshot.identities, known)
+    is_whole = {"supabase_ref", "railway_environment"} <= set(wanted)
+    if not is_whole or wanted.items() <= known.allowed.items():
+        return ()
+    if any(finding.code == UNCONFIRMED for finding in snapshot.findings):
+        return ()
+    command = f"pantheon-runbook init --pin-staging -e {known.environment}"
+    return (f"identities.toml: put the ids of {known.environment} on its allow list and commit them: {command}",)
 
 
 def confirmed_in(text: str) -> tuple[str, ...]:
@@ -99,7 +135,7 @@ def unconfirmed(snapshot: Snapshot, known: Known, made: Made, *, command: str) -
     open_ones = dict((*_supabase(snapshot, known, made), *_railway(snapshot, known, made)))
     again = f"{command} -p confirm={','.join(dict.fromkeys((*known.confirmed, *open_ones)))}"
     return tuple(
-        Finding("unconfirmed", address, f"{what}; look at it, and confirm it if it is ours", again)
+        Finding(UNCONFIRMED, address, f"{what}; look at it, and confirm it if it is ours", again)
         for address, what in open_ones.values()
     )
 

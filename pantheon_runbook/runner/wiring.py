@@ -26,7 +26,7 @@ from pantheon_runbook.evidence.journal import Journal
 from pantheon_runbook.evidence.place import Place
 from pantheon_runbook.evidence.seal import TRUST, require_pinned, sealing_key
 from pantheon_runbook.evidence.vouchers import made_by_runs
-from pantheon_runbook.isolation.identity import Known, confirmed_in, unconfirmed
+from pantheon_runbook.isolation.identity import Known, confirmed_in, known_of, steps_to_list, unconfirmed
 from pantheon_runbook.model import Check, Comparison, Desired, Finding, Snapshot
 from pantheon_runbook.planning import is_plan, plan_changes
 from pantheon_runbook.providers import railway_services
@@ -74,7 +74,8 @@ class Provisioning:
         return provisioning.endpoints(self._config, self._name, snapshot)
 
     def manual_steps(self, snapshot: Snapshot) -> tuple[str, ...]:
-        return provisioning.manual_steps(self._config, self._name, snapshot)
+        by_hand = provisioning.manual_steps(self._config, self._name, snapshot)
+        return (*by_hand, *steps_to_list(snapshot, self._known))
 
     def calls(self, desired: Sequence[Desired], snapshot: Snapshot) -> Mapping[str, Mapping[str, Any]]:
         return provisioning.calls(plan_changes(desired, snapshot)[0])
@@ -218,7 +219,8 @@ def _session(
 ) -> Session:
     place, vault = bundle.place, parts.surroundings.vault
     mode = str(parameters.get("mode", comparing.MODE))
-    known = _known(parts, confirmed_in(str(parameters.get("confirm", ""))))
+    confirmed = confirmed_in(str(parameters.get("confirm", "")))
+    known = known_of(parts.outside.config, parts.outside.identities, parts.name, confirmed)
     restores = bool(parameters.get("restore_paused"))
     provisions = Provisioning(parts, restore_paused=restores, known=known, running=bundle.folder)
     kinds = kinds_of(parts, ends)
@@ -309,24 +311,6 @@ def _forbidden(outside: World, environment: Environment) -> dict[str, str]:
     if environment.railway.layout == "own-project":
         forbidden[production.railway_project] = "production's Railway project"
     return forbidden
-
-
-def _known(parts: Parts, confirmed: tuple[str, ...]) -> Known:
-    identities = parts.outside.identities
-    production = _production_identities(parts.outside, parts.environment)
-    return Known(parts.name, production, identities.allowed(parts.name), confirmed)
-
-
-def _production_identities(outside: World, environment: Environment) -> dict[str, str]:
-    production = outside.identities.production
-    identities = {
-        "supabase_ref": production.supabase_ref,
-        "railway_environment": production.railway_environment,
-        "vercel_target": "production",
-    }
-    if environment.railway.layout == "own-project":
-        identities["railway_project"] = production.railway_project
-    return identities
 
 
 def _operator() -> tuple[str, str]:
