@@ -43,6 +43,7 @@ from pantheon_runbook.model import (
 from pantheon_runbook.planning import build_plan, difference, is_plan_for, plan_difference, shown
 from pantheon_runbook.providers.http import WriteGate
 from pantheon_runbook.providers.kind import Kind
+from pantheon_runbook.standing import with_standing
 
 # A plan that was read in a plan run is the same plan in the apply run that names it.
 _HOW_IT_IS_RUN = frozenset({"mode", "plan_file"})
@@ -280,7 +281,10 @@ class Session:
             observed_at=clock.stamp(),
         )
         everything = (*findings, *self.definition.findings(seen))
-        return replace(seen, findings=tuple(sorted(everything, key=lambda one: (one.address, one.code))))
+        return replace(self._judged(seen), findings=tuple(sorted(everything, key=lambda one: (one.address, one.code))))
+
+    def _judged(self, seen: Snapshot) -> Snapshot:
+        return with_standing(self.definition.desired(seen), seen)
 
     def _plan_for(self, snapshot: Snapshot) -> Plan:
         desired = self.definition.desired(snapshot)

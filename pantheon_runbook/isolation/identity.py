@@ -17,7 +17,7 @@ What each word for an id is worth:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pantheon_runbook.config import Config, Identities
@@ -125,11 +125,11 @@ def refuse_unobserved(resources: Iterable[Resource], identities: Mapping[str, st
             )
 
 
-def unconfirmed(snapshot: Snapshot, known: Known, made: Made, *, command: str) -> tuple[Finding, ...]:
+def unconfirmed(snapshot: Snapshot, known: Known, made: Callable[[], Made], *, command: str) -> tuple[Finding, ...]:
     """A blocking finding for each thing that exists and that neither list, operator, marker nor our runs vouch for.
 
-    `command` is the one to run again; `-p confirm=` is put behind it. Errors: WrongEnvironmentError for a confirmed
-    id that is not there.
+    `made` is asked only when nothing else vouches; `command` is the one to run again, and gets `-p confirm=`.
+    Errors: WrongEnvironmentError for a confirmed id that is not there.
     """
     _refuse_unseen(snapshot, known)
     open_ones = dict((*_supabase(snapshot, known, made), *_railway(snapshot, known, made)))
@@ -155,43 +155,42 @@ def _observed(snapshot: Snapshot) -> Iterable[str]:
     return (snapshot.identities[name] for name in names if name in snapshot.identities)
 
 
-def _supabase(snapshot: Snapshot, known: Known, made: Made) -> Iterable[tuple[str, tuple[str, str]]]:
+def _supabase(snapshot: Snapshot, known: Known, made: Callable[[], Made]) -> Iterable[tuple[str, tuple[str, str]]]:
     ref, project = snapshot.identities.get("supabase_ref"), snapshot.get("supabase/project")
     if ref is None or ref in known.confirmed or _is_marked(snapshot):
         return
-    if ref in made.marked and snapshot.get("database/password").attributes.get("held"):
+    runs = made()
+    if ref in runs.marked and snapshot.get("database/password").attributes.get("held"):
         what = f"the marker that a run of ours wrote is gone from the database of {ref}: it was restored or replaced"
         yield ref, ("database/marker", what)
     elif not (
         ref == known.allowed.get("supabase_ref")
-        or ref in made.ids
-        or ("supabase/project", str(project.attributes.get("name"))) in made.names
+        or ref in runs.ids
+        or ("supabase/project", str(project.attributes.get("name"))) in runs.names
     ):
         name = project.attributes.get("name")
         yield ref, (project.address, f'unconfirmed: nothing says that the Supabase project {ref} ("{name}") is ours')
 
 
-def _railway(snapshot: Snapshot, known: Known, made: Made) -> Iterable[tuple[str, tuple[str, str]]]:
+def _railway(snapshot: Snapshot, known: Known, made: Callable[[], Made]) -> Iterable[tuple[str, tuple[str, str]]]:
     """By the environment where there is one: it lies in one project only."""
     project, environment = (snapshot.identities.get(name) for name in ("railway_project", "railway_environment"))
     if project is None:
         return
-    accepted = {*known.confirmed, *made.ids}
     seen = snapshot.get("railway/environment")
     if environment is None:
         is_shared = "railway_project" not in known.production  # a project that is production's by decision is no news
-        if is_shared or project in accepted or project == known.allowed.get("railway_project"):
-            return
-        yield project, (seen.address, f"unconfirmed: nothing says that the Railway project {project} is ours")
+        is_listed = project == known.allowed.get("railway_project") or project in known.confirmed
+        if not is_shared and not is_listed and project not in made().ids:
+            yield project, (seen.address, f"unconfirmed: nothing says that the Railway project {project} is ours")
         return
-    name, environment_name = str(seen.attributes["project"]), str(seen.attributes["name"])
-    if (
-        environment == known.allowed.get("railway_environment")
-        or environment in accepted
-        or project in made.ids
-        or {("railway/project", name), (f"railway/{project}", environment_name)} & made.names
-        or (_is_marked(snapshot) and snapshot.get("database/password").attributes.get("held"))
-    ):
+    is_listed = environment == known.allowed.get("railway_environment") or environment in known.confirmed
+    leads_to_marker = _is_marked(snapshot) and snapshot.get("database/password").attributes.get("held")
+    if is_listed or leads_to_marker:
+        return
+    runs, name, environment_name = made(), str(seen.attributes["project"]), str(seen.attributes["name"])
+    asked_for = {("railway/project", name), (f"railway/{project}", environment_name)}
+    if {project, environment} & runs.ids or asked_for & runs.names:
         return
     what = f"the Railway environment {environment} ({name}/{environment_name})"
     yield environment, (seen.address, f"unconfirmed: nothing says that {what} is ours")

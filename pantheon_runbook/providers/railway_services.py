@@ -210,7 +210,7 @@ class DomainKind(Kind):
             return Look()
         self._vault.hold("railway.api_url", f"https://{domains[0]}", secret=False)
         address = f"{self.prefix}/{self._service}"
-        return Look((Resource(address, "present", {"public": True}, note=domains[0]),))
+        return Look((Resource(address, "present", {"public": True, "host": domains[0]}, note=domains[0]),))
 
     def write(self, change: Change) -> None:
         service_id = self._vault.text(f"railway.service.{self._service}")

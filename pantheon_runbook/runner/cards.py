@@ -21,6 +21,7 @@ from pantheon_runbook.model import (
     Comparison,
     Held,
     Plan,
+    Resource,
     Snapshot,
     StepResult,
     Verification,
@@ -29,6 +30,7 @@ from pantheon_runbook.model import (
 from pantheon_runbook.runner.environment_map import environment_map
 from pantheon_runbook.runner.matrix_picture import matrix_picture
 from pantheon_runbook.session import Opening
+from pantheon_runbook.standing import ADOPTED, MISSING, UNSEEN, WRONG
 
 _FIRST_ROWS = 40
 _SIGNS = {"create": "+", "update": "~", "restore": "~", "reset": "~", "wait": "?", "hold": "+", "replace": "!"}
@@ -118,8 +120,7 @@ def _(snapshot: Snapshot) -> Card:
         (
             {"present": "=", "absent": "+", "unreadable": "?"}[resource.state],
             resource.address,
-            resource.state,
-            resource.note,
+            *_standing(resource),
         )
         for resource in seen
     ]
@@ -136,6 +137,14 @@ def _(snapshot: Snapshot) -> Card:
         lines=(*blocking, *listed),
         picture=environment_map(snapshot),
     )
+
+
+def _standing(resource: Resource) -> tuple[str, str]:
+    """What a reader looks for first, and the rest of the note."""
+    for word in (ADOPTED, WRONG, MISSING, UNSEEN):
+        if resource.note.startswith(word):
+            return word, resource.note.removeprefix(word).lstrip(":; ")
+    return resource.state, resource.note
 
 
 @draw.register

@@ -26,7 +26,7 @@ from pantheon_runbook.evidence.journal import Journal
 from pantheon_runbook.evidence.place import Place
 from pantheon_runbook.evidence.seal import TRUST, require_pinned, sealing_key
 from pantheon_runbook.evidence.vouchers import made_by_runs
-from pantheon_runbook.isolation.identity import Known, confirmed_in, known_of, steps_to_list, unconfirmed
+from pantheon_runbook.isolation.identity import Known, Made, confirmed_in, known_of, steps_to_list, unconfirmed
 from pantheon_runbook.model import Check, Comparison, Desired, Finding, Snapshot
 from pantheon_runbook.planning import is_plan, plan_changes
 from pantheon_runbook.providers import railway_services
@@ -60,14 +60,23 @@ class Provisioning:
         self._running = running
 
     def desired(self, snapshot: Snapshot) -> tuple[Desired, ...]:
-        return provisioning.desired_staging(
+        wanted = provisioning.desired_staging(
             self._config, self._name, snapshot, self._vault.fingerprints(), restore_paused=self._restore_paused
         )
+        if {"supabase/project", "database/marker"} & {one.address for one in self._strangers(snapshot)}:
+            # What is marked is believed from then on: it is not even planned for what may be somebody else's.
+            return tuple(one for one in wanted if one.address != "database/marker")
+        return wanted
+
+    def _strangers(self, snapshot: Snapshot) -> tuple[Finding, ...]:
+        def made() -> Made:
+            return made_by_runs(self._evidence, cloud=snapshot.cloud, environment=self._name, running=self._running)
+
+        return unconfirmed(snapshot, self._known, made, command=f"pantheon-runbook run RB-010 -e {self._name}")
 
     def findings(self, snapshot: Snapshot) -> tuple[Finding, ...]:
         found = provisioning.findings(self._config, self._name, snapshot, self._vault.fingerprints())
-        made = made_by_runs(self._evidence, cloud=snapshot.cloud, environment=self._name, running=self._running)
-        strangers = unconfirmed(snapshot, self._known, made, command=f"pantheon-runbook run RB-010 -e {self._name}")
+        strangers = self._strangers(snapshot)
         return (*found, *strangers, *provisioning.names_production(self.desired(snapshot), self._forbidden))
 
     def endpoints(self, snapshot: Snapshot) -> tuple[tuple[str, str], ...]:

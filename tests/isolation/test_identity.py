@@ -36,7 +36,7 @@ def strangers(*, known: Known = KNOWN, made: Made | None = None, held: bool = Fa
     seen = {**IDENTITIES, **identities}
     resources = (PROJECT, RAILWAY, *((CONNECTS,) if held else ()))
     snapshot = Snapshot("sandbox", "staging", seen, PRODUCTION, resources, (), "2026-11-24T10:00:00Z")
-    return [one.address for one in unconfirmed(snapshot, known, made or Made(), command="run")]
+    return [one.address for one in unconfirmed(snapshot, known, lambda: made or Made(), command="run")]
 
 
 def allowing(**allowed: str) -> Known:
@@ -82,7 +82,7 @@ def test_next_step_is_the_command_with_every_id():
     snapshot = Snapshot("sandbox", "staging", IDENTITIES, PRODUCTION, (PROJECT, RAILWAY), (), "2026-11-24T10:00:00Z")
     known = Known("staging", PRODUCTION, {}, ("e-2",))
 
-    (finding,) = unconfirmed(snapshot, known, Made(), command="pantheon-runbook run RB-010 -e staging")
+    (finding,) = unconfirmed(snapshot, known, Made, command="pantheon-runbook run RB-010 -e staging")
 
     assert f"pantheon-runbook run RB-010 -e staging -p confirm=e-2,{REF}" == finding.next_step
     assert (True, True) == (REF in finding.what, finding.blocks)

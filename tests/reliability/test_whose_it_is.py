@@ -13,6 +13,7 @@ from runners import until
 from pantheon_runbook.database.kinds import SCHEMA
 from pantheon_runbook.errors import BlockedPlanError, RefusedError, WrongEnvironmentError
 from pantheon_runbook.model import Change
+from pantheon_runbook.runner.cards import draw
 
 
 @pytest.fixture
@@ -32,6 +33,13 @@ def findings(world, **parameters):
     return found
 
 
+def planned(world, **parameters):
+    run = world.open("plan", **parameters)
+    addresses = {one.address: one.action for one in world.plan(run).changes}
+    world.seal(run)
+    return addresses
+
+
 def test_what_was_made_by_hand_is_left_alone_until_it_is_confirmed(world, hands, made_by_hand):
     mark = hands.mark()
     ref, railway = made_by_hand.split(",")
@@ -40,6 +48,7 @@ def test_what_was_made_by_hand_is_left_alone_until_it_is_confirmed(world, hands,
     assert [("railway/environment", command), ("supabase/project", command)] == [
         (one.address, one.next_step) for one in findings(world) if one.code == "unconfirmed"
     ]
+    assert ("database/marker" in planned(world), "database/marker" in planned(world, confirm=ref)) == (False, True)
     stopped = attempt(world)
     assert ("refused", BlockedPlanError, command) == (stopped.word, type(stopped.error), stopped.error.next_step)
     half = attempt(world, confirm=ref)
@@ -172,3 +181,46 @@ def test_write_to_another_place_does_not_leave(world, hands):
 
     assert [] == hands.sent_since(mark)
     world.seal(run)
+
+
+def test_staging_that_is_half_right_is_shown_piece_by_piece_and_only_completed(world, hands, monkeypatch):
+    """No marker, no evidence of ours, two variables wrong, a bucket missing; and paused, nothing inside can be seen."""
+    assert "done" == attempt(world).word
+    ref, environment = world.staging_ref(), hands.railway_projects()[0]["environments"]["staging"]["id"]
+    monkeypatch.setenv("PANTHEON_CONFIG", str(config_with(world)))  # with an evidence folder that is empty
+    hands.sql(ref, f"drop schema {SCHEMA} cascade")
+    hands.set_variable("api", "LOG_LEVEL", "error")
+    hands.set_variable("worker", "OPENROUTER_MODEL", "another")
+    hands.storage(ref, "DELETE", "/bucket/avatars")
+
+    run = world.open("plan")
+    card = draw(run.session.perform("observe")).text()
+    world.seal(run)
+    print(card)
+    words = {line.split()[1]: " ".join(line.split()[2:]) for line in card.splitlines() if line[2:3] in "=+?"}
+    assert {
+        "railway/variables/api": "wrong LOG_LEVEL",
+        "railway/variables/worker": "wrong OPENROUTER_MODEL",
+        "supabase/bucket/avatars": "missing",
+    } == {address: told for address, told in words.items() if not told.startswith("adopted")}
+    assert 2 == card.count("unconfirmed")
+
+    mark = hands.mark()
+    assert "refused" == attempt(world).word
+    assert [] == hands.sent_since(mark)
+    assert "done" == attempt(world, confirm=f"{ref},{environment}").word
+    print("\n".join(hands.sent_since(mark)))
+    assert sorted(hands.sent_since(mark)) == [
+        "railway variableCollectionUpsert",
+        "railway variableCollectionUpsert",
+        "supabase-project POST /storage/v1/bucket",
+    ]
+    assert [1] == hands.census()["marker"]
+
+    hands.call("supabase", "POST", f"/v1/projects/{ref}/pause")
+    until(lambda: "INACTIVE" == hands.projects()[0]["status"])
+    run = world.open("plan")
+    card = draw(run.session.perform("observe")).text()
+    world.seal(run)
+    (line,) = [one for one in card.splitlines() if "supabase/bucket/avatars" in one]
+    assert "out of sight" in line
