@@ -9,10 +9,10 @@ from pantheon_runbook.config import AllowedIdentity, Identities, parse_identitie
 from pantheon_runbook.errors import ConfigError, ParameterError, WrongEnvironmentError
 from pantheon_runbook.evidence.files import write_file
 from pantheon_runbook.isolation import pinning
-from pantheon_runbook.isolation.identity import UNCONFIRMED, allow_list, known_of
+from pantheon_runbook.isolation.identity import UNCONFIRMED, allow_list
 from pantheon_runbook.model import Snapshot
 from pantheon_runbook.runner.surroundings import committed
-from pantheon_runbook.runner.wiring import looked_at
+from pantheon_runbook.runner.wiring import known_of, looked_at
 
 Say = Callable[[str], None]
 
@@ -28,10 +28,10 @@ def pin(environment: str, *, say: Say, progress: Say) -> None:
             why="it is what no run may write to",
             next_step="pantheon-runbook init --pin-staging -e staging",
         )
-    with looked_at(environment, progress=progress) as (snapshot, _):
+    with looked_at(environment, progress=progress) as (snapshot, parts):
         _refuse_unknown(snapshot, environment)
+        allowed = allow_list(snapshot.identities, known_of(parts))
     told = committed()
-    allowed = allow_list(snapshot.identities, known_of(told.config, told.identities, environment))
     if allowed == told.identities.allowed(environment):
         say(f"{told.identities_path} says so already; nothing was written")
         return

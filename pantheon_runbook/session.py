@@ -268,7 +268,7 @@ class Session:
                     resources.extend(look.resources)
                     findings.extend(look.findings)
                     identities.update(look.identities)
-                refuse_others(identities, self.known)
+                self._refuse_production(identities)
         refuse_unobserved(resources, identities, self.known)
         self.gate.accepted = frozenset(name for kind in self.kinds.values() for name in kind.ids())
         seen = Snapshot(
@@ -282,6 +282,9 @@ class Session:
         )
         everything = (*findings, *self.definition.findings(seen))
         return replace(self._judged(seen), findings=tuple(sorted(everything, key=lambda one: (one.address, one.code))))
+
+    def _refuse_production(self, identities: Mapping[str, str]) -> None:
+        refuse_others(identities, self.known)
 
     def _judged(self, seen: Snapshot) -> Snapshot:
         return with_standing(self.definition.desired(seen), seen)

@@ -101,22 +101,23 @@ class Marker(Kind):
         row = self._row()
         if row is None:
             return Look()
-        self._refuse_another(row)
-        marked = dict(zip(("environment", "cloud", "ref"), row, strict=True))
+        marked = self._ours(row)
         return Look(
             (Resource(self.prefix, "present", marked, note=f"marked as {marked['environment']}"),),
             (),
             {"database_marker": f"{marked['environment']} {marked['ref']}"},
         )
 
-    def _refuse_another(self, row: tuple[str, str, str]) -> None:
-        name, _, ref = row
-        if (name, ref) != (self._environment, self._vault.text("supabase.ref")):
+    def _ours(self, row: tuple[str, str, str]) -> dict[str, str]:
+        """The row by its names. Errors: WrongEnvironmentError when it is another environment's."""
+        marked = dict(zip(("environment", "cloud", "ref"), row, strict=True))
+        if marked["environment"] != self._environment or marked["ref"] != self._vault.text("supabase.ref"):
             raise WrongEnvironmentError(
-                f'the database says it is "{name}" of project {ref}',
+                f'the database says it is "{marked["environment"]}" of project {marked["ref"]}',
                 why=f'this run is for "{self._environment}"; perhaps a restored copy',
                 next_step="look at pantheon_runbook.environment in that database before anything else",
             )
+        return marked
 
     def _row(self) -> tuple[str, str, str] | None:
         with self._database.session() as connection:
@@ -132,7 +133,7 @@ class Marker(Kind):
         connection.execute(_LOCK_TABLE)
         row = _row_of(connection)
         if row is not None:
-            self._refuse_another(row)
+            self._ours(row)
 
     def write(self, change: Change) -> str | None:
         """A paused project does not show its marker, so it may be there by now."""
@@ -140,8 +141,9 @@ class Marker(Kind):
             return "adopted: it was there by then"
         row = (self._environment, self._cloud, self._vault.text("supabase.ref"), clock.now())
         where_to = (self._vault.text("supabase.pooler_user"), self._vault.text("supabase.pooler_host"))
+        self._gate.check("database", "mark the environment", *map(str, row), *where_to)
         login = named_in(where_to[0], "", {}, None)
-        self._gate.check("database", "mark the environment", *map(str, row), *where_to, named=(row[2], *login))
+        self._gate.require_accepted("database", "mark the environment", (row[2], *login))
         assert self._gate.before is not None
         named = {"environment": self._environment, "cloud": self._cloud, "ref": self._vault.text("supabase.ref")}
         where = {"host": self._vault.text("supabase.pooler_host"), "path": f"{SCHEMA}.environment", "sent": named}

@@ -20,7 +20,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from pantheon_runbook.config import Config, Identities
 from pantheon_runbook.errors import WrongEnvironmentError
 from pantheon_runbook.model import Finding, Resource, Snapshot
 
@@ -58,19 +57,6 @@ class Known:
     production: Mapping[str, str] = field(default_factory=dict)
     allowed: Mapping[str, str] = field(default_factory=dict)
     confirmed: tuple[str, ...] = ()
-
-
-def known_of(config: Config, identities: Identities, environment: str, confirmed: tuple[str, ...] = ()) -> Known:
-    """What the committed files say; a Railway project that is shared with production is so by decision."""
-    listed = identities.production
-    production = {
-        "supabase_ref": listed.supabase_ref,
-        "railway_environment": listed.railway_environment,
-        "vercel_target": "production",
-    }
-    if config.environments[environment].railway.layout == "own-project":
-        production["railway_project"] = listed.railway_project
-    return Known(environment, production, identities.allowed(environment), confirmed)
 
 
 def allow_list(identities: Mapping[str, str], known: Known) -> dict[str, str]:

@@ -53,7 +53,7 @@ class WriteGate:
     is_open: bool = False
     accepted: frozenset[str] = frozenset()
 
-    def check(self, vendor: str, operation: str, *texts: str, named: Iterable[str] = ()) -> None:
+    def check(self, vendor: str, operation: str, *texts: str) -> None:
         """Raise RefusedError unless this write may be sent."""
         if not self.is_open or self.before is None:
             raise RefusedError(
@@ -68,6 +68,9 @@ class WriteGate:
                     why="this run may write to its own environment only",
                     next_step="compare the ids in pantheon.toml and identities.toml",
                 )
+
+    def require_accepted(self, vendor: str, operation: str, named: Iterable[str]) -> None:
+        """Raise RefusedError for an id that is not one of this run's own places, whoever's it is."""
         others = [one for one in named if one not in self.accepted]
         if others:
             raise RefusedError(
@@ -180,8 +183,9 @@ class Client:
         Errors: VendorRefusedError and VendorUnavailableError (not applied), OutcomeUnknownError (look first).
         """
         request = self._request(method, path, params, body, headers)
+        self._gate.check(self.vendor, operation, str(request.url), request.content.decode())
         named = named_in(request.url.host, request.url.path, dict(request.url.params), body)
-        self._gate.check(self.vendor, operation, str(request.url), request.content.decode(), named=named)
+        self._gate.require_accepted(self.vendor, operation, named)
         assert self._gate.before is not None
         event = {
             "vendor": self.vendor,

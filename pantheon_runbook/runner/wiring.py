@@ -26,7 +26,7 @@ from pantheon_runbook.evidence.journal import Journal
 from pantheon_runbook.evidence.place import Place
 from pantheon_runbook.evidence.seal import TRUST, require_pinned, sealing_key
 from pantheon_runbook.evidence.vouchers import made_by_runs
-from pantheon_runbook.isolation.identity import Known, Made, confirmed_in, known_of, steps_to_list, unconfirmed
+from pantheon_runbook.isolation.identity import Known, Made, confirmed_in, steps_to_list, unconfirmed
 from pantheon_runbook.model import Check, Comparison, Desired, Finding, Snapshot
 from pantheon_runbook.planning import is_plan, plan_changes
 from pantheon_runbook.providers import railway_services
@@ -76,8 +76,8 @@ class Provisioning:
 
     def findings(self, snapshot: Snapshot) -> tuple[Finding, ...]:
         found = provisioning.findings(self._config, self._name, snapshot, self._vault.fingerprints())
-        strangers = self._strangers(snapshot)
-        return (*found, *strangers, *provisioning.names_production(self.desired(snapshot), self._forbidden))
+        found = (*found, *self._strangers(snapshot))
+        return (*found, *provisioning.names_production(self.desired(snapshot), self._forbidden))
 
     def endpoints(self, snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
         return provisioning.endpoints(self._config, self._name, snapshot)
@@ -228,8 +228,7 @@ def _session(
 ) -> Session:
     place, vault = bundle.place, parts.surroundings.vault
     mode = str(parameters.get("mode", comparing.MODE))
-    confirmed = confirmed_in(str(parameters.get("confirm", "")))
-    known = known_of(parts.outside.config, parts.outside.identities, parts.name, confirmed)
+    known = known_of(parts, confirmed_in(str(parameters.get("confirm", ""))))
     restores = bool(parameters.get("restore_paused"))
     provisions = Provisioning(parts, restore_paused=restores, known=known, running=bundle.folder)
     kinds = kinds_of(parts, ends)
@@ -320,6 +319,24 @@ def _forbidden(outside: World, environment: Environment) -> dict[str, str]:
     if environment.railway.layout == "own-project":
         forbidden[production.railway_project] = "production's Railway project"
     return forbidden
+
+
+def known_of(parts: Parts, confirmed: tuple[str, ...] = ()) -> Known:
+    """What the committed files and the operator say of who the environment is."""
+    production = _production_identities(parts.outside, parts.environment)
+    return Known(parts.name, production, parts.outside.identities.allowed(parts.name), confirmed)
+
+
+def _production_identities(outside: World, environment: Environment) -> dict[str, str]:
+    production = outside.identities.production
+    identities = {
+        "supabase_ref": production.supabase_ref,
+        "railway_environment": production.railway_environment,
+        "vercel_target": "production",
+    }
+    if environment.railway.layout == "own-project":
+        identities["railway_project"] = production.railway_project
+    return identities
 
 
 def _operator() -> tuple[str, str]:

@@ -12,7 +12,8 @@ from runners import until
 
 from pantheon_runbook.database.kinds import SCHEMA
 from pantheon_runbook.errors import BlockedPlanError, RefusedError, WrongEnvironmentError
-from pantheon_runbook.model import Change
+from pantheon_runbook.model import Change, Resource
+from pantheon_runbook.providers.kind import Look
 from pantheon_runbook.runner.cards import draw
 
 
@@ -80,6 +81,20 @@ def test_paused_and_unconfirmed_are_both_said(world, hands, made_by_hand):
         ("unconfirmed", "supabase/project"),
     ] == [(one.code, one.address) for one in findings(world)]
     assert "done" == attempt(world, confirm=made_by_hand, restore_paused=True).word
+
+
+@pytest.mark.parametrize("name", ["staging", "another"])
+def test_environment_is_the_one_that_the_config_names_by_id(world, hands, monkeypatch, name):
+    hands.new_railway_project(environment=name)
+    ours = 'project_name = "pantheon-staging"'
+    monkeypatch.setenv("PANTHEON_CONFIG", str(config_with(world, (ours, f'{ours}, environment = "no-such-id"'))))
+    mark = hands.mark()
+
+    stopped = attempt(world)
+
+    assert WrongEnvironmentError is type(stopped.error)
+    assert 'no environment "staging" with the id no-such-id' in stopped.error.what
+    assert [] == hands.sent_since(mark)
 
 
 def test_allow_list_confirms_for_good(world, hands, made_by_hand, monkeypatch):
@@ -224,3 +239,16 @@ def test_staging_that_is_half_right_is_shown_piece_by_piece_and_only_completed(w
     world.seal(run)
     (line,) = [one for one in card.splitlines() if "supabase/bucket/avatars" in one]
     assert "out of sight" in line
+
+
+def test_identity_that_nobody_tells_stops_the_run(world, monkeypatch):
+    """A kind of resource that shows what is there and does not say in whose project."""
+    run = world.open()
+    project = run.session.kinds["supabase/project"]
+    monkeypatch.setattr(project, "look", lambda: Look((Resource("supabase/project", "present", {"name": "x"}),)))
+
+    with pytest.raises(WrongEnvironmentError, match="whose supabase/project it is cannot be observed"):
+        run.session.perform("observe")
+
+    assert "refused" == world.seal(run).word
+    assert [] == world.mutating()
