@@ -148,6 +148,7 @@ def test_allow_list_may_name_some_ids_and_the_shared_frontend():
         ('production]\nsupabase_ref = "bbbbbbbbbbbbbbbbbbbb"', "environments.production is a contradiction"),
         ('staging]\nsupabase = "b"', "Extra inputs are not permitted"),
     ],
+    ids=["ref", "project", "environment", "production", "field"],
 )
 def test_allow_list_that_names_production_is_refused(table: str, why: str):
     with pytest.raises(ConfigError) as stopped:
