@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from pantheon_runbook.model import RELATIONS, Desired, Finding, MatrixRow, Relation, Resource, Snapshot
+from pantheon_runbook.model import RELATIONS, Desired, Exposure, Finding, MatrixRow, Relation, Resource, Snapshot
 from pantheon_runbook.planning import difference, shown
 
 # What must differ and what must be equal, as "<address> <attribute>"; the rest may be as it likes.
 _MUST_DIFFER = re.compile(
     r"supabase/project (ref|database_host)|supabase/(api-key|secret)/\S+ value|supabase/pooler db_user"
-    r"|supabase/auth (site_url|smtp_user|external_\w+_client_id|hook_\w+_uri)"
+    r"|supabase/auth (site_url|uri_allow_list|smtp_user|external_\w+_client_ids?|hook_\w+_uri|sms_\w+_sid)"
     r"|railway/(project|environment) id|railway/service/\S+ instance|railway/volume/\S+ id"
     r"|railway/domain/\S+ (service|custom)_domains|(railway|vercel)/variable/\S+ fingerprint"
 )
@@ -166,6 +166,17 @@ def drifted(before: Mapping[str, Any], now: Mapping[str, Any], *, since: str) ->
             continue
         found = "gone" if today is None else "new" if then is None else _changes(then, today)
         yield MatrixRow(subject, "drifted", f"as in {since}", found, is_alarm=True, next_step=_LOOK_AND_ACCEPT)
+
+
+def opened(before: Iterable[Mapping[str, Any]], now: Iterable[Exposure], *, since: str) -> Iterator[MatrixRow]:
+    """Each way into production that is open and was not in the run `since`; one that was closed is no alarm."""
+    open_then = {one["address"] for one in before if one["state"] == "open"}
+    for one in now:
+        if one.state == "open" and one.address not in open_then:
+            subject, expected = f"exposure/{one.address}", f"not open, as in {since}"
+            yield MatrixRow(
+                subject, "drifted", expected, f"opened: {one.found}", is_alarm=True, next_step=one.next_step
+            )
 
 
 _LOOK_AND_ACCEPT = (

@@ -16,7 +16,10 @@ _MIGRATES = re.compile(
     r"migrat|alembic|flyway|liquibase|sqitch|dbmate|\bgoose\b|\batlas\b|prisma\s+db\s+push|\bdb[:\s]push|\bpsql\b",
     re.IGNORECASE,
 )
-_DATA_STORE = re.compile(r"(?:^|/)(?:redis|valkey|postgres|mysql|mariadb|mongo|clickhouse)", re.IGNORECASE)
+# The whole name of the image: "redis-worker" is somebody's own and may run anything.
+_DATA_STORE = re.compile(
+    r"(?:^|/)(?:redis|valkey|postgres(?:ql|-ssl)?|mysql|mariadb|mongo(?:db)?|clickhouse-server)(?:[:@]|$)"
+)
 _COMMANDS = {"build command": "buildCommand", "pre-deploy command": "preDeployCommand", "start command": "startCommand"}
 _ASK_WITH_MORE = "run it again with a token that reaches production's project, or look it up in Railway's dashboard"
 

@@ -17,7 +17,6 @@ from pantheon_runbook.providers.railway import RailwayApi, nodes, workspaces
 from pantheon_runbook.secrets import has_token_shape
 
 SHARED = "shared"  # in addresses: the environment's own variables
-_UNAUTHORIZED = 401
 _WORDS = r"(?:pass|pwd|secret|token|key|auth)"
 _CREDENTIALS = re.compile(
     r"://[^/\s:@]*:[^@\s]+@"  # a URL with a password
@@ -182,14 +181,12 @@ class TokenReach:
 def ask(api: RailwayApi, question: Question, **given: str) -> Part:
     """Everything that the question is about, page by page, without what is deleted. Reads only.
 
-    "Not Authorized" is also the answer for an id that does not exist (FACTS 2), so it is no error here; a refused
-    token is, where the vendor says so. Errors: VendorRefusedError (401), VendorUnavailableError.
+    "Not Authorized" is also the answer for an id that does not exist (FACTS 2), so it is no error here; whether the
+    token is one at all, `reach_of_token` tells. Errors: VendorUnavailableError.
     """
     try:
         found = _answers(api, question, given)
     except VendorRefusedError as refusal:
-        if refusal.status == _UNAUTHORIZED:
-            raise
         return Part(refused=refusal.why)
     return Part(tuple(node for node in found if not node.get("deletedAt")))
 

@@ -122,6 +122,13 @@ def _look_at_secrets(project: _Project) -> Iterator[Resource]:
         yield Resource(f"supabase/secret/{entry['name']}", "present", {"value": project.compared(entry["value"])})
 
 
+def _look_at_functions(project: _Project) -> Iterator[Resource]:
+    """`code` is the digest of what was deployed, where Supabase knows it."""
+    for one in project.read("/functions", operation="list edge functions"):
+        shown = {name: one.get(name) for name in ("status", "version", "verify_jwt")}
+        yield Resource(f"supabase/function/{one['slug']}", "present", {**shown, "code": one.get("ezbr_sha256")})
+
+
 def _look_at_auth(project: _Project) -> Iterator[Resource]:
     settings = project.read("/config/auth", operation="read the auth settings")
     yield Resource("supabase/auth", "present", auth_attributes(settings, project.compared))
@@ -202,6 +209,7 @@ _LOOKS: Mapping[tuple[str, ...], Callable[[_Project], Iterable[Resource]]] = {
     ("supabase/auth",): _look_at_auth,
     ("supabase/bucket",): _look_at_buckets,
     ("supabase/data-api", "supabase/health"): _look_at_services,
+    ("supabase/function",): _look_at_functions,
     ("supabase/legacy-keys",): _look_at_legacy_keys,
     ("supabase/network",): _look_at_network,
     ("supabase/pooler",): _look_at_pooler,

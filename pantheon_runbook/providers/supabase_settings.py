@@ -87,11 +87,11 @@ class ApiKeys(Kind):
         return list(json_of(answer))
 
     def _seen(self, kind: str, keys: list[dict[str, Any]]) -> Resource:
-        """The first usable key by name; a secret key counts only when it acts as service_role (FACTS 1.1)."""
+        """The oldest usable key, so that one made later changes nothing; a secret one counts only as service_role."""
         address = f"{self.prefix}/{kind}"
         usable = sorted(
             (key for key in keys if key.get("type") == kind and key.get("api_key") and _acts_as_expected(key)),
-            key=lambda key: str(key["name"]),
+            key=lambda key: (str(key.get("inserted_at") or "~"), str(key["name"])),  # without a time comes last
         )
         if not usable:
             return Resource(address, "absent")

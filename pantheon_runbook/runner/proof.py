@@ -29,8 +29,9 @@ SIDES = ("staging", "production")
 VENDORS = ("supabase", "railway", "vercel")
 _EXPOSURE = "exposure"
 _NOT_LISTED = ("database/", "openrouter/")  # what RB-010 looks at and no inventory has
-# What changes without anybody's decision: services come and go, and staging is deployed to all day.
-_MOVES_BY_ITSELF = ("supabase/health", "production/supabase/health", "railway/deployment/")
+# What changes without anybody's decision: services come and go, and staging is deployed to all day. And the one
+# Vercel project that both targets are of, which staging's side tells of.
+_NO_DRIFT = ("supabase/health", "production/supabase/health", "railway/deployment/", "production/vercel/project")
 
 
 class Held(Kind):
@@ -213,9 +214,8 @@ def compared(
     known = _with_fingerprints(staging, _values_of(snapshot))
     theirs = _with_fingerprints(production, {subject: _pin(pins, subject) for subject in production})
     ground = {**_ground(known, ""), **_ground(production, "production/"), **_others(snapshot)}
-    ground = {subject: held for subject, held in ground.items() if not subject.startswith(_MOVES_BY_ITSELF)}
+    ground = {subject: held for subject, held in ground.items() if not subject.startswith(_NO_DRIFT)}
     exposures = tuple(Exposure(**one.attributes) for _, one in _side(snapshot, _EXPOSURE))
-    ground |= {f"{_EXPOSURE}/{one.address}": {"state": one.state, "found": one.found} for one in exposures}
     rows = [
         *matrix.as_wanted(desired, snapshot),
         *matrix.of_findings(snapshot.findings),
@@ -223,6 +223,7 @@ def compared(
     ]
     if before is not None:
         rows += matrix.drifted(before[1]["ground"], ground, since=before[0])
+        rows += matrix.opened(before[1]["exposures"], exposures, since=before[0])
     return Comparison(
         environment=snapshot.environment,
         rows=matrix.settled(rows, exceptions),

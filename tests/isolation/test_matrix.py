@@ -9,11 +9,12 @@ from pantheon_runbook.isolation.matrix import (
     as_wanted,
     drifted,
     of_findings,
+    opened,
     settled,
     side_by_side,
     subject_of,
 )
-from pantheon_runbook.model import Desired, Finding, MatrixRow, Resource, Snapshot
+from pantheon_runbook.model import Desired, Exposure, Finding, MatrixRow, Resource, Snapshot
 
 HERS = {"from": "literal.LOG_LEVEL", "fingerprint": "a" * 64}
 
@@ -40,9 +41,21 @@ def compared(address: str, ours: Resource | None, theirs: Resource | None) -> tu
     [
         ("supabase/project", {"ref": "a"}, {"ref": "b"}, ("differs", False)),
         ("supabase/project", {"ref": "a"}, {"ref": "a"}, ("shared", True)),
+        (
+            "supabase/secret/K",
+            {"value": {"unreadable": True}},
+            {"value": {"unreadable": True}},
+            ("cannot be read", False),
+        ),
+        ("supabase/secret/K", {"value": {"fingerprint": "f"}}, {"value": {"fingerprint": "f"}}, ("shared", True)),
         ("railway/environment", {"id": "e1"}, {"id": "e1"}, ("shared", True)),
-        ("railway/domain/api", {"domains": ["x", "y"]}, {"domains": ["y"]}, ("shared", True)),
-        ("railway/domain/api", {"domains": []}, {"domains": []}, ("differs", False)),
+        (
+            "railway/domain/api",
+            {"service_domains": [{"host": "x"}, {"host": "y"}]},
+            {"service_domains": [{"host": "y"}]},
+            ("shared", True),
+        ),
+        ("railway/domain/api", {"service_domains": []}, {"service_domains": []}, ("differs", False)),
         ("railway/variable/api/K", {"fingerprint": "f"}, {"fingerprint": "f"}, ("shared", True)),
         ("railway/variable/api/K", {"fingerprint": "f"}, {"fingerprint": None}, ("cannot be read", False)),
         ("railway/variable/api/K", {"fingerprint": None}, {"fingerprint": "f"}, ("cannot be read", False)),
@@ -141,6 +154,16 @@ def test_drift_names_what_is_different_and_nothing_else():
 
     assert {"a": "changed: y", "b": "gone", "c": "new"} == {row.subject: row.found for row in rows}
     assert all(row.is_alarm for row in rows)
+
+
+def test_way_that_was_opened_is_an_alarm_and_one_that_was_closed_is_not():
+    ways = [Exposure(address, "a way", state, "found", "close it") for address, state in STATES.items()]
+    before = [{"address": "was open", "state": "open"}, {"address": "closed now", "state": "open"}]
+
+    assert {"exposure/opened": ("drifted", True)} == relations(*opened(before, ways, since="an earlier run"))
+
+
+STATES = {"was open": "open", "opened": "open", "closed now": "closed by vendor", "unread": "cannot be read"}
 
 
 def test_subject_has_one_row_the_gravest():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -74,3 +76,139 @@ def test_hand_made_staging_is_named_and_nothing_else(world, hands):
     assert [] == hands.sent_since(mark)
     open_ways = {one.address for one in compared.open_exposures}
     assert {"railway/trigger/api", "railway/trigger/worker"} <= open_ways
+
+
+class Elsewhere:
+    """What people do in the dashboards of a staging that stands, and now and then of production."""
+
+    def __init__(self, world: Any, hands: Hands) -> None:
+        self.hands = hands
+        self.ref = str(world.staging_ref())
+        self.place = {name: value for name, value in hands.service("api").items() if name != "serviceId"}
+        self.vercel = f"/v9/projects/{world.facts['vercel']['project_id']}"
+        self.team = f"teamId={world.facts['vercel']['team_id']}"
+
+    def supabase(self, method: str, path: str, body: Any = None) -> Any:
+        return self.hands.call("supabase", method, f"/v1/projects/{self.ref}{path}", body)
+
+    def instance(self, service: str, **settings: Any) -> None:
+        document = (
+            "mutation M($e: String!, $s: String!, $i: ServiceInstanceUpdateInput!)"
+            " { serviceInstanceUpdate(environmentId: $e, serviceId: $s, input: $i) }"
+        )
+        where = self.hands.service(service)
+        self.hands.railway(document, e=where["environmentId"], s=where["serviceId"], i=settings)
+
+    def railway(self, field: str, kind: str, answer: str = "", **given: Any) -> None:
+        self.hands.railway(f"mutation M($i: {kind}!) {{ {field}(input: $i) {answer} }}", i={**self.place, **given})
+
+    def preview(self, key: str, **changed: Any) -> None:
+        (entry,) = [one for one in self.hands.preview() if one["key"] == key]
+        self.hands.call("vercel", "PATCH", f"{self.vercel}/env/{entry['id']}?{self.team}", changed)
+
+    def custom_environment(self, slug: str) -> None:
+        self.hands.call("vercel", "POST", f"{self.vercel}/custom-environments?{self.team}", {"slug": slug})
+
+    def domain(self, name: str, **given: Any) -> None:
+        self.hands.call(
+            "vercel", "POST", f"{self.vercel}/domains?{self.team}".replace("v9", "v10"), {"name": name, **given}
+        )
+
+    def project(self, **changed: Any) -> None:
+        self.hands.call("vercel", "PATCH", f"{self.vercel}?{self.team}", changed)
+
+
+SSL, NETWORK = {"requestedConfig": {"database": True}}, {"dbAllowedCidrs": ["192.0.2.0/24"]}
+EDGE = "supabase/secret"
+BY_HAND: tuple[tuple[str, Any, str], ...] = (
+    ("supabase", lambda e: e.hands.storage(e.ref, "PUT", "/bucket/avatars", {"public": False}), "bucket/avatars"),
+    ("supabase", lambda e: e.hands.storage(e.ref, "POST", "/bucket", {"name": "by-hand"}), "bucket/by-hand"),
+    ("supabase", lambda e: e.hands.storage(e.ref, "DELETE", "/bucket/uploads"), "bucket/uploads"),
+    ("supabase", lambda e: e.supabase("PATCH", "/config/auth", {"jwt_exp": 60}), "auth"),
+    ("supabase", lambda e: e.supabase("POST", "/secrets", [{"name": "NEW", "value": "by hand"}]), "secret/NEW"),
+    (
+        "supabase",
+        lambda e: e.supabase("POST", "/secrets", [{"name": "SENTRY_DSN", "value": "by hand"}]),
+        "secret/SENTRY_DSN",
+    ),
+    ("supabase", lambda e: e.supabase("DELETE", "/secrets", ["SESSION_SIGNING_KEY"]), "secret/SESSION_SIGNING_KEY"),
+    ("supabase", lambda e: e.supabase("POST", "/network-restrictions/apply", NETWORK), "network"),
+    ("supabase", lambda e: e.supabase("PUT", "/ssl-enforcement", SSL), "ssl"),
+    ("supabase", lambda e: e.supabase("PATCH", "/config/database/pooler", {"default_pool_size": 7}), "pooler"),
+    ("supabase", lambda e: e.supabase("PATCH", "/config/storage", {"fileSizeLimit": 99999999}), "storage-settings"),
+    (
+        "supabase",
+        lambda e: e.supabase("POST", "/api-keys?reveal=true", {"type": "publishable", "name": "by_hand"}),
+        "api-key/publishable/by_hand",
+    ),
+    ("railway", lambda e: e.hands.set_variable("api", "LOG_LEVEL", "error"), "variable/api/LOG_LEVEL"),
+    ("railway", lambda e: e.hands.set_variable("worker", "NEW", "by hand"), "variable/worker/NEW"),
+    ("railway", lambda e: e.instance("api", startCommand="python -m other"), "service/api"),
+    ("railway", lambda e: e.instance("worker", numReplicas=3), "service/worker"),
+    ("railway", lambda e: e.railway("serviceCreate", "ServiceCreateInput", "{ id }", name="extra"), "service/extra"),
+    (
+        "railway",
+        lambda e: e.railway("volumeCreate", "VolumeCreateInput", "{ id }", mountPath="/data", **_service(e, "worker")),
+        "volume/worker",
+    ),
+    ("railway", lambda e: e.railway(*TRIGGER, **_service(e, "api"), **PUSHES), "trigger/api/develop"),
+    ("railway", lambda e: e.hands.railway(PROJECT, id=e.place["projectId"], i={"prDeploys": True}), "project"),
+    (
+        "railway",
+        lambda e: e.hands.railway(DOMAIN, i={**_service(e, "worker"), "environmentId": e.place["environmentId"]}),
+        "domain/worker",
+    ),
+    ("vercel", lambda e: e.preview("NEXT_PUBLIC_API_URL", value="https://x.example"), "variable/NEXT_PUBLIC_API_URL"),
+    (
+        "vercel",
+        lambda e: e.preview("NEXT_PUBLIC_SUPABASE_ANON_KEY", value="another, long enough"),
+        "variable/NEXT_PUBLIC_SUPABASE_ANON_KEY",
+    ),
+    ("vercel", lambda e: e.hands.new_vercel_variable(key="NEW", value="v", target=["preview"]), "variable/NEW"),
+    (
+        "vercel",
+        lambda e: e.hands.new_vercel_variable(key="NEW", value="v", target=["preview"], gitBranch="feature/x"),
+        "variable/NEW@feature/x",
+    ),
+    ("vercel", lambda e: e.custom_environment("qa"), "custom-environment/qa"),
+    ("vercel", lambda e: e.preview("NEXT_PUBLIC_SUPABASE_URL", comment="ask me"), "variable/NEXT_PUBLIC_SUPABASE_URL"),
+    ("vercel", lambda e: e.project(buildCommand="make", nodeVersion="20.x"), "project"),
+    ("vercel", lambda e: e.domain("preview.pantheon.example", gitBranch="staging"), "domain/preview.pantheon.example"),
+)
+TRIGGER = ("deploymentTriggerCreate", "DeploymentTriggerCreateInput", "{ id }")
+PUSHES = {"branch": "develop", "repository": "pantheon/pantheon", "provider": "github"}
+PROJECT = "mutation M($id: String!, $i: ProjectUpdateInput!) { projectUpdate(id: $id, input: $i) { id } }"
+DOMAIN = "mutation M($i: ServiceDomainCreateInput!) { serviceDomainCreate(input: $i) { domain } }"
+
+
+def _service(elsewhere: Elsewhere, name: str) -> dict[str, str]:
+    return {"serviceId": elsewhere.hands.service(name)["serviceId"]}
+
+
+def test_everything_done_by_hand_is_named_and_nothing_else(world, hands):
+    world.provision()
+    clean, word = checked(world)
+    assert ({}, "done") == (alarms(clean), word)
+    elsewhere = Elsewhere(world, hands)
+
+    for _, change, _ in BY_HAND:
+        change(elsewhere)
+    compared, word = checked(world)
+
+    expected = {f"{vendor}/{what}" for vendor, _, what in BY_HAND}
+    found = {row.subject: row for row in compared.alarms}
+    print(f"\n{len(BY_HAND)} things done by hand, held against {compared.baseline}")
+    print("\n".join(f"  {row.subject:<48} {row.relation:<24} {row.found[:60]}" for row in compared.alarms))
+    assert expected == set(found)
+    assert "not-verified" == word
+
+
+def test_unchanged_staging_raises_no_alarm(world):
+    """50 checks with the sweep."""
+    world.provision()
+    number = 50 if os.environ.get("PANTHEON_SWEEP") == "full" else 4
+
+    came_to = Counter((len(compared.alarms), word) for compared, word in (checked(world) for _ in range(number)))
+
+    print(f"\n{number} clean checks: {dict(came_to)}")
+    assert {(0, "done"): number} == came_to

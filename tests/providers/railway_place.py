@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import pytest
 from vendors import Hands
 
@@ -21,6 +23,22 @@ FINGERPRINT = fingerprints_under("5a" * 16)
 _INSTANCES = """query I($id: String!) {
   environment(id: $id) { serviceInstances { edges { node { serviceId serviceName } } } }
 }"""
+
+
+class Denying(httpx.BaseTransport):
+    """Railway's answer to what a role may not see, given to one question: the sandbox knows no such role."""
+
+    def __init__(self, inner: httpx.BaseTransport, question: str) -> None:
+        self._inner = inner
+        self._question = question
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if json.loads(request.read())["operationName"] == self._question:
+            return httpx.Response(200, json={"errors": [{"message": "Not Authorized"}], "data": None})
+        return self._inner.handle_request(request)
+
+    def close(self) -> None:
+        self._inner.close()
 
 
 @dataclass
@@ -43,6 +61,13 @@ class Place:
         found = exposure(api or self.api, **self.production, staging_environment_id=self.staging["environment_id"])
         assert len(found) == len({one.address for one in found})
         return {one.address: one for one in found}
+
+    def denied(self, question: str) -> RailwayApi:
+        """As an account whose role is refused this one question."""
+        transport = Reach.transport
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Reach, "transport", lambda reach: Denying(transport(reach), question))
+            return self.client(Authorization=f"Bearer {self.hands.facts['railway']['token']}")
 
     def client(self, **headers: str) -> RailwayApi:
         reach = Reach(str(self.world.running.socket))

@@ -28,13 +28,6 @@ def _environment_gone(place: Place, name: str) -> None:
     place.hands.railway(document, id=project["environments"][name]["id"])
 
 
-def _nothing_staged(place: Place) -> None:
-    def discard(whole: Any) -> None:
-        del whole["railway"]["environments"][place.production["environment_id"]]["unmergedChangesCount"]
-
-    place.hands.edit(discard)
-
-
 def _proxy(place: Place) -> None:
     where = place.service("Redis", place.production)
     del where["projectId"]
@@ -98,13 +91,13 @@ WAYS: tuple[tuple[str, Callable[[Place], None], dict[str, tuple[str, str]]], ...
     ),
     (
         "image without a command",
-        _on("worker", startCommand=None, railwayConfigFile=None, source={"image": "pantheon/worker:1"}),
-        {COMMANDS: (HIDDEN, "what the image pantheon/worker:1 starts by itself, Railway does not show")},
+        _on("worker", startCommand=None, railwayConfigFile=None, source={"image": "pantheon/redis-worker:1"}),
+        {COMMANDS: (HIDDEN, "what the image pantheon/redis-worker:1 starts by itself, Railway does not show")},
     ),
     (
         "image with a command",
         _on("worker", startCommand="python -m worker"),
-        {COMMANDS: (BY_VENDOR, 'start command "python -m worker"; image pantheon/worker:1')},
+        {COMMANDS: (BY_VENDOR, 'start command "python -m worker"; image pantheon/redis-worker:1')},
     ),
     (
         "pull requests, from production, bots too",
@@ -143,7 +136,6 @@ WAYS: tuple[tuple[str, Callable[[Place], None], dict[str, tuple[str, str]]], ...
         lambda place: staged(place, place.production),
         {"railway/staged-changes": (OPEN, "2 staged")},
     ),
-    ("staged changes discarded", _nothing_staged, {"railway/staged-changes": (BY_VENDOR, "none")}),
 )
 
 
@@ -207,3 +199,29 @@ def test_project_token_of_production_is_held_back_by_us_only(place: Place) -> No
 
     assert BY_US == own.state
     assert "could write production: yes" in own.found
+
+
+@pytest.mark.parametrize(
+    ("question", "hidden"),
+    [
+        ("ProjectSettings", {"token", "pull-request-environments"}),
+        ("ProjectMembers", {"members"}),
+        ("ProjectTokens", {"project-tokens"}),
+        ("ProjectEnvironments", {"pull-request-environments", "shared-project"}),
+        ("EnvironmentSettings", {"staged-changes"}),
+        ("ServiceSettings", {"commands", "trigger", "tcp-proxies"}),
+        ("Triggers", {"trigger", "pull-request-environments"}),
+        ("TcpProxies", {"tcp-proxies"}),
+    ],
+)
+def test_what_is_not_shown_is_never_called_closed(
+    place: Place, first_ways: dict[str, Any], question: str, hidden: set[str]
+) -> None:
+    """What does not rest on the refused question stays as it is."""
+    assert first_ways
+    before, after = place.ways(), place.ways(place.denied(question))
+    unread = {address for address, one in after.items() if one != before.get(address)}
+
+    assert {f"railway/{part}" for part in hidden} == {one for one in unread if after[one].state == HIDDEN}
+    assert BY_VENDOR not in {after[address].state for address in unread}
+    assert all(after[address].next_step for address in unread)

@@ -50,7 +50,7 @@ def test_addresses_go_by_name_and_are_sorted(place: Place) -> None:
     assert {"railway/service/api", "railway/service/worker", "railway/service/Redis", "railway/domain/api"} <= {
         *staging
     } & {*production}
-    assert {"railway/trigger/api/main", "railway/trigger/worker/main", "railway/deployment/api"} <= {*production}
+    assert {"railway/deployment/api", "railway/member/supervisor@pantheon.example"} <= {*production}
 
 
 def test_no_value_is_asked_for_or_kept(place: Place) -> None:
@@ -84,9 +84,11 @@ def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
 def test_command_with_a_secret_in_it_is_a_fingerprint(place: Place) -> None:
     secret = "sb_secret_" + "a1B2" * 6
     command = f"CLIENT={secret} python -m app"
-    place.instance("worker", startCommand=command, preDeployCommand=["echo one", f"login --password {secret}"])
+    plan = {"variables": {"CLIENT": secret}}
+    commands = ["echo one", f"login --password {secret}"]
+    place.instance("worker", startCommand=command, preDeployCommand=commands, nixpacksPlan=plan)
     (worker,) = [one for one in place.look() if one.address == "railway/service/worker"]
-    place.instance("worker", startCommand=None, preDeployCommand=None)
+    place.instance("worker", startCommand=None, preDeployCommand=None, nixpacksPlan=None)
 
     assert {"fingerprint": FINGERPRINT(command)} == worker.attributes["start_command"]
     assert "echo one" == worker.attributes["pre_deploy_command"][0]
@@ -113,7 +115,7 @@ def test_what_is_taken_for_a_secret_in_a_command(text: str, is_hidden: bool) -> 
 
 
 def test_every_page_is_read(place: Place) -> None:
-    names = {f"PAGE_{number:03d}" for number in range(450)}
+    names = {f"PAGE_{number:03d}" for number in range(450)} | {"RAILWAY_OF_THE_VENDOR"}
     where = place.service("worker")
     given = {"variables": dict.fromkeys(names, "1"), "skipDeploys": True}
     place.do("variableCollectionUpsert", "VariableCollectionUpsertInput", **where, **given)
@@ -121,8 +123,28 @@ def test_every_page_is_read(place: Place) -> None:
     kept = {name: value for name, value in place.hands.variables("worker").items() if name not in names}
     place.do("variableCollectionUpsert", "VariableCollectionUpsertInput", **where, variables=kept, replace=True)
 
-    assert {f"railway/variable/worker/{name}" for name in names} <= seen
-    assert not any("RAILWAY_" in address for address in seen)
+    left_out = {f"railway/variable/worker/{name}" for name in names} - seen
+    assert {"railway/variable/worker/RAILWAY_OF_THE_VENDOR"} == left_out
+
+
+def _made(place: Place, name: str) -> str:
+    given = {"projectId": place.staging["project_id"], "name": name}
+    return str(place.do("serviceCreate", "ServiceCreateInput", "{ id }", **given)["id"])
+
+
+def test_nothing_is_lost_where_names_are_the_same(place: Place) -> None:
+    """Railway lets two services have one name; "shared" is the owner of shared variables in an address."""
+    made = {name: _made(place, name.rstrip("2")) for name in ("twin", "twin2", "shared")}
+    for mount_path in ("/a", "/b"):
+        given = {**place.service("Redis"), "mountPath": mount_path}
+        place.do("volumeCreate", "VolumeCreateInput", "{ id }", **given)
+    addresses = [one.address for one in place.look()]
+    for service_id in made.values():
+        place.hands.railway("mutation M($id: String!) { serviceDelete(id: $id) }", id=service_id)
+
+    assert {f"railway/service/{name.rstrip('2')}#{service_id[:8]}" for name, service_id in made.items()} <= {*addresses}
+    assert 2 == len([address for address in addresses if address.startswith("railway/volume/Redis#")])
+    assert len(addresses) == len({*addresses})
 
 
 # ---- drift
@@ -141,7 +163,7 @@ def _branch_moved(place: Place) -> None:
     place.hands.railway(document, id=trigger_of(place, "api", place.staging), i={"branch": "develop"})
 
 
-def _redis_deployed(place: Place) -> None:
+def _redis_deployed(place: Place) -> str:
     where = place.service("Redis")
     document = "mutation M($s: String!, $e: String!) { serviceInstanceDeployV2(serviceId: $s, environmentId: $e) }"
     made = place.hands.railway(document, s=where["serviceId"], e=where["environmentId"])["serviceInstanceDeployV2"]
@@ -150,6 +172,7 @@ def _redis_deployed(place: Place) -> None:
     while place.hands.railway(status, id=made)["deployment"]["status"] != "SUCCESS":
         assert time.monotonic() < until
         time.sleep(0.05)
+    return str(made)
 
 
 def _service_gone(place: Place) -> None:
@@ -190,7 +213,7 @@ def setting(**settings: Any) -> Callable[[Place], None]:
 
 
 API, WORKER = "railway/service/api", "railway/service/worker"
-DRIFT: tuple[tuple[str, Callable[[Place], None], set[tuple[str, str]]], ...] = (
+DRIFT: tuple[tuple[str, Callable[[Place], object], set[tuple[str, str]]], ...] = (
     ("start command", setting(startCommand="python -m other"), {(API, "start_command")}),
     ("pre-deploy command", setting(preDeployCommand=["alembic upgrade head"]), {(API, "pre_deploy_command")}),
     ("build command", setting(buildCommand="make"), {(API, "build_command")}),
@@ -363,6 +386,42 @@ def test_what_the_token_may_not_see_is_unreadable(place: Place) -> None:
     assert [f"railway/{part}" for part in parts.split()] == list(production)
 
 
+@pytest.mark.parametrize(
+    ("question", "hidden"),
+    [
+        ("ProjectSettings", {"project"}),
+        ("ProjectMembers", {"member"}),
+        ("ProjectTokens", {"project-token"}),
+        ("EnvironmentSettings", {"environment"}),
+        ("ServiceSettings", {"service", "domain", "tcp-proxy"}),
+        ("VariableTimes", {"variable"}),
+        ("VolumeSettings", {"volume"}),
+        ("Triggers", {"trigger"}),
+        ("LiveDeployments", {"deployment"}),
+        ("TcpProxies", {"tcp-proxy/api", "tcp-proxy/worker", "tcp-proxy/Redis"}),
+    ],
+)
+def test_one_refused_question_hides_its_part_only(place: Place, question: str, hidden: set[str]) -> None:
+    everything, seen = place.look(), place.look(api=place.denied(question))
+    unreadable = {one.address for one in seen if one.state == "unreadable"}
+
+    assert {f"railway/{part}" for part in hidden} == unreadable
+    assert {NOT_AUTHORIZED} == {one.note for one in seen if one.address in unreadable}
+    if question != "ServiceSettings":  # without the names, the others go by ids
+        hidden_now = {one.address for one in everything} - {one.address for one in seen}
+        assert all(address.startswith(tuple(f"railway/{part}" for part in hidden)) for address in hidden_now)
+        assert [one for one in seen if one.address not in unreadable] == [
+            one for one in everything if one.address not in hidden_now | unreadable
+        ]
+
+
+def test_environments_that_are_not_shown_are_not_none(place: Place) -> None:
+    (project,) = [
+        one for one in place.look(api=place.denied("ProjectEnvironments")) if one.address == "railway/project"
+    ]
+    assert {"unreadable": True} == project.attributes["other_environments"]
+
+
 def test_id_that_does_not_exist_is_unreadable(place: Place) -> None:
     nowhere = dict.fromkeys(("project_id", "environment_id"), "00000000-0000-4000-8000-000000000000")
     assert {"unreadable"} == {one.state for one in place.look(nowhere)}
@@ -383,3 +442,32 @@ def test_railway_that_does_not_answer_stops(place: Place, monkeypatch: pytest.Mo
             with pytest.raises(VendorUnavailableError):
                 look()
     place.world.running.faults([])
+
+
+# ---- what changes by itself
+
+
+def _statuses(place: Place, **becomes: str) -> None:
+    """Staging's deployments of Redis go from one status to another, as they do without anybody's hands."""
+
+    def change(whole: Any) -> None:
+        service = place.service("Redis")["serviceId"]
+        for one in whole["railway"]["deployments"].values():
+            if one["serviceId"] == service:
+                one["status"] = becomes.get(one["status"], one["status"])
+
+    place.hands.edit(change)
+
+
+def test_newest_of_several_deployments_counts(place: Place) -> None:
+    """Railway lists the newest first, and an older one that nobody removed with it."""
+    made = [_redis_deployed(place) for _ in range(2)]
+    (live,) = [one for one in place.look() if one.address == "railway/deployment/Redis"]
+    assert made[-1] == live.attributes["id"]
+
+
+def test_application_that_sleeps_or_crashes_is_no_drift(place: Place) -> None:
+    before = place.look()
+    for change in ({"SUCCESS": "SLEEPING"}, {"SLEEPING": "CRASHED"}):
+        _statuses(place, **change)
+        assert place.look() == before

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "core"))
 from test_no_leak import leaks, secrets_of
 from validate import descriptions, specs_folder
 
-from pantheon_runbook.errors import VendorRefusedError
+from pantheon_runbook.errors import VendorRefusedError, VendorUnavailableError
 from pantheon_runbook.model import Exposure, Resource
 from pantheon_runbook.providers import supabase, supabase_exposure, supabase_inventory
 from pantheon_runbook.providers.http import Client, Reach
@@ -38,6 +38,7 @@ LACKING = {
     "*/api-keys/legacy": {"supabase/legacy-keys"},
     "*/secrets": {"supabase/secret"},
     "*/config/auth": {"supabase/auth"},
+    "*/functions": {"supabase/function"},
     "*/health": {"supabase/health", "supabase/data-api"},
     "*/config/database/pooler": {"supabase/pooler"},
     "*/config/storage": {"supabase/storage-settings"},
@@ -232,6 +233,22 @@ DRIFTS: dict[str, tuple[Callable[[Made], Any], dict[str, Any]]] = {
         lambda made: made.by_hand("PATCH", "/postgrest", {"db_schema": ""}),
         {"supabase/data-api": {"schemas", "enabled"}},
     ),
+    "a function deployed": (
+        lambda made: made.by_hand("POST", "/functions", {"slug": "hello", "name": "Hello", "body": "Deno.serve()"}),
+        {"supabase/function/hello": "added"},
+    ),
+    "a function opened": (
+        lambda made: made.by_hand("PATCH", "/functions/hello", {"verify_jwt": False}),
+        {"supabase/function/hello": {"verify_jwt", "version"}},
+    ),
+    "a function's code": (
+        lambda made: made.by_hand("PATCH", "/functions/hello", {"body": "Deno.serve(other)"}),
+        {"supabase/function/hello": {"code", "version"}},
+    ),
+    "a function deleted": (
+        lambda made: made.by_hand("DELETE", "/functions/hello"),
+        {"supabase/function/hello": "gone"},
+    ),
     "the project renamed": (
         lambda made: made.by_hand("PATCH", "", {"name": "renamed"}),
         {"supabase/project": {"name"}},
@@ -281,20 +298,42 @@ def test_both_projects_show_the_same_kinds(made):
 
 def test_no_secret_is_in_an_attribute(made):
     """Neither a value nor the digest that Supabase shows of it."""
-    made.by_hand("PATCH", "/config/auth", {**HOOK, "sms_test_otp": "4915112345678=123456"})
+    planted = {**HOOK, "sms_test_otp": "4915112345678=123456"}
+    made.by_hand("PATCH", "/config/auth", planted)
     memory = made.memory()
     settings = [one for project in memory["projects"].values() for one in project["auth_config"].items()]
+    hashes = {
+        one["hash"]: "hash of a key" for ref in memory["projects"] for one in made.by_hand("GET", "/api-keys", ref=ref)
+    }
     secrets = secrets_of(made.hands.facts, memory) | {str(value): name for name, value in settings if is_secret(name)}
+    secrets |= hashes
     shown = {
         ref: json.dumps([asdict(one) for one in made.inventory(ref)]).encode()
         for ref in (made.staging, made.production)
     }
     exposed = json.dumps([asdict(one) for one in made.exposure().values()]).encode()
+    made.by_hand("PATCH", "/config/auth", dict.fromkeys(planted))
 
     assert len(secrets) >= 25
     assert {"jwt_secret", "smtp_pass", "password", "tokens", "direct_url", "value"} <= set(secrets.values())
     assert set() == leaks(secrets, {**shown, "exposure": exposed})
-    assert not any(planted in shown[made.staging] for planted in (b"a-path-that-lets-in", b"whsec_of_the", b"123456"))
+    assert not any(text in shown[made.staging] for text in (b"a-path-that-lets-in", b"whsec_of_the", b"123456"))
+
+
+def test_shared_secret_is_equal_on_both_sides(made):
+    """What the isolation proof rests on: equal values have equal fingerprints, and no two keys have."""
+    for ref in (made.staging, made.production):
+        made.by_hand("POST", "/secrets", [{"name": "SHARED", "value": "one value for both"}], ref=ref)
+    staging, production = (
+        {one.address: one.attributes.get("value") for one in made.inventory(ref)}
+        for ref in (made.staging, made.production)
+    )
+    for ref in (made.staging, made.production):
+        made.by_hand("DELETE", "/secrets", ["SHARED"], ref=ref)
+
+    equal = {at for at, value in staging.items() if value is not None and value == production.get(at)}
+    assert {"supabase/secret/SHARED"} == equal
+    assert {"supabase/api-key/publishable/default", "supabase/secret/SENTRY_DSN"} <= production.keys()
 
 
 def test_looks_are_reads_and_ask_for_no_secret(made):
@@ -314,6 +353,7 @@ def test_looks_are_reads_and_ask_for_no_secret(made):
         "GET /v1/projects/{ref}/config/auth",
         "GET /v1/projects/{ref}/config/database/pooler",
         "GET /v1/projects/{ref}/config/storage",
+        "GET /v1/projects/{ref}/functions",
         "GET /v1/projects/{ref}/health",
         "GET /v1/projects/{ref}/network-restrictions",
         "GET /v1/projects/{ref}/secrets",
@@ -339,7 +379,7 @@ def test_what_supabase_refuses_is_unreadable(stub, client, status, words):
     found = supabase_inventory.inventory(client, "a" * 20, fingerprint=FINGERPRINT)
 
     assert {"unreadable"} == {one.state for one in found}
-    assert 12 == len(found)
+    assert 13 == len(found)
     assert all(one.note.startswith(f"Supabase answers {status}: {words}") for one in found)
 
 
@@ -348,6 +388,22 @@ def test_refused_token_raises(made):
         with pytest.raises(VendorRefusedError) as refused:
             look()
         assert 401 == refused.value.status
+
+
+def test_vendor_that_does_not_answer_raises(stub, client, pauses):
+    stub.will_answer(503, {"message": "no"})
+    with pytest.raises(VendorUnavailableError):
+        supabase_inventory.inventory(client, "a" * 20, fingerprint=FINGERPRINT)
+
+
+def test_data_api_that_says_nothing_is_unreadable(stub, client):
+    """Its details in the health answer are optional; "off" would be another thing."""
+    stub.will_answer(200, [{"name": "rest", "status": "ACTIVE_HEALTHY", "healthy": True}])
+    project = supabase_inventory._Project(client, "a" * 20, FINGERPRINT)
+    health, data_api = supabase_inventory._look_at_services(project)
+
+    assert {"rest": "ACTIVE_HEALTHY"} == health.attributes
+    assert ("supabase/data-api", "unreadable") == (data_api.address, data_api.state)
 
 
 def test_paused_project_shows_its_status_and_nothing_else(made):

@@ -18,6 +18,20 @@ from pantheon_runbook.secrets import Secret, fingerprints_under
 
 TARGETS = ("preview", "production")
 fingerprint = fingerprints_under("5a" * 32)
+HOOK = {
+    "id": "hook_1",
+    "name": "nightly",
+    "ref": "main",
+    "url": "https://api.vercel.com/v1/integrations/deploy/x/S3cretHook77",
+}
+# What a role may keep from a token, and what then cannot be read.
+DENIED = {
+    "GET /v9/projects/{idOrName}": {"project", "deploy-hooks"},
+    "GET /v10/projects/{idOrName}/env": {"variables"},
+    "GET /v9/projects/{idOrName}/domains": {"domains"},
+    "GET /v9/projects/{idOrName}/custom-environments": {"custom-environments"},
+    "GET /v1/env": {"team-variables"},
+}
 Difference = tuple[str, str, str]  # target, address without "vercel/", attribute (or "added", "removed", "state")
 
 
@@ -108,3 +122,14 @@ def differences(before: dict[str, tuple[Resource, ...]], after: dict[str, tuple[
             names = flat[0].keys() | flat[1].keys()
             found |= {(*named, name) for name in names if flat[0].get(name) != flat[1].get(name)}
     return found
+
+
+def give_tokens(memory: Any, facts: Any) -> None:
+    """Of the supervisor, less what `denied` and `sees_production` say; and of people with other roles."""
+    own = memory["tokens"][facts["token"]]
+    memory["tokens"] |= {f"without {name}": {**own, "denied": [name]} for name in DENIED}
+    memory["tokens"]["without the team"] = {
+        **own,
+        "denied": ["GET /v2/teams/{teamId}", "GET /v3/teams/{teamId}/members"],
+    }
+    memory["tokens"]["without production"] = {**own, "sees_production": False}
