@@ -59,10 +59,14 @@ class Provisioning:
         self._evidence = parts.outside.evidence
         self._running = running
 
-    def desired(self, snapshot: Snapshot) -> tuple[Desired, ...]:
-        wanted = provisioning.desired_staging(
+    def wanted(self, snapshot: Snapshot) -> tuple[Desired, ...]:
+        """Everything that should stand, whosever it is that stands there now."""
+        return provisioning.desired_staging(
             self._config, self._name, snapshot, self._vault.fingerprints(), restore_paused=self._restore_paused
         )
+
+    def desired(self, snapshot: Snapshot) -> tuple[Desired, ...]:
+        wanted = self.wanted(snapshot)
         if {"supabase/project", "database/marker"} & {one.address for one in self._strangers(snapshot)}:
             # What is marked is believed from then on: it is not even planned for what may be somebody else's.
             return tuple(one for one in wanted if one.address != "database/marker")
@@ -234,7 +238,7 @@ def _session(
     kinds = kinds_of(parts, ends)
     make: Callable[..., Session] = partial(Session, definition=provisions, kinds=kinds)
     if runbook.id == "RB-060":
-        proof = IsolationProof(parts, provisions.desired)
+        proof = IsolationProof(parts, provisions.wanted)
         make = partial(ComparingSession, definition=proof, kinds={**kinds, **inventories(parts)})
     return make(
         opening=_opening(runbook, place, mode, warnings, parts.outside.decided_by),
