@@ -128,15 +128,43 @@ def run(
 @click.option("--force", is_flag=True, help="Write over files that are there; the salt is kept.")
 @click.option("--pin-production", is_flag=True, help="Read production's values once and keep their fingerprints.")
 @click.option("--secrets", type=click.Path(path_type=Path), help="Pin a 0600 dotenv file instead of Railway's values.")
-def init(*, out: Path | None, force: bool, pin_production: bool, secrets: Path | None, **chosen: str | None) -> None:
+@click.option("--pin-staging", is_flag=True, help="Only put the ids of what RB-010 observes on the allow list.")
+@click.option("-e", "--environment", default="staging", show_default=True, help="Whose ids --pin-staging takes.")
+def init(
+    *,
+    out: Path | None,
+    force: bool,
+    pin_production: bool,
+    secrets: Path | None,
+    pin_staging: bool,
+    environment: str,
+    **chosen: str | None,
+) -> None:
     """Make pantheon.toml and identities.toml from what the tokens see; writes nothing to any vendor."""
     from pantheon_runbook import config, initializing  # noqa: PLC0415
     from pantheon_runbook.isolation.choosing import Wanted  # noqa: PLC0415
 
     wanted = Wanted(**{name: text for name, text in chosen.items() if text is not None})
+    if pin_staging:
+        if wanted.said() or out or force or pin_production or secrets:
+            raise click.UsageError("--pin-staging goes with -e only: both files are there, and say the rest.")
+        _pin_staging(environment)
+        return
     path = out / config.DEFAULT_CONFIG if out else config.config_path() or Path(config.DEFAULT_CONFIG)
     order = initializing.Order(wanted, path, overwrites=force, pins=pin_production, secrets=secrets)
     initializing.initialize(order, say=click.echo, ask=_ask if sys.stdin.isatty() else None)
+
+
+def _pin_staging(environment: str) -> None:
+    from pantheon_runbook import allowing  # noqa: PLC0415
+
+    progress = _Progress()
+    told: list[str] = []
+    try:
+        allowing.pin(environment, say=told.append, progress=progress)
+    finally:
+        progress.end()
+    progress.say("\n".join(told))
 
 
 def _ask(question: Question) -> str:

@@ -221,6 +221,8 @@ class Config(_Table):
         named = {railway.environment_name.casefold()} if "environment_name" in railway.model_fields_set else set()
         taken = {"production", *named}
         for name, environment in self.environments.items():
+            if (environment.vercel.target == "production") != (name == "production"):
+                raise ValueError(f"environments.{name}.vercel.target is not {name}'s")
             if name != "production" and environment.railway.environment_name.casefold() in taken:
                 raise ValueError(f"environments.{name}.railway.environment_name is production's")
         return self
@@ -275,9 +277,43 @@ class ProductionIdentity(_Table):
     pins: dict[str, str] = {}
 
 
+class AllowedIdentity(_Table):
+    """What one environment of ours is called by its vendors; what is said here is what must be found there.
+
+    In a Railway project that is shared with production the environment alone tells, and the project is left out.
+    """
+
+    supabase_ref: Ref | None = None
+    railway_project: str | None = None
+    railway_environment: str | None = None
+    vercel_project: str | None = None
+
+    def said(self) -> dict[str, str]:
+        return {name: str(value) for name, value in self if value is not None}
+
+
 class Identities(_Table):
+    """Production's deny list and, per environment, an allow list."""
+
     salt: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
     production: ProductionIdentity
+    environments: dict[Name, AllowedIdentity] = {}
+
+    @model_validator(mode="after")
+    def _allows_nothing_of_production(self) -> Identities:
+        """Vercel's project apart: it is shared by design, and told apart by its target."""
+        if "production" in self.environments:
+            raise ValueError("environments.production is a contradiction: production is what no run may write to")
+        for name, allowed in self.environments.items():
+            for field, value in allowed.said().items():
+                shared = field == "vercel_project"
+                if not shared and value.casefold() == getattr(self.production, field).casefold():
+                    raise ValueError(f"environments.{name}.{field} is production's")
+        return self
+
+    def allowed(self, environment: str) -> dict[str, str]:
+        """The allow list of one environment; {} when nobody has written one."""
+        return self.environments[environment].said() if environment in self.environments else {}
 
 
 def config_path() -> Path | None:

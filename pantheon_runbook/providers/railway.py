@@ -210,6 +210,9 @@ class EnvironmentKind(Kind):
             {"railway_project": project["id"], "railway_environment": environment["id"]},
         )
 
+    def ids(self) -> tuple[str, ...]:
+        return self._vault.texts("railway.project_id", "railway.environment_id")
+
     def write(self, change: Change) -> None:
         if self._vault.get("railway.project_id") is None:
             project = {
@@ -256,9 +259,17 @@ class EnvironmentKind(Kind):
         return named[0] if named else None
 
     def _environment(self, project: Mapping[str, Any]) -> dict[str, Any] | None:
-        return next(
-            (node for node in nodes(project["environments"]) if node["name"] == self._settings.environment_name), None
-        )
+        """By its name; where pantheon.toml gives the id too, both have to be of one environment."""
+        wanted, found = self._settings, nodes(project["environments"])
+        named = next((node for node in found if node["name"] == wanted.environment_name), None)
+        if wanted.environment is not None and (named is None or named["id"] != wanted.environment):
+            there = ", ".join(sorted(f"{node['name']} {node['id']}" for node in found)) or "none"
+            raise WrongEnvironmentError(
+                f'the Railway project has no environment "{wanted.environment_name}" with the id {wanted.environment}',
+                why=f"it has {there}",
+                next_step="correct environments.<name>.railway in pantheon.toml, or leave the id out to go by name",
+            )
+        return named
 
 
 def _with_id(projects: list[dict[str, Any]], identifier: str) -> dict[str, Any]:

@@ -141,6 +141,9 @@ class Project(Kind):
         findings = (self._paused(),) if project["status"] == _PAUSED else ()
         return Look((seen,), findings, {"supabase_ref": str(project["ref"])})
 
+    def ids(self) -> tuple[str, ...]:
+        return self._vault.texts("supabase.ref")
+
     def write(self, change: Change) -> None:
         if change.action == "restore":
             ref = self._vault.text("supabase.ref")

@@ -88,6 +88,9 @@ class PreviewVariables(Kind):
         seen = Resource(address, "present" if attributes else "absent", attributes)
         return Look((seen,), tuple(findings), {"vercel_project": self._project, "vercel_target": TARGET})
 
+    def ids(self) -> tuple[str, ...]:
+        return (self._project,)
+
     def write(self, change: Change) -> None:
         """One request for the one target; a part that failed inside a 201 is a refusal."""
         answer = self._client.write(

@@ -23,6 +23,7 @@ from pantheon_runbook.model import (
     Comparison,
     Held,
     Plan,
+    Resource,
     Snapshot,
     StepResult,
     Verification,
@@ -33,6 +34,7 @@ from pantheon_runbook.runner.closed import Closed, Criteria
 from pantheon_runbook.runner.environment_map import environment_map
 from pantheon_runbook.runner.matrix_picture import matrix_picture
 from pantheon_runbook.session import Opening
+from pantheon_runbook.standing import ADOPTED, MISSING, UNSEEN, WRONG
 
 _FIRST_ROWS = 40
 _SIGNS = {"create": "+", "update": "~", "restore": "~", "reset": "~", "wait": "?", "hold": "+", "replace": "!"}
@@ -122,8 +124,7 @@ def _(snapshot: Snapshot) -> Card:
         (
             {"present": "=", "absent": "+", "unreadable": "?"}[resource.state],
             resource.address,
-            resource.state,
-            resource.note,
+            *_standing(resource),
         )
         for resource in seen
     ]
@@ -140,6 +141,14 @@ def _(snapshot: Snapshot) -> Card:
         lines=(*blocking, *listed),
         picture=environment_map(snapshot),
     )
+
+
+def _standing(resource: Resource) -> tuple[str, str]:
+    """What a reader looks for first, and the rest of the note."""
+    for word in (ADOPTED, WRONG, MISSING, UNSEEN):
+        if resource.note.startswith(word):
+            return word, resource.note.removeprefix(word).lstrip(":; ")
+    return resource.state, resource.note
 
 
 @draw.register

@@ -11,6 +11,7 @@ from pantheon_runbook.config import Environment
 from pantheon_runbook.credentials import TOKENS
 from pantheon_runbook.database.connection import Database
 from pantheon_runbook.database.kinds import Marker, Password
+from pantheon_runbook.database.schema import Schema
 from pantheon_runbook.errors import CredentialError, VendorRefusedError
 from pantheon_runbook.providers import (
     openrouter,
@@ -133,6 +134,7 @@ def _supabase(parts: Parts) -> tuple[Kind, ...]:
             around, reach=parts.outside.reach, gate=parts.gate, timeout_seconds=config.policy.request_seconds
         ),
         Password(client, around, database=parts.database),
+        Schema(around, database=parts.database),
         Marker(around, database=parts.database, gate=parts.gate, environment=parts.name, cloud=config.cloud),
     )
 

@@ -174,6 +174,10 @@ class Story:
         ref = self.hands.projects()[0]["ref"]
         return self.hands.call("supabase", method, f"/v1/projects/{ref}{path}", body)
 
+    def ours(self) -> str:
+        """What confirms staging: its first run left its evidence in another folder."""
+        return f"{self.hands.projects()[0]['ref']},{self.hands.railway_projects()[0]['environments']['staging']['id']}"
+
 
 def day_one(story: Story) -> None:
     """Before there are files: what the tokens see, and production's values for their pins."""
@@ -227,7 +231,7 @@ def everything_changed_by_hand(story: Story) -> None:
     vercel = hands.facts["vercel"]
     path = f"/v9/projects/{vercel['project_id']}/env/{variable['id']}?teamId={vercel['team_id']}"
     hands.call("vercel", "PATCH", path, {"value": "https://elsewhere.example"})
-    assert "done" == story.run().word
+    assert "done" == story.run(confirm=story.ours()).word
 
 
 def what_both_projects_hold(story: Story) -> None:
@@ -266,7 +270,7 @@ def paused(story: Story) -> None:
     story.management("POST", "/pause")
     until(lambda: "INACTIVE" == story.hands.projects()[0]["status"])
     assert "refused" == story.run().word
-    assert "done" == story.run(restore_paused=True).word
+    assert "done" == story.run(restore_paused=True, confirm=story.ours()).word
 
 
 def coming_up(story: Story) -> None:
@@ -274,7 +278,7 @@ def coming_up(story: Story) -> None:
     story.management("DELETE", "")
     story.world.running.pace(0.5)
     story.hands.new_project()
-    assert "done" == story.run().word
+    assert "done" == story.run(confirm=story.ours()).word
     statuses = [
         project["status"]
         for exchange in story.exchanges
@@ -289,7 +293,8 @@ def environment_that_is_not_there(story: Story) -> None:
     environment = story.hands.railway_projects()[0]["environments"]["staging"]["id"]
     rename = 'mutation M($i: String!) { environmentRename(id: $i, input: {name: "before"}) { id } }'
     story.hands.railway(rename, i=environment)
-    assert "the Railway project also has before" in story.run().error.what
+    confirmed = story.hands.railway_projects()[0]["id"]
+    assert "the Railway project also has before" in story.run(confirm=confirmed).error.what
     for layout in ("own-project", "shared-project"):
         path = config_with(story.world, ('layout = "own-project"', f'layout = "{layout}"'))
         with pytest.MonkeyPatch.context() as patch:
