@@ -47,7 +47,10 @@ class Journal(Protocol):
 
 
 class Applying:
-    """`look` gives what stands at an address now; `stop` is set when no further change may begin."""
+    """`look` gives what stands at an address now; `stop` is set when no further change may begin.
+
+    `settled` is told of a change before anything that depends on it begins.
+    """
 
     def __init__(
         self,
@@ -57,12 +60,14 @@ class Applying:
         journal: Journal,
         progress: Callable[[str], None],
         stop: threading.Event,
+        settled: Callable[[Change], None] = lambda _change: None,
     ) -> None:
         self._workers = workers
         self._look = look
         self._journal = journal
         self._progress = progress
         self._stop = stop
+        self._settled = settled
         self._lost = threading.Event()  # a write's outcome is not known: nothing further may begin
         self.errors: dict[str, RunbookError] = {}
 
@@ -109,6 +114,7 @@ class Applying:
             reason = self._write_surely(change)
             written = True
             self._workers[change.address].settle(change)
+            self._settled(change)
         except RunbookError as error:
             self.errors[change.address] = error
             if isinstance(error, OutcomeUnknownError | UnrecordedError):

@@ -128,15 +128,43 @@ def run(
 @click.option("--force", is_flag=True, help="Write over files that are there; the salt is kept.")
 @click.option("--pin-production", is_flag=True, help="Read production's values once and keep their fingerprints.")
 @click.option("--secrets", type=click.Path(path_type=Path), help="Pin a 0600 dotenv file instead of Railway's values.")
-def init(*, out: Path | None, force: bool, pin_production: bool, secrets: Path | None, **chosen: str | None) -> None:
+@click.option("--pin-staging", is_flag=True, help="Only put the ids of what RB-010 observes on the allow list.")
+@click.option("-e", "--environment", default="staging", show_default=True, help="Whose ids --pin-staging takes.")
+def init(
+    *,
+    out: Path | None,
+    force: bool,
+    pin_production: bool,
+    secrets: Path | None,
+    pin_staging: bool,
+    environment: str,
+    **chosen: str | None,
+) -> None:
     """Make pantheon.toml and identities.toml from what the tokens see; writes nothing to any vendor."""
     from pantheon_runbook import config, initializing  # noqa: PLC0415
     from pantheon_runbook.isolation.choosing import Wanted  # noqa: PLC0415
 
     wanted = Wanted(**{name: text for name, text in chosen.items() if text is not None})
+    if pin_staging:
+        if wanted.said() or out or force or pin_production or secrets:
+            raise click.UsageError("--pin-staging goes with -e only: both files are there, and say the rest.")
+        _pin_staging(environment)
+        return
     path = out / config.DEFAULT_CONFIG if out else config.config_path() or Path(config.DEFAULT_CONFIG)
     order = initializing.Order(wanted, path, overwrites=force, pins=pin_production, secrets=secrets)
     initializing.initialize(order, say=click.echo, ask=_ask if sys.stdin.isatty() else None)
+
+
+def _pin_staging(environment: str) -> None:
+    from pantheon_runbook import allowing  # noqa: PLC0415
+
+    progress = _Progress()
+    told: list[str] = []
+    try:
+        allowing.pin(environment, say=told.append, progress=progress)
+    finally:
+        progress.end()
+    progress.say("\n".join(told))
 
 
 def _ask(question: Question) -> str:
@@ -218,6 +246,15 @@ def env_write(path: Path, *, environment: str, reader: Any, force: bool) -> None
 
 
 @main.command()
+@click.argument("name", type=click.Choice(["isolation", "tests"]))
+def workflow(name: str) -> None:
+    """Print a workflow file for the product's own repository: its tests, or RB-060 daily and runbooks from CI."""
+    from importlib.resources import files  # noqa: PLC0415
+
+    click.echo(files("pantheon_runbook").joinpath("workflows", f"{name}.yml").read_text(encoding="utf-8"), nl=False)
+
+
+@main.command()
 @click.option("--out", type=click.Path(path_type=Path), default=Path("evidence"), show_default=True)
 def demo(out: Path) -> None:
     """The whole story on a private, fresh sandbox; leaves the evidence and a sandbox to go on with."""
@@ -255,18 +292,47 @@ def verify(folder: Path | None, *, trust: Path | None, as_json: bool) -> None:
 
 @main.group()
 def keys() -> None:
-    """Keys that seal evidence."""
+    """Keys that seal evidence, and keys by which people sign."""
 
 
 @keys.command("new")
 @click.argument("name")
-def keys_new(name: str) -> None:
-    """Make a sealing key and print the lines to commit into trust.toml, beside pantheon.toml."""
+@click.option("--role", type=click.Choice(["seal", "attest"]), default="seal", show_default=True)
+def keys_new(name: str, *, role: str) -> None:
+    """Make a key, and print the lines that pin it as NAME's, to commit into trust.toml beside pantheon.toml."""
     from pantheon_runbook.evidence import seal  # noqa: PLC0415
 
     key = seal.new_key(name)
     click.echo(f"the private key is {seal.keys_folder() / name}.pem (0600); it stays on this machine", err=True)
-    click.echo(seal.trust_entry(key, owner=name, cloud="live"), nl=False)
+    click.echo(seal.trust_entry(key, owner=name, cloud="live", role=role), nl=False)
+
+
+@keys.command("list")
+@_JSON
+def keys_list(*, as_json: bool) -> None:
+    """The keys on this machine: their ids, and what each is pinned for."""
+    from pantheon_runbook import attesting  # noqa: PLC0415
+
+    rows = attesting.keys()
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        click.echo("{name:<20} {keyid:.12}  {state}".format(**row))
+
+
+@main.command()
+@click.argument("criterion")
+@click.option("--key", "key", required=True, metavar="NAME|PATH", help="Your key: by its name in keys list, or a file.")
+@click.option("--as", "signer", metavar="NAME", help="Who signs; default: whose key it is by trust.toml.")
+@click.option("--statement", default="", metavar="TEXT", help="What you have to say to it, in one line.")
+@click.option("-e", "--environment", default="staging", show_default=True, help="Environment of pantheon.toml.")
+def attest(criterion: str, *, key: str, signer: str | None, statement: str, environment: str) -> None:
+    """Sign one exit criterion of F25 (strategy, team or provisioning), for RB-050 to rest on."""
+    from pantheon_runbook import attesting  # noqa: PLC0415
+
+    attested = attesting.attest(criterion, environment, key=key, signer=signer, statement=statement)
+    click.echo("\n".join(attested.lines()))
 
 
 @main.group()

@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from pantheon_runbook.checks import DeclaredCheck, ProductionRead, wrong_in
 from pantheon_runbook.errors import ConfigError, ParameterError
@@ -24,6 +24,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,6
 Slug = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s,<>]+$")]  # a comma would make two of it at Supabase
 Host = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$")]
 Source = Annotated[
     str,
@@ -154,6 +155,31 @@ class DeclaredException(_Table):
     owner: str = Field(min_length=1)
 
 
+class Closure(_Table):
+    """What closing F25 rests on. Paths start beside the config; people are called as their keys' owners in trust.toml.
+
+    `strategy` is the document that `approver` signs; each of `members` confirms that work uses staging by default, and
+    `env_files` are where they point; `max_age_days` is how old the isolation proof may be.
+    """
+
+    strategy: Text
+    approver: Name
+    supervisor: Name
+    members: Annotated[tuple[Name, ...], Field(min_length=1)]
+    env_files: tuple[Text, ...] = ()
+    guard_paths: Annotated[tuple[Text, ...], Field(min_length=1)] = (".",)
+    endpoints_page: Text | None = None
+    max_age_days: int = Field(default=7, gt=0, le=366)
+
+    @field_validator("members")
+    @classmethod
+    def _names_each_once(cls, members: tuple[str, ...]) -> tuple[str, ...]:
+        twice = sorted({name for name in members if members.count(name) > 1})
+        if twice:
+            raise ValueError(f"{twice[0]} is named twice")
+        return members
+
+
 class Config(_Table):
     cloud: Literal["sandbox", "live"]
     product: Name = "pantheon"
@@ -166,6 +192,7 @@ class Config(_Table):
     policy: Policy = Policy()
     production_read: ProductionRead | None = None
     checks: tuple[DeclaredCheck, ...] = ()
+    closure: Closure | None = None
 
     @model_validator(mode="after")
     def _has_a_production(self) -> Config:
@@ -194,6 +221,8 @@ class Config(_Table):
         named = {railway.environment_name.casefold()} if "environment_name" in railway.model_fields_set else set()
         taken = {"production", *named}
         for name, environment in self.environments.items():
+            if (environment.vercel.target == "production") != (name == "production"):
+                raise ValueError(f"environments.{name}.vercel.target is not {name}'s")
             if name != "production" and environment.railway.environment_name.casefold() in taken:
                 raise ValueError(f"environments.{name}.railway.environment_name is production's")
         return self
@@ -248,9 +277,43 @@ class ProductionIdentity(_Table):
     pins: dict[str, str] = {}
 
 
+class AllowedIdentity(_Table):
+    """What one environment of ours is called by its vendors; what is said here is what must be found there.
+
+    In a Railway project that is shared with production the environment alone tells, and the project is left out.
+    """
+
+    supabase_ref: Ref | None = None
+    railway_project: str | None = None
+    railway_environment: str | None = None
+    vercel_project: str | None = None
+
+    def said(self) -> dict[str, str]:
+        return {name: str(value) for name, value in self if value is not None}
+
+
 class Identities(_Table):
+    """Production's deny list and, per environment, an allow list."""
+
     salt: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
     production: ProductionIdentity
+    environments: dict[Name, AllowedIdentity] = {}
+
+    @model_validator(mode="after")
+    def _allows_nothing_of_production(self) -> Identities:
+        """Vercel's project apart: it is shared by design, and told apart by its target."""
+        if "production" in self.environments:
+            raise ValueError("environments.production is a contradiction: production is what no run may write to")
+        for name, allowed in self.environments.items():
+            for field, value in allowed.said().items():
+                shared = field == "vercel_project"
+                if not shared and value.casefold() == getattr(self.production, field).casefold():
+                    raise ValueError(f"environments.{name}.{field} is production's")
+        return self
+
+    def allowed(self, environment: str) -> dict[str, str]:
+        """The allow list of one environment; {} when nobody has written one."""
+        return self.environments[environment].said() if environment in self.environments else {}
 
 
 def config_path() -> Path | None:

@@ -8,16 +8,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pantheon_runbook import clock, running
+from pantheon_runbook import attesting, clock, equipping, running
 from pantheon_runbook.config import CONFIG_VARIABLE
 from pantheon_runbook.credentials import FILE_VARIABLE
 from pantheon_runbook.errors import EvidenceError, RunbookError, UsageError
-from pantheon_runbook.evidence import verify
+from pantheon_runbook.evidence import seal, verify
 from pantheon_runbook.runner.surroundings import PIN_VARIABLE, SANDBOX_VARIABLE
 from pantheon_runbook.sandbox import SandboxError, control, customer
 from pantheon_runbook.sandbox.default import FOLDER, LEFT_BY_THE_DEMO
 
 Say = Callable[[str], None]
+_SIGNERS = {"strategy": "demo-approver", "team": "demo-member", "provisioning": "demo-supervisor"}
+_CLOSURE = f"""
+[closure]
+strategy = "F25.md"
+approver = "{_SIGNERS["strategy"]}"
+supervisor = "{_SIGNERS["provisioning"]}"
+members = ["{_SIGNERS["team"]}"]
+env_files = [".env"]
+guard_paths = [".env"]
+"""
+_STRATEGY = "# F25, as the demo tells it\n\nIsolated staging by default, production write-protected.\n"
 
 
 class _Story:
@@ -68,11 +79,29 @@ def _runs(story: _Story, sandbox: control.Running, progress: Say) -> None:
         _run(story, sandbox, progress, mode="apply", expected="done")
     with story.phase("RB-010 --apply again: finds nothing left to do"):
         _run(story, sandbox, progress, mode="apply", expected="nothing-to-do")
+    with story.phase("RB-060: staging held beside production, reads only"):
+        _run(story, sandbox, progress, runbook="RB-060", mode="plan", expected="done")
+    with story.phase("Three people of the story sign what closing F25 needs"):
+        _sign(story, progress)
+    with story.phase("RB-050: the exit criteria of F25, and a rehearsal certificate, which closes nothing"):
+        _run(story, sandbox, progress, runbook="RB-050", mode="plan", expected="done")
 
 
-def _run(story: _Story, sandbox: control.Running, progress: Say, *, mode: str, expected: str) -> None:
+def _sign(story: _Story, progress: Say) -> None:
+    """As the people whom `_CLOSURE` names would, with keys that the sandbox pins at first use."""
+    config = Path(os.environ[CONFIG_VARIABLE])
+    equipping.write(config.with_name(".env"), "staging", "backend", force=True, progress=progress)
+    for criterion, name in _SIGNERS.items():
+        if name not in seal.own_keys():
+            seal.new_key(name)
+        story.say(f"   {next(attesting.attest(criterion, 'staging', key=name, signer=name, statement='').lines())}")
+
+
+def _run(
+    story: _Story, sandbox: control.Running, progress: Say, *, mode: str, expected: str, runbook: str = "RB-010"
+) -> None:
     before = len(sandbox.mutating())
-    outcome = running.run("RB-010", {"environment": "staging", "mode": mode}, (), progress=progress)
+    outcome = running.run(runbook, {"environment": "staging", "mode": mode}, (), progress=progress)
     calls = len(sandbox.mutating()) - before
     story.say(f"   {outcome.verdict.word}: {outcome.verdict.why}; {calls} mutating calls by the cloud's own log")
     story.say(f"   {outcome.folder / 'runbook.ipynb'}")
@@ -100,9 +129,11 @@ def _checked(story: _Story, out: Path) -> None:
 
 def _ending(story: _Story, out: Path) -> None:
     latest = sorted(path for path in out.glob("*-RB-010-*") if path.is_dir())[-2]
+    closed = max(path for path in out.glob("*-RB-050-*") if path.is_dir())
     story.say(f"\nDone in {clock.monotonic() - story.began:.0f} s. Where to look:")
     story.say(f"  the run that made staging   {latest / 'report.html'}")
     story.say(f"  its executed notebook       {latest / 'runbook.ipynb'}")
+    story.say(f"  the rehearsal certificate   {closed / 'certificate.md'}")
     story.say(f"  check the evidence          .venv/bin/pantheon-runbook evidence verify {out}")
     story.say(f"  go on in the same world     {_going_on()}")
 
@@ -120,7 +151,8 @@ def _pointed_at(sandbox: control.Running, out: Path) -> Iterator[None]:
     """Our own process works on the private sandbox, whatever the caller's config, credentials and pins are."""
     text = (customer.files(sandbox) / "pantheon.toml").read_text(encoding="utf-8")
     config = customer.files(sandbox) / "demo.toml"
-    config.write_text(f'{text}\n[evidence]\npath = "{out}"\n', encoding="utf-8")
+    config.write_text(f'{text}\n[evidence]\npath = "{out}"\n{_CLOSURE}', encoding="utf-8")
+    config.with_name("F25.md").write_text(_STRATEGY, encoding="utf-8")
     ours = {SANDBOX_VARIABLE: str(sandbox.folder), CONFIG_VARIABLE: str(config)}
     former = {name: os.environ.pop(name, None) for name in (*ours, FILE_VARIABLE, PIN_VARIABLE)}
     os.environ.update(ours)

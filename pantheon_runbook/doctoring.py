@@ -1,6 +1,6 @@
 """What `doctor` says: what is there, where it comes from, and how to get what is missing.
 
-Reads only: it starts no sandbox, makes no key and no folder, and asks each vendor one question that changes nothing.
+Reads only: it starts no sandbox, makes no key and no folder, and asks the vendors nothing that changes anything.
 """
 
 from __future__ import annotations
@@ -8,50 +8,32 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from pantheon_runbook import checking
-from pantheon_runbook.config import evidence_folder
+from pantheon_runbook import checking, host_reach, token_reach
+from pantheon_runbook.config import Environment, evidence_folder
 from pantheon_runbook.credentials import OPTIONAL_TOKENS
+from pantheon_runbook.diagnosis import Item, missing
 from pantheon_runbook.errors import RunbookError
 from pantheon_runbook.evidence.bundle import unsealed
 from pantheon_runbook.evidence.seal import TRUST, keys_folder, require_pinned, sealing_key
-from pantheon_runbook.providers import openrouter, railway, supabase, vercel
-from pantheon_runbook.providers.http import Client
+from pantheon_runbook.guarding import OLD_DAYS, days_since
+from pantheon_runbook.host_reach import Tried
+from pantheon_runbook.providers import supabase
 from pantheon_runbook.runbooks import FOLDER, all_runbooks
 from pantheon_runbook.runner.clients import reading_client
 from pantheon_runbook.runner.surroundings import World, chosen, world
 from pantheon_runbook.sandbox import control
 from pantheon_runbook.secrets import Registry
+from pantheon_runbook.token_reach import Question
+
+__all__ = ["Item", "examine"]
 
 _LIBRARIES = ("papermill", "nbclient", "ipykernel", "jupyter-client")
-# None of the four can be narrowed to staging by its vendor; after provisioning, Railway's project token can.
-_REACH = "could write production: yes; only this tool holds it back"
-
-
-@dataclass(frozen=True)
-class Item:
-    """One thing that a run needs. `next_step` is "" when it is there, or when a run can do without."""
-
-    name: str
-    found: str
-    next_step: str = ""
-
-    @property
-    def passed(self) -> bool:
-        return not self.next_step
-
-    def as_json(self) -> dict[str, Any]:
-        """{"name", "passed", "found", "next_step"}: the keys are a contract."""
-        return {**asdict(self), "passed": self.passed}
-
-    def line(self) -> str:
-        """One line, and a second one with what to do."""
-        shown = f"{'ok     ' if self.passed else 'MISSING'}  {self.name:<28} {self.found}"
-        return f"{shown}\n{'':<9}next: {self.next_step}" if self.next_step else shown
+_ANSWER_SECONDS = 12.0
+_NETWORK = "check the network and the vendor's status page, then: pantheon-runbook doctor"
 
 
 def examine() -> tuple[Item, ...]:
@@ -60,7 +42,7 @@ def examine() -> tuple[Item, ...]:
     try:
         path, config = chosen()
     except RunbookError as error:
-        return (*items, _missing("config", error))
+        return (*items, missing("config", error))
     items.append(Item("config", str(path) if path else "none: the sandbox with its own customer's"))
     cloud = config.cloud if config else "sandbox"
     items.append(Item("cloud", cloud))
@@ -73,10 +55,6 @@ def examine() -> tuple[Item, ...]:
         *_outside(),
     ]
     return tuple(items)
-
-
-def _missing(name: str, error: RunbookError) -> Item:
-    return Item(name, f"{error.what} {error.why}", error.next_step)
 
 
 def _machine() -> Iterator[Item]:
@@ -118,7 +96,7 @@ def _sealing_key(cloud: str, trust: Path) -> Item:
         require_pinned(key, trust, cloud=cloud)
         return Item("sealing key", f"{path} (key id {key.keyid[:12]})")
     except RunbookError as error:
-        return _missing("sealing key", error)
+        return missing("sealing key", error)
 
 
 def _evidence() -> Item:
@@ -141,14 +119,14 @@ def _outside() -> Iterator[Item]:
     try:
         outside = _world_that_stands()
     except RunbookError as error:
-        yield _missing("identities and credentials", error)
+        yield missing("identities and credentials", error)
         return
     if outside is None:
         yield Item("identities and credentials", "the sandbox's own; they are made when it starts")
         return
     production = outside.identities.production
     found = f"production is {production.supabase_ref}, {len(production.pins)} pins of {production.pinned_at}"
-    yield Item("identities", found)
+    yield Item("identities", f"{found}, {_age(production.pinned_at)}")
     yield from _vendors(outside)
     yield _read_role(outside)
 
@@ -159,11 +137,19 @@ def _read_role(outside: World) -> Item:
     try:
         probed = checking.probe(outside)
     except RunbookError as error:
-        return _missing(name, error)
+        return missing(name, error)
     if probed is None:
         return Item(name, "none is named; SQL checks go through Supabase's read-only query")
     next_step = "" if probed.passed else "pantheon-runbook read-role prints what makes it, and lists what it may write"
     return Item(name, probed.found, next_step)
+
+
+def _age(pinned_at: str) -> str:
+    days = days_since(pinned_at)
+    if days is None:
+        return "which is no date"
+    old = f"; more than {OLD_DAYS}: pin again with init --pin-production" if days > OLD_DAYS else ""
+    return f"{days} {'day' if days == 1 else 'days'} old{old}"
 
 
 def _world_that_stands() -> World | None:
@@ -177,49 +163,64 @@ def _world_that_stands() -> World | None:
 
 
 def _vendors(outside: World) -> Iterator[Item]:
+    """Each host, each token and the database's hosts; side by side, since each of them may be slow to answer."""
     config = outside.config
     name = next(iter(sorted(set(config.environments) - {"production"})), "production")
     environment = config.environments[name]
-    asks: Mapping[str, tuple[str, str, Callable[[Client], str]]] = {
-        "SUPABASE_ACCESS_TOKEN": (
-            supabase.VENDOR,
-            supabase.BASE_URL,
-            lambda client: f"plan {supabase.check_token(client, str(environment.supabase.organization))}",
-        ),
-        "RAILWAY_API_TOKEN": (
-            railway.VENDOR,
-            railway.BASE_URL,
-            lambda client: (
-                f"workspace {railway.check_token(railway.RailwayApi(client), environment.railway.workspace)}"
-            ),
-        ),
-        "VERCEL_TOKEN": (
-            vercel.VENDOR,
-            vercel.BASE_URL,
-            lambda client: f"project {vercel.check_token(client, config.frontend)}",
-        ),
-        "OPENROUTER_MANAGEMENT_KEY": (openrouter.VENDOR, openrouter.BASE_URL, openrouter.check_token),
-    }
-    for token, (vendor, base_url, ask) in asks.items():
-        if token in OPTIONAL_TOKENS and environment.openrouter is None and token not in outside.credentials.tokens:
-            yield Item(token, f"none; environments.{name}.openrouter asks for no key")
-        else:
-            yield _asked(outside, token, vendor, base_url, ask)
+    questions = dict(token_reach.questions(outside, environment))
+    unasked = [
+        one for one in OPTIONAL_TOKENS if environment.openrouter is None and one not in outside.credentials.tokens
+    ]
+    for token in unasked:
+        del questions[token]
+    held = {token: one.host for token, one in questions.items() if token in outside.credentials.tokens}
+    doors = host_reach.tried_apis(held, outside.reach)
+    calls = {token: partial(_asked, outside, token, one, doors.get(token)) for token, one in questions.items()}
+    calls["database hosts"] = partial(_databases, outside, environment, doors.get("SUPABASE_ACCESS_TOKEN"))
+    answers = host_reach.side_by_side(calls, seconds=_ANSWER_SECONDS)
+    yield from (Item(f"host {door.host}", door.answer, "" if door.is_reached else _NETWORK) for door in doors.values())
+    for subject in calls:
+        yield from answers.get(subject, (Item(subject, f"no answer within {_ANSWER_SECONDS:.0f} seconds", _NETWORK),))
+    yield from (Item(token, f"none; environments.{name}.openrouter asks for no key") for token in unasked)
 
 
-def _asked(outside: World, token: str, vendor: str, base_url: str, ask: Callable[[Client], str]) -> Item:
+def _asked(outside: World, token: str, question: Question, door: Tried | None) -> tuple[Item, ...]:
     try:
         held = outside.credentials.token(token)
     except RunbookError as error:
-        return _missing(token, error)
+        return (missing(token, error),)
+    source = f"from {outside.credentials.source}"
+    if door is not None and not door.is_reached:
+        return (Item(token, f"{source}; not asked, since {door.host} {door.answer}", _NETWORK),)
     seconds = outside.config.policy.request_seconds
-    client = reading_client(vendor, base_url, held, reach=outside.reach, timeout_seconds=seconds)
+    client = reading_client(question.vendor, question.base_url, held, reach=outside.reach, timeout_seconds=seconds)
     registry = Registry()
     registry.add(held.reveal(), name=token)
     try:
-        answer = ask(client)
+        answer = token_reach.answered(question, client)
     except RunbookError as error:
-        return Item(token, registry.redact(f"{error.what} {error.why}"), error.next_step)
+        more = token_reach.said_all_the_same(question, client, error)
+        return (Item(token, registry.redact(f"{error.what} {error.why}") + more, error.next_step),)
     finally:
         client.close()
-    return Item(token, f"from {outside.credentials.source}; reaches {answer}; {_REACH}")
+    return (Item(token, f"{source}; {answer}"),)
+
+
+def _databases(outside: World, environment: Environment, door: Tried | None) -> tuple[Item, ...]:
+    """What Supabase does not tell is no fault of its own here: its token says why."""
+    token = outside.credentials.tokens.get("SUPABASE_ACCESS_TOKEN")
+    if token is None or door is None or not door.is_reached:
+        return (Item("database hosts", "not known: Supabase was not asked"),)
+    seconds = outside.config.policy.request_seconds
+    client = reading_client(supabase.VENDOR, supabase.BASE_URL, token, reach=outside.reach, timeout_seconds=seconds)
+    try:
+        ref = supabase.ref_of(client, environment.supabase)
+        pooler = supabase.pooler_of(client, ref) if ref else None
+    except RunbookError:
+        return (Item("database hosts", "not known: Supabase did not tell"),)
+    finally:
+        client.close()
+    if ref is None or pooler is None:
+        return (Item("database hosts", "none yet, or none that answers; RB-010 makes them"),)
+    tried = host_reach.tried_databases(ref, pooler.host, outside.resolve, outside.reach)
+    return tuple(host_reach.database_item(name, one) for name, one in tried.items())

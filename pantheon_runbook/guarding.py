@@ -16,7 +16,7 @@ from pantheon_runbook.isolation.local_files import Decided, Report, examine
 from pantheon_runbook.isolation.marks import Marks, Search
 from pantheon_runbook.runner.surroundings import Committed, committed
 
-_OLD_DAYS = 90
+OLD_DAYS = 90
 
 
 @dataclass(frozen=True)
@@ -79,14 +79,20 @@ def _notes(known: Committed) -> Iterator[str]:
     if not production.pins:
         yield f"0 pins in {name}: only ids and hosts were looked for, no secrets"
         return
-    try:
-        pinned_at = datetime.fromisoformat(production.pinned_at)
-    except ValueError:
+    days = days_since(production.pinned_at)
+    if days is None:
         yield f"the pins are of an unknown age: pinned_at in {name} is no date"
-        return
-    days = (clock.now() - (pinned_at if pinned_at.tzinfo else pinned_at.replace(tzinfo=UTC))).days
-    if days > _OLD_DAYS:
+    elif days > OLD_DAYS:
         yield f"the pins are {days} days old: what production has made since is not known; pin again"
+
+
+def days_since(pinned_at: str) -> int | None:
+    """Whole days from then to now; None when it is no date."""
+    try:
+        moment = datetime.fromisoformat(pinned_at)
+    except ValueError:
+        return None
+    return (clock.now() - (moment if moment.tzinfo else moment.replace(tzinfo=UTC))).days
 
 
 def _counted(number: int, noun: str) -> str:

@@ -309,7 +309,7 @@ def _missing_beside_others(config: Config, name: str, snapshot: Snapshot) -> Ite
 
 def endpoints(config: Config, name: str, snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
     """Where the environment answers: (what, URL), from what was observed."""
-    api = next((r.note for r in snapshot.resources if r.address.startswith("railway/domain/")), "")
+    api = snapshot.get(f"railway/domain/{public_service(config)}").attributes.get("host", "")
     ref = snapshot.identities.get("supabase_ref", "")
     return (
         ("API", f"https://{api}"),

@@ -213,6 +213,10 @@ class Vault:
             raise KeyError(f"nothing holds {name} yet")
         return held.reveal()
 
+    def texts(self, *names: str) -> tuple[str, ...]:
+        """The values of those that are held now."""
+        return tuple(one.reveal() for one in map(self.get, names) if one is not None)
+
     def fingerprint_of(self, value: str) -> str:
         return fingerprint(self._salt, value)
 

@@ -20,12 +20,13 @@ from pantheon_runbook.errors import (
     RunbookError,
     StalePlanError,
     UnrecordedError,
-    WrongEnvironmentError,
 )
 from pantheon_runbook.evidence.journal import Journal
+from pantheon_runbook.isolation.identity import Known, refuse_others, refuse_unobserved
 from pantheon_runbook.model import (
     Approval,
     ApprovalKind,
+    Change,
     Check,
     Comparison,
     Desired,
@@ -42,6 +43,7 @@ from pantheon_runbook.model import (
 from pantheon_runbook.planning import build_plan, difference, is_plan_for, plan_difference, shown
 from pantheon_runbook.providers.http import WriteGate
 from pantheon_runbook.providers.kind import Kind
+from pantheon_runbook.standing import with_standing
 
 # A plan that was read in a plan run is the same plan in the apply run that names it.
 _HOW_IT_IS_RUN = frozenset({"mode", "plan_file"})
@@ -102,7 +104,7 @@ class Session:
     gate: WriteGate
     runbook_digest: str
     parameters: Mapping[str, Any]
-    production_identities: Mapping[str, str]
+    known: Known
     read_plan: bytes = b""
     progress: Callable[[str], None] = print
     hold_writer_lock: Callable[[], AbstractContextManager[str]] = lambda: nullcontext("none")
@@ -219,6 +221,7 @@ class Session:
             journal=self.journal,
             progress=self.progress,
             stop=self.stop,
+            settled=self._accept,
         )
         with self.hold_writer_lock() as lock:
             self.journal.write("writer-locked", lock=lock)
@@ -266,27 +269,25 @@ class Session:
                     findings.extend(look.findings)
                     identities.update(look.identities)
                 self._refuse_production(identities)
+        refuse_unobserved(resources, identities, self.known)
+        self.gate.accepted = frozenset(name for kind in self.kinds.values() for name in kind.ids())
         seen = Snapshot(
             cloud=self.opening.cloud,
             environment=self.opening.environment,
             identities=dict(sorted(identities.items())),
-            production=dict(sorted(self.production_identities.items())),
+            production=dict(sorted(self.known.production.items())),
             resources=tuple(sorted(resources, key=lambda resource: resource.address)),
             findings=(),
             observed_at=clock.stamp(),
         )
         everything = (*findings, *self.definition.findings(seen))
-        return replace(seen, findings=tuple(sorted(everything, key=lambda one: (one.address, one.code))))
+        return replace(self._judged(seen), findings=tuple(sorted(everything, key=lambda one: (one.address, one.code))))
 
     def _refuse_production(self, identities: Mapping[str, str]) -> None:
-        """Production's identities are a deny list; one match is enough."""
-        for name, value in identities.items():
-            if self.production_identities.get(name, "").casefold() == value.casefold():
-                raise WrongEnvironmentError(
-                    f'"{self.opening.environment}" is production by its {name}',
-                    why=f"{value} is on production's deny list in identities.toml",
-                    next_step=f"correct environments.{self.opening.environment} in pantheon.toml",
-                )
+        refuse_others(identities, self.known)
+
+    def _judged(self, seen: Snapshot) -> Snapshot:
+        return with_standing(self.definition.desired(seen), seen)
 
     def _plan_for(self, snapshot: Snapshot) -> Plan:
         desired = self.definition.desired(snapshot)
@@ -324,6 +325,10 @@ class Session:
         checks.append(Check("findings", "none", "; ".join(blocking) or "none", not blocking))
         return tuple(checks)
 
+    def _accept(self, change: Change) -> None:
+        """What came into being in this run may be written to from now on."""
+        self.gate.accepted |= frozenset(self._kind_of(change.address).ids())
+
     def _look_at(self, address: str) -> Resource:
         seen = self._kind_of(address).look().resources
         return next((resource for resource in seen if resource.address == address), Resource(address, "absent"))
@@ -343,7 +348,8 @@ class Session:
 
     @property
     def _plan_command(self) -> str:
-        return f"pantheon-runbook run {self.opening.runbook} -e {self.opening.environment}"
+        said = (f" -p confirm={text}" for text in (self.parameters.get("confirm"),) if text)
+        return f"pantheon-runbook run {self.opening.runbook} -e {self.opening.environment}{''.join(said)}"
 
     def _before_write(self, event: dict[str, Any]) -> None:
         self.journal.write("write-intent", address=current_change.get(), **event)

@@ -111,6 +111,11 @@ class Hands:
         made = self.railway("mutation M($i: ProjectCreateInput!) { projectCreate(input: $i) { id } }", i=given)
         return str(made["projectCreate"]["id"])
 
+    def railway_staging(self, project: str) -> str:
+        """What confirms a project made by hand: the id of its environment "staging", or its own without one."""
+        (found,) = [one for one in self.railway_projects() if one["id"] == project]
+        return str(found["environments"].get("staging", found)["id"])
+
     def service(self, name: str) -> dict[str, str]:
         """Where one of staging's services is."""
         project = self.railway_projects()[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import urllib.parse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -80,15 +81,36 @@ class Database:
 
         Errors: VendorRefusedError (the login), VendorUnavailableError (nobody answers, after three tries).
         """
-        settings = conninfo_to_dict(self._vault.text(url))
-        elsewhere = self._resolve(str(settings["host"]), int(str(settings.get("port", SESSION_PORT))))
-        if elsewhere is not None:
-            settings["hostaddr"], settings["port"] = elsewhere[0], str(elsewhere[1])
+        settings = _resolved(self._vault.text(url), self._resolve)
         connection = _connected({**settings, "application_name": application_name})
         try:
             yield connection
         finally:
             connection.close()
+
+
+@contextmanager
+def opened(url: str, *, resolve: Resolve, seconds: int) -> Iterator[psycopg.Connection[Any]]:
+    """One connection to a URL as an application has it, tried once; closed at the end. Errors: psycopg's own."""
+    plain = re.sub(r"^(postgres(?:ql)?)\+\w+:", r"\1:", url)  # SQLAlchemy's names carry the driver
+    settings = _resolved(plain, resolve)
+    connection = psycopg.connect(
+        **{**settings, "connect_timeout": seconds, "application_name": "pantheon-runbook"},
+        autocommit=True,
+        prepare_threshold=None,
+    )
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def _resolved(url: str, resolve: Resolve) -> dict[str, Any]:
+    settings = conninfo_to_dict(url)
+    elsewhere = resolve(str(settings.get("host", "")), int(str(settings.get("port", SESSION_PORT))))
+    if elsewhere is not None:
+        settings["hostaddr"], settings["port"] = elsewhere[0], str(elsewhere[1])
+    return settings
 
 
 def _password_for(ref: str, url: str) -> str | None:

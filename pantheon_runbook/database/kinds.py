@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import psycopg
 from psycopg import sql
 
@@ -11,6 +13,7 @@ from pantheon_runbook.errors import OutcomeUnknownError, VendorRefusedError, Wro
 from pantheon_runbook.model import Change, Resource
 from pantheon_runbook.providers.http import Client, WriteGate
 from pantheon_runbook.providers.kind import Kind, Look, Surroundings
+from pantheon_runbook.providers.naming import named_in
 from pantheon_runbook.providers.supabase import project_answers
 
 SCHEMA = "pantheon_runbook"
@@ -21,6 +24,9 @@ create table if not exists {SCHEMA}.environment (
     name text not null, cloud text not null, ref text not null, marked_at timestamptz not null
 );
 """
+
+
+_LOCK_TABLE = f"lock table {SCHEMA}.environment in access exclusive mode"
 
 
 class Password(Kind):
@@ -95,6 +101,15 @@ class Marker(Kind):
         row = self._row()
         if row is None:
             return Look()
+        marked = self._ours(row)
+        return Look(
+            (Resource(self.prefix, "present", marked, note=f"marked as {marked['environment']}"),),
+            (),
+            {"database_marker": f"{marked['environment']} {marked['ref']}"},
+        )
+
+    def _ours(self, row: tuple[str, str, str]) -> dict[str, str]:
+        """The row by its names. Errors: WrongEnvironmentError when it is another environment's."""
         marked = dict(zip(("environment", "cloud", "ref"), row, strict=True))
         if marked["environment"] != self._environment or marked["ref"] != self._vault.text("supabase.ref"):
             raise WrongEnvironmentError(
@@ -102,23 +117,21 @@ class Marker(Kind):
                 why=f'this run is for "{self._environment}"; perhaps a restored copy',
                 next_step="look at pantheon_runbook.environment in that database before anything else",
             )
-        return Look(
-            (Resource(self.prefix, "present", marked, note=f"marked as {marked['environment']}"),),
-            (),
-            {"database_marker": f"{marked['environment']} {marked['ref']}"},
-        )
+        return marked
 
     def _row(self) -> tuple[str, str, str] | None:
         with self._database.session() as connection:
             try:
-                if connection.execute("select to_regclass(%s)", (f"{SCHEMA}.environment",)).fetchone() == (None,):
-                    return None
-                found = connection.execute(
-                    sql.SQL("select name, cloud, ref from {}.environment").format(sql.Identifier(SCHEMA))
-                ).fetchone()
+                return marker_of(connection)
             except psycopg.OperationalError as error:
                 raise unreachable(error) from error
-        return found
+
+    def _refuse_marked(self, connection: psycopg.Connection[Any]) -> None:
+        """In the transaction that writes, with everybody else kept from the table: no look before it can say this."""
+        connection.execute(_LOCK_TABLE)
+        row = marker_of(connection)
+        if row is not None:
+            self._ours(row)
 
     def write(self, change: Change) -> str | None:
         """A paused project does not show its marker, so it may be there by now."""
@@ -127,6 +140,8 @@ class Marker(Kind):
         row = (self._environment, self._cloud, self._vault.text("supabase.ref"), clock.now())
         where_to = (self._vault.text("supabase.pooler_user"), self._vault.text("supabase.pooler_host"))
         self._gate.check("database", "mark the environment", *map(str, row), *where_to)
+        login = named_in(where_to[0], "", {}, None)
+        self._gate.require_accepted("database", "mark the environment", (row[2], *login))
         assert self._gate.before is not None
         named = {"environment": self._environment, "cloud": self._cloud, "ref": self._vault.text("supabase.ref")}
         where = {"host": self._vault.text("supabase.pooler_host"), "path": f"{SCHEMA}.environment", "sent": named}
@@ -135,6 +150,7 @@ class Marker(Kind):
         try:
             with self._database.session() as connection, connection.transaction():
                 connection.execute(_MAKE_TABLE)
+                self._refuse_marked(connection)
                 connection.execute(
                     sql.SQL("insert into {}.environment (name, cloud, ref, marked_at) values (%s, %s, %s, %s)").format(
                         sql.Identifier(SCHEMA)
@@ -164,3 +180,13 @@ class Marker(Kind):
         if self._gate.after is not None:
             self._gate.after({**event, "result": "committed"})
         return None
+
+
+def marker_of(connection: psycopg.Connection[Any]) -> tuple[str, str, str] | None:
+    """(name, cloud, ref) of the environment that the database says it is; None when it does not say. Reads only."""
+    if connection.execute("select to_regclass(%s)", (f"{SCHEMA}.environment",)).fetchone() == (None,):
+        return None
+    found: tuple[str, str, str] | None = connection.execute(
+        sql.SQL("select name, cloud, ref from {}.environment").format(sql.Identifier(SCHEMA))
+    ).fetchone()
+    return found

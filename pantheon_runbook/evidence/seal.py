@@ -6,6 +6,7 @@ import json
 import os
 import re
 import stat
+from datetime import timedelta
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -19,6 +20,7 @@ from pantheon_runbook.evidence import verify
 from pantheon_runbook.evidence.files import write_file
 
 TRUST = verify.TRUST
+_ROLE_DAYS = 365
 
 
 def keys_folder() -> Path:
@@ -28,7 +30,7 @@ def keys_folder() -> Path:
 
 
 class SealingKey:
-    """One private key; `public` is 64 hexadecimal characters."""
+    """One private key, of whichever role; `public` is 64 hexadecimal characters."""
 
     def __init__(self, signer: CryptoSigner) -> None:
         self._signer = signer
@@ -37,7 +39,11 @@ class SealingKey:
 
     def seal(self, manifest: bytes) -> bytes:
         """A DSSE envelope over exactly these bytes."""
-        envelope = Envelope(manifest, verify.PAYLOAD_TYPE, {})
+        return self.sign(manifest, verify.PAYLOAD_TYPE)
+
+    def sign(self, payload: bytes, payload_type: str) -> bytes:
+        """A DSSE envelope over exactly these bytes, which are of this type."""
+        envelope = Envelope(payload, payload_type, {})
         envelope.sign(self._signer)
         return json.dumps(envelope.to_dict(), indent=1, sort_keys=True).encode()
 
@@ -70,17 +76,43 @@ def require_pinned(key: SealingKey, trust: Path, *, cloud: str) -> None:
     Sandbox keys are pinned at first use; a live key by people, in the trust file that is committed beside the config.
     """
     pinned = [
-        one.public.public_bytes_raw().hex() for one in verify.pinned_keys(trust)[0].values() if one.cloud == cloud
+        one.public.public_bytes_raw().hex()
+        for one in verify.pinned_keys(trust)[0].values()
+        if one.cloud == cloud and one.role == verify.SEALS and one.is_valid_at(clock.stamp())
     ]
     if cloud == "sandbox" or key.public in pinned:
         return
     name = f"pantheon-runbook keys new {cloud}-seal"
     raise CredentialError(
         f"the key that seals {cloud} evidence is not pinned",
-        why=f'{trust} pins no key {key.keyid[:12]} for cloud "{cloud}": nobody could check what it seals',
+        why=f'{trust} pins no key {key.keyid[:12]} that may seal for cloud "{cloud}" now: nobody could check it',
         next_step=f"put the lines that `{name}` printed into {trust} and commit it; when they are lost, move "
         f"{keys_folder() / f'{cloud}-seal.pem'} away and run it again",
     )
+
+
+def own_key(named: str) -> SealingKey:
+    """A key by its name in the keys folder, or by its path. Errors: CredentialError."""
+    is_path = "/" in named or named.endswith(".pem")
+    path = Path(named) if is_path else keys_folder() / f"{named}.pem"
+    if path.is_file():
+        return _read_key(path)
+    raise CredentialError(
+        f"there is no key {named}",
+        why=f"{path} is not there",
+        next_step="name a .pem file, or make a key" if is_path else f"pantheon-runbook keys new {named} --role attest",
+    )
+
+
+def own_keys() -> dict[str, SealingKey | CredentialError]:
+    """Every key in the keys folder by its name, or why it cannot be used."""
+    found: dict[str, SealingKey | CredentialError] = {}
+    for path in sorted(keys_folder().glob("*.pem")):
+        try:
+            found[path.stem] = _read_key(path)
+        except CredentialError as error:
+            found[path.stem] = error
+    return found
 
 
 def _read_key(path: Path) -> SealingKey:
@@ -141,16 +173,24 @@ def new_key(name: str) -> SealingKey:
     return SealingKey(signer)
 
 
-def trust_entry(key: SealingKey, *, owner: str, cloud: str) -> str:
-    """The lines of trust.toml that pin a key: who owns it, and for which cloud it may seal."""
+def trust_entry(key: SealingKey, *, owner: str, cloud: str, role: str = verify.SEALS) -> str:
+    """The lines of trust.toml that pin a key: who owns it, for which cloud and what for."""
     return (
         f'[[keys]]\nkeyid = "{key.keyid}"\npublic = "{key.public}"\nowner = {json.dumps(owner)}\n'
-        f'cloud = "{cloud}"\npinned_at = "{clock.stamp()}"\n\n'
+        f'cloud = "{cloud}"\n{_role_line(role)}pinned_at = "{clock.stamp()}"\n\n'
     )
 
 
-def pin(key: SealingKey, trust: Path, *, owner: str, cloud: str) -> None:
+def _role_line(role: str) -> str:
+    """Sealing is what a key is for when nothing is said; the other roles end one day, as people leave."""
+    if role == verify.SEALS:
+        return ""
+    until = (clock.now() + timedelta(days=_ROLE_DAYS)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f'role = "{role}"\nvalid_from = "{clock.stamp()}"\nvalid_until = "{until}"\n'
+
+
+def pin(key: SealingKey, trust: Path, *, owner: str, cloud: str, role: str = verify.SEALS) -> None:
     """Add the key to the trust file unless it is there; whoever calls this keeps other writers away."""
     content = trust.read_bytes() if trust.is_file() else b""  # reading a pipe would have no end: it is replaced
     if f'"{key.keyid}"'.encode() not in content:
-        write_file(trust, content + trust_entry(key, owner=owner, cloud=cloud).encode())
+        write_file(trust, content + trust_entry(key, owner=owner, cloud=cloud, role=role).encode())

@@ -16,8 +16,9 @@ import json
 import stat
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,14 @@ SEALED_BESIDE = frozenset({"manifest.json", "seal.json"})
 NO_PREVIOUS = "0" * 64
 LEDGER = "ledger.jsonl"
 TRUST = "trust.toml"
+SEALS = "seal"  # the role of a key that signs bundles; one that is pinned for anything else signs none
 RUNNING = ".running"
 NOTE = ".place"  # beside a run's folder: made before it, removed after it
 NOTEBOOK = "runbook.ipynb"
-_KEPT = frozenset({"certificate.json", "comparison.json", "criteria.json", "endpoints.md", "strategy.md"})
+CERTIFICATE = "certificate.json"
+_KEPT = frozenset({
+    CERTIFICATE, "certificate.md", "comparison.json", "criteria.json", "endpoints.md", "strategy.md",
+})  # fmt: skip
 _WRITTEN = SEALED_BESIDE | _KEPT | {
     NOTEBOOK, "approval.json", "journal.jsonl", "plan.json", "report.html", "report.md", "snapshot.json",
     "verdict.json",
@@ -80,11 +85,31 @@ class Report:
 
 
 @dataclass(frozen=True)
-class _Key:
+class Key:
+    """A pinned key: whose it is, what it may sign (`role`), for which cloud, and from when until when ("": always)."""
+
     public: Ed25519PublicKey
     owner: str
     cloud: str
     where: str
+    role: str = SEALS
+    valid_from: str = ""
+    valid_until: str = ""
+
+    def is_valid_at(self, moment: str) -> bool:
+        """Whether it was pinned for this time (UTC, as we write it); what is no time is outside."""
+        try:
+            at = moment_of(moment)
+            first, last = (moment_of(text) if text else at for text in (self.valid_from, self.valid_until))
+        except ValueError:
+            return False
+        return first <= at <= last
+
+
+def moment_of(text: str) -> datetime:
+    """A time as we write it; without an offset it is UTC. Raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -93,7 +118,7 @@ class _Sealed:
 
     raw: bytes
     manifest: Mapping[str, Any]
-    key: _Key
+    key: Key
 
 
 class _Problem(Exception):  # noqa: N818  what a finding will say, on its way up
@@ -206,7 +231,7 @@ def _is_bundle(path: Path) -> bool:
         return False
 
 
-def _trusted(own: Path, trust: Path | None, *, with_rehearsals: bool) -> tuple[dict[str, _Key], list[Finding]]:
+def _trusted(own: Path, trust: Path | None, *, with_rehearsals: bool) -> tuple[dict[str, Key], list[Finding]]:
     """Whoever owns the evidence folder can pin any key in it: what is pinned there counts for the sandbox only."""
     if trust is None or _is_same(own, trust):
         return _for_rehearsals(own)
@@ -216,7 +241,7 @@ def _trusted(own: Path, trust: Path | None, *, with_rehearsals: bool) -> tuple[d
     return keys, findings
 
 
-def _for_rehearsals(own: Path) -> tuple[dict[str, _Key], list[Finding]]:
+def _for_rehearsals(own: Path) -> tuple[dict[str, Key], list[Finding]]:
     keys, findings = pinned_keys(own)
     for cloud in sorted({key.cloud for key in keys.values()} - {"sandbox"}):
         problem = f"its key for {cloud} does not count: name the trust file that is kept elsewhere"
@@ -231,16 +256,19 @@ def _is_same(one: Path, other: Path) -> bool:
         return False
 
 
-def pinned_keys(trust: Path) -> tuple[dict[str, _Key], list[Finding]]:
+def pinned_keys(trust: Path) -> tuple[dict[str, Key], list[Finding]]:
     """The keys of a trust file by their id; none, and what is wrong with it, when it cannot be read."""
     try:
         table = tomllib.loads(_read(trust, follow=True).decode())
         keys = {
-            str(entry["keyid"]): _Key(
+            str(entry["keyid"]): Key(
                 Ed25519PublicKey.from_public_bytes(bytes.fromhex(entry["public"])),
                 str(entry["owner"]),
                 str(entry["cloud"]),
                 f"key {str(entry['keyid'])[:12]} in {trust}",
+                str(entry.get("role", SEALS)),
+                _interval(entry, "valid_from"),
+                _interval(entry, "valid_until"),
             )
             for entry in table["keys"]
         }
@@ -251,7 +279,15 @@ def pinned_keys(trust: Path) -> tuple[dict[str, _Key], list[Finding]]:
     return keys, []
 
 
-def _bundle_findings(bundle: Path, keys: Mapping[str, _Key], sealed: dict[str, _Sealed]) -> Iterator[Finding]:
+def _interval(entry: Mapping[str, Any], name: str) -> str:
+    """One end of a key's validity. Raises ValueError: a key whose end nobody can read would never end."""
+    text = str(entry.get(name, ""))
+    if text:
+        moment_of(text)
+    return text
+
+
+def _bundle_findings(bundle: Path, keys: Mapping[str, Key], sealed: dict[str, _Sealed]) -> Iterator[Finding]:
     name = bundle.name
     if bundle.is_symlink():
         yield Finding(name, "", "a link, not a folder")
@@ -294,30 +330,51 @@ def _change(path: Path, sha256: Any) -> str:
         return str(problem)
 
 
-def _opened(raw: bytes, keys: Mapping[str, _Key]) -> _Sealed:
+def _opened(raw: bytes, keys: Mapping[str, Key]) -> _Sealed:
     """The manifest inside a DSSE envelope that a pinned key signed (one signature is enough), or _Problem."""
-    envelope = _json_object(raw)
-    if envelope is None:
-        raise _Problem("not JSON")
-    payload, signatures = _unpacked(envelope)
-    kind = envelope.get("payloadType")
+    sealers = [key for key in keys.values() if key.role == SEALS]
+    kind, payload, named, key = _unpacked(raw, PAYLOAD_TYPE, sealers)
     if kind != PAYLOAD_TYPE:
         raise _Problem(f"it seals a {kind!r}")
-    signed = b"DSSEv1 %d %s %d %s" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode(), len(payload), payload)
-    key = next((key for key in keys.values() for one in signatures.values() if _is_signed_by(key, one, signed)), None)
     if key is None:
-        named = ", ".join(sorted(keyid[:12] for keyid in signatures)) or "none"
-        raise _Problem(f"no pinned key signed it (it names {named})")
+        listed = ", ".join(sorted(keyid[:12] for keyid in named)) or "none"
+        raise _Problem(f"no pinned key signed it (it names {listed})")
     manifest = _json_object(payload)
     if manifest is None or any(not isinstance(manifest.get(name), kind) for name, kind in _SHAPE.items()):
         raise _Problem("what it seals is no manifest")
     if manifest["cloud"] != key.cloud:
         raise _Problem(f"sealed as {manifest['cloud']} by a key that is pinned for {key.cloud}")
+    if not key.is_valid_at(manifest["sealed_at"]):
+        raise _Problem(f"sealed at {manifest['sealed_at']}, when {key.owner}'s key was not valid")
     return _Sealed(payload, manifest, key)
 
 
-def _unpacked(envelope: Mapping[str, Any]) -> tuple[bytes, dict[str, bytes]]:
-    """Payload, and signatures by the key id that they claim."""
+@dataclass(frozen=True)
+class Signed:
+    """What a DSSE envelope holds, the ids of keys that it names, and the key that did sign it (None: none of ours)."""
+
+    payload: bytes
+    named: frozenset[str]
+    key: Key | None
+
+
+def opened(raw: bytes, payload_type: str, keys: Iterable[Key]) -> Signed | str:
+    """The content of an envelope of this type, or why it is none."""
+    try:
+        kind, payload, named, key = _unpacked(raw, payload_type, keys)
+    except _Problem as problem:
+        return str(problem)
+    return Signed(payload, named, key) if kind == payload_type else f"it holds a {kind!r}"
+
+
+def _unpacked(raw: bytes, payload_type: str, keys: Iterable[Key]) -> tuple[Any, bytes, frozenset[str], Key | None]:
+    """Type and payload, the key ids that are claimed, and the first of the keys that signed: a claim decides nothing.
+
+    A signature counts over `payload_type` only, whatever type the envelope says.
+    """
+    envelope = _json_object(raw)
+    if envelope is None:
+        raise _Problem("not JSON")
     try:
         payload = base64.b64decode(envelope["payload"], validate=True)
         signatures = {
@@ -325,10 +382,12 @@ def _unpacked(envelope: Mapping[str, Any]) -> tuple[bytes, dict[str, bytes]]:
         }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _Problem("not a DSSE envelope") from error
-    return payload, signatures
+    signed = b"DSSEv1 %d %s %d %s" % (len(payload_type), payload_type.encode(), len(payload), payload)
+    key = next((key for key in keys for one in signatures.values() if _is_signed_by(key, one, signed)), None)
+    return envelope.get("payloadType"), payload, frozenset(signatures), key
 
 
-def _is_signed_by(key: _Key, signature: bytes, signed: bytes) -> bool:
+def _is_signed_by(key: Key, signature: bytes, signed: bytes) -> bool:
     try:
         key.public.verify(signature, signed)
     except InvalidSignature:
@@ -489,6 +548,9 @@ def _agreements(told: _Told) -> _Agreements:
         yield name, f"there without {words}, or the other way round", told.is_in_place(name, act)
     for name in sorted({*told.kept, *(_KEPT & told.raw.keys())}):
         yield name, "not what the journal says an act has left", told.is_left_by_an_act(name)
+    if CERTIFICATE in told.raw:
+        about = told.is_about(told.document(CERTIFICATE))
+        yield CERTIFICATE, "for another cloud, environment or runbook", about
     yield "snapshot.json", "not what the journal says was observed", seen in (None, observed.get("snapshot", seen))
     if digest is not None:
         ground = plan.get("snapshot_digest") == observed.get("snapshot")

@@ -230,8 +230,25 @@ def identities_text(choice: Choice, *, salt: str, pinned_at: str, pins: Mapping[
         f"railway_environment = {_quoted(railway.id)}\n"
         f"vercel_project = {_quoted(vercel.id)}\n"
         f"hosts = [{', '.join(_quoted(host) for host in hosts)}]\n"
-        f"pinned_at = {_quoted(pinned_at)}\n\n{pins_text(pins)}"
+        f"pinned_at = {_quoted(pinned_at)}\n\n{pins_text(pins)}{_allowed_of_staging(choice)}"
     )
+
+
+def _allowed_of_staging(choice: Choice) -> str:
+    """What was chosen among things that exist is staging by that choice; what RB-010 is to make has no id yet."""
+    project, railway = choice.staging_supabase, choice.staging_railway
+    allowed = {"supabase_ref": project.ref} if project else {}
+    if railway is not None:
+        is_shared = railway.project_id == choice.production_railway.project_id
+        allowed |= {} if is_shared else {"railway_project": railway.project_id}
+        allowed |= {"railway_environment": railway.id}
+    return f"\n{allowed_text('staging', {**allowed, 'vercel_project': choice.vercel.id})}" if allowed else ""
+
+
+def allowed_text(environment: str, allowed: Mapping[str, str]) -> str:
+    """The table [environments.<name>]: nothing else is ever written to for that environment."""
+    head = f"[environments.{environment}]  # its allow list: what is found must be this\n"
+    return head + "".join(f"{name} = {_quoted(value)}\n" for name, value in allowed.items())
 
 
 def pins_text(pins: Mapping[str, str]) -> str:

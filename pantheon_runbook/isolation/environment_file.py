@@ -14,6 +14,7 @@ from pantheon_runbook.isolation.marks import Search
 
 _OURS = "# Written by pantheon-runbook env write"
 _BARE = re.compile(r"[A-Za-z0-9_./:@%+,=-]*")
+_ASSIGNED = re.compile(r"""^([A-Za-z_]\w*)=("(?:[^"\\]|\\.)*"|'[^'\n]*'|[^\n]*)$""", re.MULTILINE | re.DOTALL)
 _NEEDS_A_BACKSLASH = re.compile(r'[\\"$`]')
 
 
@@ -44,6 +45,19 @@ def _quoted(value: str) -> str:
     if "'" not in value and "\n" not in value and "\\" not in value:
         return f"'{value}'"
     return '"' + _NEEDS_A_BACKSLASH.sub(r"\\\g<0>", value) + '"'
+
+
+def values_of(text: str) -> dict[str, str]:
+    """The variables of a text that `rendered` has made; none of any other."""
+    if not text.startswith(_OURS):
+        return {}
+    return {name: _unquoted(spelled) for name, spelled in _ASSIGNED.findall(text)}
+
+
+def _unquoted(spelled: str) -> str:
+    if spelled.startswith('"'):
+        return re.sub(r"\\(.)", r"\1", spelled[1:-1], flags=re.DOTALL)
+    return spelled[1:-1] if spelled.startswith("'") else spelled
 
 
 def refuse_production(text: str, lines: Sequence[Line], search: Search, *, environment: str) -> None:

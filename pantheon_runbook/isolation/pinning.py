@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 from pantheon_runbook.errors import CredentialError
-from pantheon_runbook.isolation.drafting import pins_text
+from pantheon_runbook.isolation.drafting import allowed_text, pins_text
 from pantheon_runbook.secrets import fingerprint, is_pinnable
 
 GUESSABLE = "under about 100 bits: who reads the committed fingerprint could find the value by trying"
@@ -158,6 +158,19 @@ def with_pins(text: str, pins: Mapping[str, str], *, pinned_at: str) -> str:
         return f"{dated.rstrip()}\n\n{pins_text(pins)}"
     after = dated[found.end() :]
     return dated[: found.start()] + pins_text(pins) + (f"\n{after}" if after else "")
+
+
+def with_allowed(text: str, environment: str, allowed: Mapping[str, str]) -> str:
+    """identities.toml with another table [environments.<name>], at the end when it had none; every other byte stays."""
+    table = re.compile(
+        rf"^[ \t]*\[[ \t]*environments[ \t]*\.[ \t]*\"?{re.escape(environment)}\"?[ \t]*\][^\n]*\n?.*?(?=^[ \t]*\[|\Z)",
+        re.MULTILINE | re.DOTALL,
+    )
+    found = table.search(text)
+    if found is None:
+        return f"{text.rstrip()}\n\n{allowed_text(environment, allowed)}"
+    after = text[found.end() :]
+    return text[: found.start()] + allowed_text(environment, allowed) + (f"\n{after}" if after else "")
 
 
 def summary(pinning: Pinning) -> Iterable[str]:

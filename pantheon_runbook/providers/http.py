@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -23,6 +23,7 @@ from pantheon_runbook.errors import (
     VendorUnavailableError,
 )
 from pantheon_runbook.providers import footprint
+from pantheon_runbook.providers.naming import named_in
 from pantheon_runbook.providers.reading import OnlyReads
 from pantheon_runbook.secrets import Secret
 
@@ -41,9 +42,10 @@ _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 @dataclass
 class WriteGate:
-    """Shut except inside the apply act; then open, but not for anything that names production.
+    """Shut except inside the apply act; then open for what this run has accepted, and never for production.
 
     `forbidden` maps what must not occur in a write (a ref, an id; in capitals or not) to what it is called.
+    `accepted` are the ids that were observed and passed: a write that names another place does not leave.
     `before` and `after` are the journal: when `before` raises, nothing is sent.
     """
 
@@ -51,6 +53,7 @@ class WriteGate:
     before: Callable[[dict[str, Any]], None] | None = None
     after: Callable[[dict[str, Any]], None] | None = None
     is_open: bool = False
+    accepted: frozenset[str] = frozenset()
 
     def check(self, vendor: str, operation: str, *texts: str) -> None:
         """Raise RefusedError unless this write may be sent."""
@@ -67,6 +70,16 @@ class WriteGate:
                     why="this run may write to its own environment only",
                     next_step="compare the ids in pantheon.toml and identities.toml",
                 )
+
+    def require_accepted(self, vendor: str, operation: str, named: Iterable[str]) -> None:
+        """Raise RefusedError for an id that is not one of this run's own places, whoever's it is."""
+        others = [one for one in named if one not in self.accepted]
+        if others:
+            raise RefusedError(
+                f"{vendor}: {operation} names {', '.join(others)}",
+                why="that is not what this run has observed and accepted as its own environment",
+                next_step="run the plan again: it looks where it is first",
+            )
 
 
 @dataclass(frozen=True)
@@ -203,6 +216,8 @@ class Client:
         """
         request = self._request(method, path, params, body, headers)
         self._gate.check(self.vendor, operation, str(request.url), request.content.decode())
+        named = named_in(request.url.host, request.url.path, dict(request.url.params), body)
+        self._gate.require_accepted(self.vendor, operation, named)
         assert self._gate.before is not None
         event = {
             "vendor": self.vendor,

@@ -96,6 +96,10 @@ class Kind(ABC):
     def look(self) -> Look:
         """What stands there now. Errors: RunbookError."""
 
+    def ids(self) -> tuple[str, ...]:
+        """Ids at the vendor that its last look has found, and that a write of this run may name; no request is sent."""
+        return ()
+
     def write(self, change: Change) -> str | None:
         """Refused, unless a kind says otherwise: some are only looked at. The answer says why nothing was sent."""
         raise RefusedError(

@@ -25,6 +25,12 @@ def check_token(client: Client) -> str:
     return "management key"
 
 
+def expiry_of_own_key(client: Client) -> str | None:
+    """When the key that is presented expires, as ISO 8601; None when it does not. Reads only."""
+    until = json_of(client.read("GET", "/api/v1/key", operation="read the key's own facts"))["data"].get("expires_at")
+    return str(until) if until else None
+
+
 class StagingKey(Kind):
     """Found by name; its value is whatever Railway's staging holds, if the label says it is that one.
 

@@ -6,6 +6,7 @@ An HTTP 200 can carry `errors`; "Not Authorized" is also the answer for an id th
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pantheon_runbook.config import Railway
@@ -36,6 +37,8 @@ query Projects($workspaceId: String, $after: String) {
     pageInfo { hasNextPage endCursor }
   }
 }""")
+_ASKS_SCOPE = reads("query ProjectToken { projectToken { projectId environmentId } }")
+_PROJECT_SEEN = reads("query ProjectSeen($id: String!) { project(id: $id) { id } }")
 _PROJECT_CREATE = "mutation ProjectCreate($input: ProjectCreateInput!) { projectCreate(input: $input) { id } }"
 _ENVIRONMENT_CREATE = (
     "mutation EnvironmentCreate($input: EnvironmentCreateInput!) { environmentCreate(input: $input) { id } }"
@@ -47,11 +50,14 @@ class RailwayApi:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self.requests_an_hour: int | None = None  # what the last answer said that this token may send
 
     def query(self, document: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """`data` of a query. Errors: VendorRefusedError when Railway says no."""
         operation = f"{_name_of(document)} (query)"
         answer = self._client.read("POST", GRAPHQL_PATH, operation=operation, body=_body(document, variables))
+        limit = answer.headers.get("X-RateLimit-Limit", "")
+        self.requests_an_hour = int(limit) if limit.isdecimal() else None
         return _data(json_of(answer), operation, is_write=False)
 
     def remembering(self) -> RailwayApi:
@@ -131,6 +137,34 @@ def check_token(api: RailwayApi, workspace: str | None) -> str:
     return str(found)
 
 
+@dataclass(frozen=True)
+class Scope:
+    """What a project token is for, by id."""
+
+    project: str
+    environment: str
+
+
+def project_token(api: RailwayApi) -> Scope | None:
+    """What the token that comes in Project-Access-Token is for; None when it is no project token. Reads only."""
+    try:
+        found = api.query(_ASKS_SCOPE)["projectToken"]
+    except VendorRefusedError:
+        return None
+    return Scope(found["projectId"], found["environmentId"])
+
+
+def sees_project(api: RailwayApi, project_id: str) -> bool:
+    """Whether the token is shown this project; what is out of its scope is "not authorized", as what is not there."""
+    try:
+        api.query(_PROJECT_SEEN, {"id": project_id})
+    except VendorRefusedError as error:
+        if "not authorized" in error.why.lower():
+            return False
+        raise
+    return True
+
+
 def workspaces(api: RailwayApi) -> list[dict[str, Any]]:
     """[{"id", "name"}] of every workspace that the token reaches."""
     return list(api.query(_WORKSPACES)["apiToken"]["workspaces"])
@@ -175,6 +209,9 @@ class EnvironmentKind(Kind):
             (),
             {"railway_project": project["id"], "railway_environment": environment["id"]},
         )
+
+    def ids(self) -> tuple[str, ...]:
+        return self._vault.texts("railway.project_id", "railway.environment_id")
 
     def write(self, change: Change) -> None:
         if self._vault.get("railway.project_id") is None:
@@ -222,9 +259,17 @@ class EnvironmentKind(Kind):
         return named[0] if named else None
 
     def _environment(self, project: Mapping[str, Any]) -> dict[str, Any] | None:
-        return next(
-            (node for node in nodes(project["environments"]) if node["name"] == self._settings.environment_name), None
-        )
+        """By its name; where pantheon.toml gives the id too, both have to be of one environment."""
+        wanted, found = self._settings, nodes(project["environments"])
+        named = next((node for node in found if node["name"] == wanted.environment_name), None)
+        if wanted.environment is not None and (named is None or named["id"] != wanted.environment):
+            there = ", ".join(sorted(f"{node['name']} {node['id']}" for node in found)) or "none"
+            raise WrongEnvironmentError(
+                f'the Railway project has no environment "{wanted.environment_name}" with the id {wanted.environment}',
+                why=f"it has {there}",
+                next_step="correct environments.<name>.railway in pantheon.toml, or leave the id out to go by name",
+            )
+        return named
 
 
 def _with_id(projects: list[dict[str, Any]], identifier: str) -> dict[str, Any]:

@@ -82,6 +82,10 @@ class ServiceKind(Kind):
         self._surroundings = surroundings
         self._vault = surroundings.vault
         self._workflows: dict[str, str] = {}
+        self._ids: tuple[str, ...] = ()
+
+    def ids(self) -> tuple[str, ...]:
+        return self._ids
 
     def look(self) -> Look:
         if self._vault.get("railway.environment_id") is None:
@@ -97,6 +101,7 @@ class ServiceKind(Kind):
                 state="nothing more was written",
                 next_step="delete the one you do not want in Railway, then plan again",
             )
+        self._ids = tuple(instance["serviceId"] for instance in instances)
         for instance in instances:
             self._vault.hold(f"railway.service.{instance['serviceName']}", instance["serviceId"], secret=False)
         return Look(
@@ -206,7 +211,7 @@ class DomainKind(Kind):
             return Look()
         self._vault.hold("railway.api_url", f"https://{domains[0]}", secret=False)
         address = f"{self.prefix}/{self._service}"
-        return Look((Resource(address, "present", {"public": True}, note=domains[0]),))
+        return Look((Resource(address, "present", {"public": True, "host": domains[0]}, note=domains[0]),))
 
     def write(self, change: Change) -> None:
         service_id = self._vault.text(f"railway.service.{self._service}")

@@ -23,6 +23,7 @@ _GIVEN_UP = frozenset({"GOING_DOWN", "INIT_FAILED", "REMOVED", "PAUSE_FAILED", "
 _PAUSED = "INACTIVE"
 _ON_ITS_WAY = frozenset({"COMING_UP", "RESTORING"})
 _ACTIVE_ON_FREE = 2
+_INACTIVE = frozenset({_PAUSED, "REMOVED"})
 
 
 def check_token(client: Client, organization: str) -> str:
@@ -41,6 +42,29 @@ def all_projects(client: Client, organization: str) -> list[dict[str, Any]]:
         projects.extend(page["projects"])
         if not page["projects"] or len(projects) >= page["pagination"]["count"]:
             return projects
+
+
+def sees_project(client: Client, ref: str) -> bool:
+    """Whether the token is shown this project: 403 for one that is out of its scope, 404 for none (FACTS 1.1)."""
+    path = f"/v1/projects/{ref}"
+    return client.read("GET", path, operation="look for a project", accept=frozenset({403, 404})).is_success
+
+
+def is_active(project: Mapping[str, Any]) -> bool:
+    """Whether it counts where a plan allows so many active ones."""
+    return project["status"] not in _INACTIVE and not project.get("is_branch")
+
+
+def active_allowed(plan: str) -> int | None:
+    """How many active projects the plan has room for; None when it sets no number."""
+    return _ACTIVE_ON_FREE if plan == "free" else None
+
+
+def ref_of(client: Client, settings: Supabase) -> str | None:
+    """The ref of the active project that the settings name; None when it is not there."""
+    projects = all_projects(client, str(settings.organization))
+    known = (one for one in projects if settings.ref in {None, one["ref"]} and settings.name in {None, one["name"]})
+    return next((str(one["ref"]) for one in known if is_active(one)), None)
 
 
 def is_ready(status: str) -> bool:
@@ -116,6 +140,9 @@ class Project(Kind):
         )
         findings = (self._paused(),) if project["status"] == _PAUSED else ()
         return Look((seen,), findings, {"supabase_ref": str(project["ref"])})
+
+    def ids(self) -> tuple[str, ...]:
+        return self._vault.texts("supabase.ref")
 
     def write(self, change: Change) -> None:
         if change.action == "restore":

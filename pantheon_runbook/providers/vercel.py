@@ -33,6 +33,34 @@ def check_token(client: Client, frontend: Frontend) -> str:
     return str(json_of(answer)["name"])
 
 
+def sees_project(client: Client, frontend: Frontend) -> bool:
+    """Whether the token is shown the project, which production has too: 403 for a team, 404 for a project of others."""
+    return client.read(
+        "GET",
+        f"/v9/projects/{frontend.vercel_project}",
+        operation="look for the project",
+        params={"teamId": frontend.vercel_team},
+        accept=frozenset({403, 404}),
+    ).is_success
+
+
+def plan_of(client: Client, team: str) -> str | None:
+    """The team's plan; its description does not name the field, so it may be left out one day. Reads only."""
+    answer = client.read("GET", f"/v2/teams/{team}", operation="read the team", accept=frozenset({403, 404}))
+    billing = (json_of(answer) or {}).get("billing") if answer.is_success else None
+    return str(billing["plan"]) if billing and billing.get("plan") else None
+
+
+def token_facts(client: Client) -> dict[str, Any] | None:
+    """What is known of the token that is presented: `expiresAt` in milliseconds, left out when it does not expire.
+
+    None when it may not be asked.
+    """
+    path = "/v5/user/tokens/current"
+    answer = client.read("GET", path, operation="read the token's own facts", accept=frozenset({403, 404}))
+    return dict(json_of(answer)["token"]) if answer.is_success else None
+
+
 class PreviewVariables(Kind):
     """Variables of the target "preview"; the project is shared with production, its variables must not be.
 
@@ -59,6 +87,9 @@ class PreviewVariables(Kind):
         address = f"{self.prefix}/{TARGET}"
         seen = Resource(address, "present" if attributes else "absent", attributes)
         return Look((seen,), tuple(findings), {"vercel_project": self._project, "vercel_target": TARGET})
+
+    def ids(self) -> tuple[str, ...]:
+        return (self._project,)
 
     def write(self, change: Change) -> None:
         """One request for the one target; a part that failed inside a 201 is a refusal."""

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from functools import singledispatch
 from typing import Any
 
+from pantheon_runbook.certificate import stood_for
+from pantheon_runbook.closure import Row as CriterionRow
 from pantheon_runbook.errors import RunbookError
 from pantheon_runbook.model import (
     RELATIONS,
@@ -21,14 +23,18 @@ from pantheon_runbook.model import (
     Comparison,
     Held,
     Plan,
+    Resource,
     Snapshot,
     StepResult,
     Verification,
     banner,
 )
+from pantheon_runbook.runner.certificate_picture import certificate_picture
+from pantheon_runbook.runner.closed import Closed, Criteria
 from pantheon_runbook.runner.environment_map import environment_map
 from pantheon_runbook.runner.matrix_picture import matrix_picture
 from pantheon_runbook.session import Opening
+from pantheon_runbook.standing import ADOPTED, MISSING, UNSEEN, WRONG
 
 _FIRST_ROWS = 40
 _SIGNS = {"create": "+", "update": "~", "restore": "~", "reset": "~", "wait": "?", "hold": "+", "replace": "!"}
@@ -118,8 +124,7 @@ def _(snapshot: Snapshot) -> Card:
         (
             {"present": "=", "absent": "+", "unreadable": "?"}[resource.state],
             resource.address,
-            resource.state,
-            resource.note,
+            *_standing(resource),
         )
         for resource in seen
     ]
@@ -136,6 +141,14 @@ def _(snapshot: Snapshot) -> Card:
         lines=(*blocking, *listed),
         picture=environment_map(snapshot),
     )
+
+
+def _standing(resource: Resource) -> tuple[str, str]:
+    """What a reader looks for first, and the rest of the note."""
+    for word in (ADOPTED, WRONG, MISSING, UNSEEN):
+        if resource.note.startswith(word):
+            return word, resource.note.removeprefix(word).lstrip(":; ")
+    return resource.state, resource.note
 
 
 @draw.register
@@ -267,4 +280,44 @@ def _(verification: Verification) -> Card:
             *(f"by hand: {step}" for step in verification.manual_steps),
         ),
         picture=matrix_picture(comparison) if comparison else "",
+    )
+
+
+@draw.register
+def _(criteria: Criteria) -> Card:
+    """Every row with whose word it is; under the table what to type for each that is open."""
+    rows = criteria.table.rows
+    opened = criteria.table.open
+    return Card(
+        f"EXIT CRITERIA  F25  {criteria.table.environment}",
+        f"{len(rows) - len(opened)} of {len(rows)} met",
+        rows=tuple(
+            ("+" if row.is_met else "!", f"{row.criterion}: {row.evidence}", row.state, _standing_for(row))
+            for row in rows
+        ),
+        lines=tuple(f"open: {row.criterion}: {row.evidence}: {row.next_step}" for row in opened),
+        next_step=opened[0].next_step if opened else "verify: issues the certificate",
+    )
+
+
+def _standing_for(row: CriterionRow) -> str:
+    return row.why or ", ".join(filter(None, (row.date, row.source or row.signer)))
+
+
+@draw.register
+def _(closed: Closed) -> Card:
+    """A rehearsal says so first and last, and across its picture."""
+    certificate = closed.certificate
+    content, mark = certificate.content, certificate.content["watermark"]
+    return Card(
+        f"{mark}  {certificate.title}",
+        f"{content['environment']}, issued {content['issued_at']}",
+        rows=tuple(("+", title, "met", stands) for title, stands in stood_for(certificate).items()),
+        lines=(
+            f"closes: {content['closes']}",
+            *(f"rests on {name}  sha256 {digest}" for name, digest in content["rests_on"].items()),
+            "every row, and every attestation as it was signed: certificate.json",
+            f"{mark}: {certificate.title}",
+        ),
+        picture=certificate_picture(certificate),
     )

@@ -11,6 +11,7 @@ from pantheon_runbook.config import Environment
 from pantheon_runbook.credentials import TOKENS
 from pantheon_runbook.database.connection import Database
 from pantheon_runbook.database.kinds import Marker, Password
+from pantheon_runbook.database.schema import Schema
 from pantheon_runbook.errors import CredentialError, VendorRefusedError
 from pantheon_runbook.providers import (
     openrouter,
@@ -88,6 +89,19 @@ def reading_client(
     )
 
 
+def project_token_client(token: Secret, *, reach: Reach, timeout_seconds: float) -> Client:
+    """The same at Railway for what may be a project token: those come in a header of their own (FACTS 2)."""
+    headers = {"Project-Access-Token": token}
+    return Client(
+        railway.VENDOR,
+        railway.BASE_URL,
+        reach=reach,
+        gate=WriteGate(),
+        headers=headers,
+        timeout_seconds=timeout_seconds,
+    )
+
+
 def _bearer(token: Secret) -> dict[str, Secret]:
     return {"Authorization": Secret(f"Bearer {token.reveal()}")}
 
@@ -131,6 +145,7 @@ def _supabase(parts: Parts) -> tuple[Kind, ...]:
             around, reach=parts.outside.reach, gate=parts.gate, timeout_seconds=config.policy.request_seconds
         ),
         Password(client, around, database=parts.database),
+        Schema(around, database=parts.database),
         Marker(around, database=parts.database, gate=parts.gate, environment=parts.name, cloud=config.cloud),
     )
 

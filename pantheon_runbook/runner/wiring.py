@@ -25,6 +25,8 @@ from pantheon_runbook.evidence.bundle import Bundle, seal_abandoned
 from pantheon_runbook.evidence.journal import Journal
 from pantheon_runbook.evidence.place import Place
 from pantheon_runbook.evidence.seal import TRUST, require_pinned, sealing_key
+from pantheon_runbook.evidence.vouchers import made_by_runs
+from pantheon_runbook.isolation.identity import Known, Made, confirmed_in, steps_to_list, unconfirmed
 from pantheon_runbook.model import Check, Comparison, Desired, Finding, Snapshot
 from pantheon_runbook.planning import is_plan, plan_changes
 from pantheon_runbook.providers import railway_services
@@ -32,6 +34,7 @@ from pantheon_runbook.providers.http import WriteGate
 from pantheon_runbook.providers.kind import Surroundings
 from pantheon_runbook.runbooks import Runbook, checked_parameters, find
 from pantheon_runbook.runner.clients import Clients, Parts, kinds_of
+from pantheon_runbook.runner.closed import Closing
 from pantheon_runbook.runner.proof import IsolationProof, beside_production, inventories
 from pantheon_runbook.runner.serve import OpenRun
 from pantheon_runbook.runner.surroundings import World, world
@@ -45,7 +48,7 @@ Progress = Callable[[str], None]
 class Provisioning:
     """RB-010 as the session sees it: the pure part with this run's config and vault."""
 
-    def __init__(self, parts: Parts, *, restore_paused: bool) -> None:
+    def __init__(self, parts: Parts, *, restore_paused: bool, known: Known, running: Path) -> None:
         self._parts = parts
         self._config = parts.outside.config
         self._name = parts.name
@@ -53,21 +56,40 @@ class Provisioning:
         self._database = parts.database
         self._forbidden = parts.gate.forbidden
         self._restore_paused = restore_paused
+        self._known = known
+        self._evidence = parts.outside.evidence
+        self._running = running
 
-    def desired(self, snapshot: Snapshot) -> tuple[Desired, ...]:
+    def wanted(self, snapshot: Snapshot) -> tuple[Desired, ...]:
+        """Everything that should stand, whosever it is that stands there now."""
         return provisioning.desired_staging(
             self._config, self._name, snapshot, self._vault.fingerprints(), restore_paused=self._restore_paused
         )
 
+    def desired(self, snapshot: Snapshot) -> tuple[Desired, ...]:
+        wanted = self.wanted(snapshot)
+        if {"supabase/project", "database/marker"} & {one.address for one in self._strangers(snapshot)}:
+            # What is marked is believed from then on: it is not even planned for what may be somebody else's.
+            return tuple(one for one in wanted if one.address != "database/marker")
+        return wanted
+
+    def _strangers(self, snapshot: Snapshot) -> tuple[Finding, ...]:
+        def made() -> Made:
+            return made_by_runs(self._evidence, cloud=snapshot.cloud, environment=self._name, running=self._running)
+
+        return unconfirmed(snapshot, self._known, made, command=f"pantheon-runbook run RB-010 -e {self._name}")
+
     def findings(self, snapshot: Snapshot) -> tuple[Finding, ...]:
         found = provisioning.findings(self._config, self._name, snapshot, self._vault.fingerprints())
+        found = (*found, *self._strangers(snapshot))
         return (*found, *provisioning.names_production(self.desired(snapshot), self._forbidden))
 
     def endpoints(self, snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
         return provisioning.endpoints(self._config, self._name, snapshot)
 
     def manual_steps(self, snapshot: Snapshot) -> tuple[str, ...]:
-        return provisioning.manual_steps(self._config, self._name, snapshot)
+        by_hand = provisioning.manual_steps(self._config, self._name, snapshot)
+        return (*by_hand, *steps_to_list(snapshot, self._known))
 
     def calls(self, desired: Sequence[Desired], snapshot: Snapshot) -> Mapping[str, Mapping[str, Any]]:
         return provisioning.calls(plan_changes(desired, snapshot)[0])
@@ -211,19 +233,24 @@ def _session(
 ) -> Session:
     place, vault = bundle.place, parts.surroundings.vault
     mode = str(parameters.get("mode", comparing.MODE))
-    provisions = Provisioning(parts, restore_paused=bool(parameters.get("restore_paused")))
+    known = known_of(parts, confirmed_in(str(parameters.get("confirm", ""))))
+    restores = bool(parameters.get("restore_paused"))
+    provisions = Provisioning(parts, restore_paused=restores, known=known, running=bundle.folder)
     kinds = kinds_of(parts, ends)
     make: Callable[..., Session] = partial(Session, definition=provisions, kinds=kinds)
     if runbook.id == "RB-060":
-        proof = IsolationProof(parts, provisions.desired)
+        proof = IsolationProof(parts, provisions.wanted)
         make = partial(ComparingSession, definition=proof, kinds={**kinds, **inventories(parts)})
+    elif runbook.id == "RB-050":
+        ends_f25 = Closing(parts, run_id=place.run_id, probe=provisions.probes)
+        make = partial(ComparingSession, definition=ends_f25, kinds=kinds)
     return make(
         opening=_opening(runbook, place, mode, warnings, parts.outside.decided_by),
         journal=Journal(bundle.folder / "journal.jsonl", run_id=place.run_id, registry=vault.registry),
         gate=parts.gate,
         runbook_digest=runbook.digest,
         parameters=parameters,
-        production_identities=_production_identities(parts.outside, parts.environment),
+        known=known,
         read_plan=read_plan,
         progress=parts.surroundings.progress,
         stop=parts.surroundings.stop,
@@ -300,6 +327,12 @@ def _forbidden(outside: World, environment: Environment) -> dict[str, str]:
     if environment.railway.layout == "own-project":
         forbidden[production.railway_project] = "production's Railway project"
     return forbidden
+
+
+def known_of(parts: Parts, confirmed: tuple[str, ...] = ()) -> Known:
+    """What the committed files and the operator say of who the environment is."""
+    production = _production_identities(parts.outside, parts.environment)
+    return Known(parts.name, production, parts.outside.identities.allowed(parts.name), confirmed)
 
 
 def _production_identities(outside: World, environment: Environment) -> dict[str, str]:

@@ -8,6 +8,7 @@ clients read is demanded.
 from __future__ import annotations
 
 import re
+import warnings
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
@@ -23,12 +24,13 @@ class _Operation(NamedTuple):
     gives: type[BaseModel]
 
 
-_ALL, _ONE = "/api/v1/keys", "/api/v1/keys/[0-9a-f]{64}"
+_ALL, _ONE, _OWN = "/api/v1/keys", "/api/v1/keys/[0-9a-f]{64}", "/api/v1/key"
 _OPERATIONS = (
     _Operation("GET", _ALL, None, 200, operations.ListResponse),
     _Operation("POST", _ALL, operations.CreateKeysRequestBody, 201, operations.CreateKeysResponse),
     _Operation("GET", _ONE, None, 200, operations.GetKeyResponse),
     _Operation("PATCH", _ONE, operations.UpdateKeysRequestBody, 200, operations.UpdateKeysResponse),
+    _Operation("GET", _OWN, None, 200, operations.GetCurrentKeyResponse),
     _Operation("DELETE", _ONE, None, 200, operations.DeleteKeysResponse),
 )
 
@@ -57,7 +59,9 @@ def _asked(model: type[BaseModel] | None, sent: Any) -> list[str]:
 
 def _problems(what: str, model: type[BaseModel], value: Any) -> list[str]:
     try:
-        model.model_validate(value)
+        with warnings.catch_warnings():  # the models warn of a field that the vendor still sends
+            warnings.simplefilter("ignore", DeprecationWarning)
+            model.model_validate(value)
     except ValidationError as error:
         return [f"{what} {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
     return []

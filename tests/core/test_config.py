@@ -119,3 +119,51 @@ def test_file_that_others_can_read_is_refused(alone, mode: int):
 
     assert f"chmod 600 {path}." == stopped.value.next_step
     assert mode == stat.S_IMODE(path.stat().st_mode)
+
+
+PRODUCTION = """salt = "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a"
+[production]
+supabase_ref = "aaaaaaaaaaaaaaaaaaaa"
+railway_project = "p"
+railway_environment = "e"
+vercel_project = "v"
+pinned_at = "2026-11-24"
+"""
+
+
+def test_allow_list_may_name_some_ids_and_the_shared_frontend():
+    text = f'{PRODUCTION}[environments.staging]\nvercel_project = "v"\nrailway_project = "q"\n'
+    identities = config.parse_identities(text, Path("identities.toml"))
+
+    assert {"vercel_project": "v", "railway_project": "q"} == identities.allowed("staging")
+    assert {} == identities.allowed("qa")
+
+
+@pytest.mark.parametrize(
+    ("table", "why"),
+    [
+        ('staging]\nsupabase_ref = "aaaaaaaaaaaaaaaaaaaa"', "environments.staging.supabase_ref is production's"),
+        ('staging]\nrailway_project = "P"', "environments.staging.railway_project is production's"),
+        ('staging]\nrailway_environment = "e"', "environments.staging.railway_environment is production's"),
+        ('production]\nsupabase_ref = "bbbbbbbbbbbbbbbbbbbb"', "environments.production is a contradiction"),
+        ('staging]\nsupabase = "b"', "Extra inputs are not permitted"),
+    ],
+    ids=["ref", "project", "environment", "production", "field"],
+)
+def test_allow_list_that_names_production_is_refused(table: str, why: str):
+    with pytest.raises(ConfigError) as stopped:
+        config.parse_identities(f"{PRODUCTION}[environments.{table}\n", Path("identities.toml"))
+
+    assert why in stopped.value.why
+
+
+@pytest.mark.parametrize(("environment", "target"), [("staging", "production"), ("production", "preview")])
+def test_target_at_vercel_is_the_environments_own(example, environment: str, target: str):
+    document = re.sub(
+        rf"(environments\.{environment}\].*?target = )\"\w+\"", rf'\1"{target}"', example.read_text(), flags=re.DOTALL
+    )
+
+    with pytest.raises(ConfigError) as stopped:
+        config.parse_config(document, example)
+
+    assert f"environments.{environment}.vercel.target is not {environment}'s" in stopped.value.why

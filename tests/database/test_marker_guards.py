@@ -7,6 +7,7 @@ import pytest
 from pantheon_runbook.database.kinds import SCHEMA
 from pantheon_runbook.errors import RefusedError, WrongEnvironmentError
 from pantheon_runbook.model import Change
+from pantheon_runbook.providers.kind import Look
 
 CHANGE = Change("database/marker", "create", {}, {}, (), "none", "drop it")
 
@@ -69,3 +70,17 @@ def test_copy_of_another_projects_staging_is_refused(marker):
         marker.look()
 
     assert "restored copy" in stopped.value.why
+
+
+def test_marker_that_came_between_look_and_write_is_believed(world, marker, monkeypatch):
+    """Whoever marked the database meanwhile is asked in the transaction that writes, not before it."""
+    sql(marker, f"update {SCHEMA}.environment set name = 'production'")
+    before = world.running.statements(world.staging_ref())
+    monkeypatch.setattr(marker, "look", Look)  # it saw none
+    marker._gate.is_open = True
+
+    with pytest.raises(WrongEnvironmentError, match='says it is "production"'):
+        marker.write(CHANGE)
+
+    sent = [one["statement"] for one in world.running.statements(world.staging_ref())[len(before) :]]
+    assert (True, []) == (bool(sent), [one for one in sent if "insert" in one])

@@ -8,7 +8,15 @@ import pytest
 
 from pantheon_runbook.config import parse_identities
 from pantheon_runbook.errors import CredentialError
-from pantheon_runbook.isolation.pinning import ADDRESS, GUESSABLE, pins_of, summary, values_of_dotenv, with_pins
+from pantheon_runbook.isolation.pinning import (
+    ADDRESS,
+    GUESSABLE,
+    pins_of,
+    summary,
+    values_of_dotenv,
+    with_allowed,
+    with_pins,
+)
 from pantheon_runbook.secrets import fingerprint
 
 SALT = "5a" * 32
@@ -179,3 +187,19 @@ def test_table_after_the_pins_stays():
     text = with_pins(f'{BEFORE}\n[production.pins]\n"x" = "y"\n\n{later}', {"A": "1"}, pinned_at="2026")
 
     assert text.endswith(f'[production.pins]\n"A" = "1"\n\n{later}')
+
+
+OLD = '\n[environments.staging] # old\nsupabase_ref = "bbbbbbbbbbbbbbbbbbbb"\n# gone\n'
+
+
+@pytest.mark.parametrize("table", ["", OLD])
+@pytest.mark.parametrize("after", ["", '\n[environments.qa]\nrailway_project = "q"\n'])
+def test_only_the_one_allow_list_changes(table: str, after: str):
+    text = with_allowed(f"{BEFORE}{table}{after}", "staging", {"supabase_ref": "c" * 20})
+
+    listed = (
+        '[environments.staging]  # its allow list: what is found must be this\nsupabase_ref = "cccccccccccccccccccc"\n'
+    )
+    kept, rest = (BEFORE, after) if table else (f"{BEFORE}{after}", "")
+    assert f"{kept}\n{listed}{rest}" == text
+    assert {"supabase_ref": "c" * 20} == parse_identities(text, Path("i")).allowed("staging")

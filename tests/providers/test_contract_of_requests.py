@@ -28,6 +28,7 @@ from runners import until
 from validate import check_exchange, specs_folder
 
 import pantheon_runbook
+from pantheon_runbook import doctoring
 from pantheon_runbook.checking import check
 from pantheon_runbook.initializing import Order, initialize
 from pantheon_runbook.isolation.choosing import Wanted
@@ -44,6 +45,7 @@ from pantheon_runbook.providers.http import Client, Reach, WriteGate
 from pantheon_runbook.providers.railway import BASE_URL, VENDOR, RailwayApi
 from pantheon_runbook.providers.railway_exposure import exposure
 from pantheon_runbook.providers.railway_inventory import inventory
+from pantheon_runbook.runner import wiring
 from pantheon_runbook.runner.clients import reading_client
 from pantheon_runbook.secrets import Secret, fingerprints_under
 
@@ -57,6 +59,7 @@ PRODUCT = [path for path in sorted(PACKAGE.rglob("*.py")) if "sandbox" not in pa
 # What a name that is put together at run time can be.
 VARIANTS = {"create a {} key": ("create a publishable key", "create a secret key")}
 CREATE = "create the project"
+OF_THE_TEAM = ".up.railway.app"  # what is deployed there answers, and no vendor describes it
 UNKNOWN_REF, UNKNOWN_ID = "a" * 20, "00000000-0000-4000-8000-000000000000"
 
 
@@ -171,6 +174,10 @@ class Story:
         ref = self.hands.projects()[0]["ref"]
         return self.hands.call("supabase", method, f"/v1/projects/{ref}{path}", body)
 
+    def ours(self) -> str:
+        """What confirms staging: its first run left its evidence in another folder."""
+        return f"{self.hands.projects()[0]['ref']},{self.hands.railway_projects()[0]['environments']['staging']['id']}"
+
 
 def day_one(story: Story) -> None:
     """Before there are files: what the tokens see, and production's values for their pins."""
@@ -190,6 +197,24 @@ def from_nothing(story: Story) -> None:
     assert "nothing-to-do" == story.run().word
 
 
+def asked_by_doctor(story: Story) -> None:
+    """With the supervisor's tokens, and with a Railway token that is for one environment only."""
+    mark, before = story.hands.mark(), len(story.exchanges)
+    assert all(item.passed for item in doctoring.examine())
+    project = story.hands.railway_projects()[0]
+    given = {"projectId": project["id"], "environmentId": project["environments"]["staging"]["id"], "name": "ci"}
+    token = story.hands.railway("mutation M($i: ProjectTokenCreateInput!) { projectTokenCreate(input: $i) }", i=given)
+    path = story.world.folder / "narrow.toml"
+    path.touch(0o600)
+    path.write_text(f'[tokens]\nRAILWAY_API_TOKEN = "{token["projectTokenCreate"]}"\n')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PANTHEON_CREDENTIALS", str(path))
+        patch.setenv("PANTHEON_CONFIG", str(story.world.customer / "pantheon.toml"))
+        (narrow,) = [item for item in doctoring.examine() if item.name == "RAILWAY_API_TOKEN"]
+        assert "is a project token" in narrow.found
+    assert len(story.exchanges) - before == len(story.world.running.log(mark)) - 2  # the two calls of other hands
+
+
 def everything_changed_by_hand(story: Story) -> None:
     """Keys gone, a bucket opened, a limit raised, values replaced, the database's password set by somebody."""
     hands = story.hands
@@ -206,7 +231,7 @@ def everything_changed_by_hand(story: Story) -> None:
     vercel = hands.facts["vercel"]
     path = f"/v9/projects/{vercel['project_id']}/env/{variable['id']}?teamId={vercel['team_id']}"
     hands.call("vercel", "PATCH", path, {"value": "https://elsewhere.example"})
-    assert "done" == story.run().word
+    assert "done" == story.run(confirm=story.ours()).word
 
 
 def what_both_projects_hold(story: Story) -> None:
@@ -221,6 +246,18 @@ def what_both_projects_hold(story: Story) -> None:
     client.close()
 
 
+def whether_it_can_be_closed(story: Story) -> None:
+    """RB-050 asks the team's own API too; the run is not driven to its end, where it would be held."""
+    mark, before = story.hands.mark(), len(story.exchanges)
+    run = wiring.open_run("RB-050", {"environment": "staging"})
+    for act in ("observe", "compare"):
+        run.session.perform(act)
+    story.world.seal(run)
+    asked = [one for one in story.exchanges[before:] if one.host.endswith(OF_THE_TEAM)]
+    assert len(story.exchanges) - before - len(asked) == len(story.world.running.log(mark))
+    assert [("GET", "/health", None)] == [(one.method, httpx.URL(one.url).path, one.sent) for one in asked]
+
+
 def value_of_a_key_lost(story: Story) -> None:
     for service in ("api", "worker"):
         given = {**story.hands.service(service), "name": "OPENROUTER_API_KEY"}
@@ -233,7 +270,7 @@ def paused(story: Story) -> None:
     story.management("POST", "/pause")
     until(lambda: "INACTIVE" == story.hands.projects()[0]["status"])
     assert "refused" == story.run().word
-    assert "done" == story.run(restore_paused=True).word
+    assert "done" == story.run(restore_paused=True, confirm=story.ours()).word
 
 
 def coming_up(story: Story) -> None:
@@ -241,7 +278,7 @@ def coming_up(story: Story) -> None:
     story.management("DELETE", "")
     story.world.running.pace(0.5)
     story.hands.new_project()
-    assert "done" == story.run().word
+    assert "done" == story.run(confirm=story.ours()).word
     statuses = [
         project["status"]
         for exchange in story.exchanges
@@ -256,7 +293,8 @@ def environment_that_is_not_there(story: Story) -> None:
     environment = story.hands.railway_projects()[0]["environments"]["staging"]["id"]
     rename = 'mutation M($i: String!) { environmentRename(id: $i, input: {name: "before"}) { id } }'
     story.hands.railway(rename, i=environment)
-    assert "the Railway project also has before" in story.run().error.what
+    confirmed = story.hands.railway_projects()[0]["id"]
+    assert "the Railway project also has before" in story.run(confirm=confirmed).error.what
     for layout in ("own-project", "shared-project"):
         path = config_with(story.world, ('layout = "own-project"', f'layout = "{layout}"'))
         with pytest.MonkeyPatch.context() as patch:
@@ -344,8 +382,10 @@ def exchanges(new_world: Any) -> Iterator[list[Exchange]]:
         story = Story(world, hands, patch)
         day_one(story)
         from_nothing(story)
+        asked_by_doctor(story)
         everything_changed_by_hand(story)
         what_both_projects_hold(story)
+        whether_it_can_be_closed(story)
         value_of_a_key_lost(story)
         paused(story)
         coming_up(story)
@@ -369,13 +409,14 @@ def test_every_exchange_is_as_described(exchanges: list[Exchange]) -> None:
     wrong = {
         problem
         for one in exchanges
+        if not one.host.endswith(OF_THE_TEAM)
         for problem in check_exchange(one.method, one.url, one.sent, one.status, one.answered)
     }
     assert set() == wrong
 
 
 def test_each_vendor_was_heard_saying_no(exchanges: list[Exchange]) -> None:
-    heard = {(one.host, one.status) for one in exchanges if one.status >= 400}
+    heard = {(one.host, one.status) for one in exchanges if one.status >= 400 and not one.host.endswith(OF_THE_TEAM)}
     inside = {
         one.host
         for one in exchanges

@@ -9,9 +9,9 @@ from runners import until
 from pantheon_runbook.errors import AmbiguousTargetError, WrongEnvironmentError
 
 
-def actions(world) -> dict[str, str]:
+def actions(world, **parameters) -> dict[str, str]:
     """Address and action of what a plan run would change."""
-    run = world.open("plan")
+    run = world.open("plan", **parameters)
     planned = {change.address: change.action for change in world.plan(run).changes}
     world.seal(run)
     return planned
@@ -34,10 +34,10 @@ def test_project_made_by_hand_is_adopted(world, hands):
     healthy(hands, ref)
     mark = hands.mark()
 
-    planned = actions(world)
+    planned = actions(world, confirm=ref)
     assert ("reset", "create") == (planned["database/password"], planned["database/marker"])
     assert "supabase/project" not in planned
-    assert "done" == attempt(world).word
+    assert "done" == attempt(world, confirm=ref).word
     assert [ref] == [one["ref"] for one in hands.projects()]
     assert "supabase PATCH /v1/projects/{ref}/database/password" in hands.sent_since(mark)
     assert [1] == hands.census()["marker"]
@@ -49,7 +49,7 @@ def test_project_that_comes_up_is_waited_for(world, hands):
     ref = hands.new_project()
 
     assert "supabase/project" not in actions(world)  # a plan made on the way would be stale at its end
-    assert "done" == attempt(world).word
+    assert "done" == attempt(world, confirm=ref).word
     assert [ref] == [one["ref"] for one in hands.projects()]
 
 
@@ -104,7 +104,7 @@ def test_restore_whose_answer_is_lost_is_not_repeated(world, hands, impatient, k
     world.running.pace(0.5)
     world.running.faults([{"operation": "POST /v1/projects/{ref}/restore", "kind": kind}])
 
-    assert "done" == attempt(world, restore_paused=True).word
+    assert "done" == attempt(world, restore_paused=True, confirm=ref).word
 
 
 @pytest.mark.parametrize(
@@ -139,9 +139,9 @@ def test_template_whose_answer_is_lost_is_not_deployed_twice(world, hands, monke
 
 @pytest.mark.sweep
 def test_railway_project_without_services_is_filled(world, hands):
-    hands.new_railway_project()
+    project = hands.new_railway_project()
 
-    assert "done" == attempt(world).word
+    assert "done" == attempt(world, confirm=hands.railway_staging(project)).word
     assert [["staging"]] == hands.census()["railway projects"]
     assert ["Redis", "api", "worker"] == hands.census()["services"]
 
@@ -227,7 +227,7 @@ def test_one_of_two_projects_is_taken_by_its_ref(world, hands, monkeypatch):
     old = 'supabase = { name = "pantheon-staging"'
     monkeypatch.setenv("PANTHEON_CONFIG", str(config_with(world, (old, f'supabase = {{ ref = "{refs[0]}"'))))
 
-    assert "done" == attempt(world).word
+    assert "done" == attempt(world, confirm=refs[0]).word
     assert sorted(refs) == sorted(one["ref"] for one in hands.projects())
     assert 0 == sum("insert" in one["statement"] for one in world.running.statements(refs[1]))
 

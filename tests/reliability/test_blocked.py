@@ -11,10 +11,10 @@ from pantheon_runbook.errors import BlockedPlanError, CredentialError, RefusedEr
 from pantheon_runbook.model import Change
 
 
-def refused(world, hands, *, because: str) -> None:
+def refused(world, hands, *, because: str, **parameters) -> None:
     """Blocked by a finding that says so, and not one write was sent."""
     mark = hands.mark()
-    stopped = attempt(world)
+    stopped = attempt(world, **parameters)
     assert isinstance(stopped.error, BlockedPlanError), stopped
     assert because in stopped.error.what
     assert "refused" == stopped.word
@@ -116,17 +116,23 @@ def test_service_is_not_made_in_a_shared_project(world, hands, monkeypatch):
 def test_own_project_with_other_environments_blocks(world, hands, named):
     """Found by the plan: an apply that found it at the first service would have made half of staging by then."""
     project = hands.new_railway_project(environment=named[0])
+    confirm = hands.railway_staging(project)
     for name in named[1:]:
         new_environment(hands, project, name)
     other = named[-1]
 
-    run = world.open("plan")
+    run = world.open("plan", confirm=confirm)
     (finding,) = world.plan(run).findings
     assert "planned" == world.seal(run).word
     assert ("other-environments", "railway/service", True) == (finding.code, finding.address, finding.blocks)
     assert f"the Railway project also has {other}, and they would appear there too" in finding.what
     assert 'leave it no environment but "staging"' in finding.next_step
-    refused(world, hands, because=f"api, worker, Redis cannot be created: the Railway project also has {other}")
+    refused(
+        world,
+        hands,
+        because=f"api, worker, Redis cannot be created: the Railway project also has {other}",
+        confirm=confirm,
+    )
 
 
 def test_other_environments_do_not_matter_once_the_services_are_there(world, hands):
@@ -138,9 +144,10 @@ def test_other_environments_do_not_matter_once_the_services_are_there(world, han
 
 def test_fork_for_a_pull_request_does_not_matter(world, hands):
     """serviceCreate leaves forks alone."""
-    new_environment(hands, hands.new_railway_project(), "pr-1", ephemeral=True)
+    project = hands.new_railway_project()
+    new_environment(hands, project, "pr-1", ephemeral=True)
 
-    run = world.open("plan")
+    run = world.open("plan", confirm=hands.railway_staging(project))
     assert () == world.plan(run).findings
     world.seal(run)
 

@@ -148,12 +148,16 @@ async def delete_key(request: Request) -> Response:
 async def current_key(request: Request) -> Response:
     """What the presented key itself is and has left."""
     known = request.state.key
-    shown = _shown(known) if known else _shown(new_key_like_management())
-    names = ("label", "limit", "limit_remaining", "limit_reset", "include_byok_in_limit", "expires_at")
+    memory = _vendor(request).world.document["openrouter"]
+    shown = _shown(known or {**new_key_like_management(), "expires_at": memory.get("management_key_expires_at")})
+    names = ("label", "limit", "limit_remaining", "limit_reset", "include_byok_in_limit", "expires_at",
+             "creator_user_id", "workspace_id")  # fmt: skip
     usage = {name: value for name, value in shown.items() if "usage" in name}
     rate = {"requests": -1, "interval": "10s", "note": "This field is deprecated and safe to ignore."}
     data = {name: shown[name] for name in names} | usage
-    data |= {"is_free_tier": False, "rate_limit": rate}
+    free = {"limit": 1000, "remaining": 1000, "used": 0}
+    data |= {"is_free_tier": False, "rate_limit": rate, "free_model_daily_requests": free, "organization_id": None}
+    data |= {"allowed_data_regions": [], "budgets": [], "effective_budget": None}  # no guardrail is set
     return JSONResponse({"data": data | {"is_management_key": known is None, "is_provisioning_key": known is None}})
 
 

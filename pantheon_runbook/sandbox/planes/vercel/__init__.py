@@ -39,6 +39,7 @@ def _unversioned(operation: Operation) -> Operation:
 
 OPERATIONS = (
     _reads("GET", "/v2/user", projects.get_user),
+    _reads("GET", "/v5/user/tokens/{tokenId}", projects.get_token),
     _reads("GET", "/v2/teams", projects.list_teams),
     _reads("GET", "/v2/teams/{teamId}", projects.get_team),
     _reads("GET", "/v3/teams/{teamId}/members", teams.list_members),

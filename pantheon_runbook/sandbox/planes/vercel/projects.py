@@ -74,6 +74,28 @@ async def get_user(request: Request) -> Response:
     return JSONResponse({"user": vendor_of(request).memory["users"][request.state.account["user"]]})
 
 
+async def get_token(request: Request) -> Response:
+    """What is known of the token that is presented, by the name "current"; `expiresAt` is left out of a lasting one.
+
+    Source: the vendor's reference, "Get Auth Token Metadata", and @vercel/sdk 1.28.35 (getAuthToken).
+    """
+    if request.path_params["tokenId"] != "current":
+        raise refuse(404, "not_found", "Token not found.")
+    account, vendor = request.state.account, vendor_of(request)
+    made = vendor.memory["users"][account["user"]].get("createdAt", vendor.now())
+    token = {
+        "id": "current",
+        "name": "pantheon-runbook",
+        "type": "token",
+        "origin": "manual",
+        "scopes": [{"type": "user", "origin": "manual", "createdAt": made}],
+        "createdAt": made,
+        "activeAt": vendor.now(),
+    }
+    until = {"expiresAt": account["expiresAt"]} if account.get("expiresAt") else {}
+    return JSONResponse({"token": token | until})
+
+
 async def list_teams(request: Request) -> Response:
     teams = vendor_of(request).memory["teams"]
     found = [_team(request, teams[team_id]) for team_id in request.state.account["teams"]]

@@ -1,0 +1,72 @@
+"""The sealed runs of an evidence folder as facts for others to rest on: checked first, then told."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pantheon_runbook.evidence import journal, ledger
+from pantheon_runbook.evidence.verify import verify
+
+
+@dataclass(frozen=True)
+class SealedRun:
+    """One bundle whose seal holds; `mode` is how it was run, `manifest` its manifest's sha256, times are UTC.
+
+    `sealed_by` is its key's owner, `key` which that is. `staging` is the Supabase ref of what it ended on, as the
+    vendor called it then; "" when it did not come so far.
+    """
+
+    bundle: str
+    runbook: str
+    cloud: str
+    environment: str
+    verdict: str
+    mode: str
+    sealed_at: str
+    manifest: str
+    sealed_by: str
+    key: str
+    staging: str = ""
+
+
+@dataclass(frozen=True)
+class SealedRuns:
+    """In the order of the ledger. `problem` is the first thing that is wrong in the whole folder, "" for nothing.
+
+    Whoever takes a run away, or damages it, would otherwise make an older one the latest.
+    """
+
+    runs: tuple[SealedRun, ...] = ()
+    problem: str = ""
+
+
+def sealed_runs(evidence: Path, trust: Path | None) -> SealedRuns:
+    """What can be rested on; reads only. `trust` pins live keys, the folder itself those of the sandbox."""
+    report = verify(evidence, trust, with_rehearsals=True)
+    if not report.bundles and not (evidence / "ledger.jsonl").exists():
+        return SealedRuns()
+    problem = next((f"{one.bundle}/{one.file}: {one.problem}".strip("/") for one in report.findings), "")
+    if problem:
+        return SealedRuns((), problem)
+    in_order = (str(entry["bundle"]) for entry in ledger.entries(evidence))
+    return SealedRuns(tuple(_run(evidence / name, report.sealed_by[name], report.keys[name]) for name in in_order))
+
+
+def _run(bundle: Path, sealed_by: str, key: str) -> SealedRun:
+    """Of a bundle that has been verified: its files are as a run leaves them."""
+    raw = (bundle / "manifest.json").read_bytes()
+    manifest = json.loads(raw)
+    events = journal.read(bundle / "journal.jsonl")
+    ended = next((one for one in events if (one["event"], one.get("act")) == ("act-ends", "verify")), {})
+    return SealedRun(
+        bundle=bundle.name,
+        mode=str(events[0].get("mode", "")) if events else "",
+        staging=str(ended.get("identities", {}).get("supabase_ref", "")),
+        manifest=hashlib.sha256(raw).hexdigest(),
+        sealed_by=sealed_by,
+        key=key,
+        **{name: manifest[name] for name in ("runbook", "cloud", "environment", "verdict", "sealed_at")},
+    )

@@ -1,0 +1,79 @@
+"""What a pinned key is for, and how long: one that people sign with seals no bundle."""
+
+from __future__ import annotations
+
+import pytest
+
+from pantheon_runbook import clock
+from pantheon_runbook.errors import CredentialError
+from pantheon_runbook.evidence import seal, verify
+
+ROLE = 'cloud = "sandbox"\n'
+
+
+def pinned_as(make, *lines: str) -> verify.Report:
+    """One sealed bundle, and these lines added to its key's pin."""
+    make.sealed()
+    trust = make.evidence / "trust.toml"
+    text = trust.read_text()
+    assert 1 == text.count(ROLE)
+    trust.write_text(text.replace(ROLE, "\n".join((ROLE.strip(), *lines)) + "\n"))
+    return verify.verify(make.evidence)
+
+
+def test_key_without_a_role_seals(make):
+    assert pinned_as(make).is_intact
+
+
+@pytest.mark.parametrize("role", ["attest", "approve", "", "Seal"])
+def test_key_of_another_role_seals_nothing(make, role: str):
+    report = pinned_as(make, f'role = "{role}"')
+
+    assert ["seal.json"] == [finding.file for finding in report.findings if finding.bundle]
+    assert "no pinned key signed it" in report.findings[0].problem
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['valid_until = "2020-01-01T00:00:00Z"', 'valid_from = "2999-01-01T00:00:00Z"', "valid_until = 2020-01-01"],
+)
+def test_key_seals_within_its_validity_only(make, line: str):
+    report = pinned_as(make, line)
+
+    assert "key was not valid" in report.findings[0].problem
+
+
+def test_validity_that_nobody_can_read_pins_nothing(make):
+    report = pinned_as(make, 'valid_until = "next year"')
+
+    assert "no pinned keys: ValueError" in [finding.problem for finding in report.findings]
+
+
+def test_bounds_belong_to_the_interval(make, monkeypatch: pytest.MonkeyPatch):
+    now = "2026-11-23T10:00:00Z"
+    monkeypatch.setattr(clock, "stamp", lambda: now)
+
+    assert pinned_as(make, f'valid_from = "{now}"', f'valid_until = "{now}"').is_intact
+
+
+@pytest.mark.parametrize(("role", "more"), [("attest", ""), ("seal", 'valid_until = "2020-01-01T00:00:00Z"\n')])
+def test_live_run_needs_a_key_that_may_seal_now(make, tmp_path, role: str, more: str):
+    key = seal.new_key("live-seal")
+    trust = tmp_path / "trust.toml"
+    trust.write_text(seal.trust_entry(key, owner="ana", cloud="live", role=role).replace("\n\n", f"\n{more}\n"))
+
+    with pytest.raises(CredentialError) as stopped:
+        seal.require_pinned(key, trust, cloud="live")
+
+    assert "is not pinned" in stopped.value.what
+
+
+def test_printed_pin_of_a_person_ends_one_day(make):
+    text = seal.trust_entry(make.key, owner="ana", cloud="live", role="attest")
+    trust = make.evidence / "trust.toml"
+    trust.write_text(text)
+    (key,) = verify.pinned_keys(trust)[0].values()
+
+    assert ("ana", "live", "attest") == (key.owner, key.cloud, key.role)
+    assert key.is_valid_at(clock.stamp())
+    assert not key.is_valid_at("2999-01-01T00:00:00Z")
