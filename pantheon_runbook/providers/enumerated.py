@@ -60,6 +60,7 @@ class Sent:
     """A request as it goes onto the wire; `target` is path and query in their raw form.
 
     `beside_host` are user and port of the address, `extras` what only a transport sees, such as another target.
+    `declared` are the statements of smoke checks that whoever sends it was opened for, each as it is sent.
     """
 
     vendor: str
@@ -71,6 +72,7 @@ class Sent:
     headers: tuple[tuple[str, str], ...]
     body: bytes
     extras: frozenset[str] = frozenset()
+    declared: frozenset[str] = frozenset()
 
 
 def reads(document: str) -> str:
@@ -125,8 +127,9 @@ def _statement(body: bytes) -> str:
 
 def _is_declared(body: bytes, declared: frozenset[str]) -> bool:
     """A smoke check: its statement and one number, which makes PostgreSQL take one statement and no second one."""
-    given = json.loads(body.decode(), object_pairs_hook=_unique)
-    if not isinstance(given, dict) or set(given) != {"query", "parameters"}:
+    try:
+        given = _only(body, "query", "parameters")
+    except ValueError:
         return False
     return given["query"] in declared and [int] == [type(one) for one in given["parameters"]]
 
@@ -184,12 +187,9 @@ READS = (
 )
 
 
-def require_read(sent: Sent, declared: frozenset[str] = frozenset()) -> None:
-    """Pass for a request that is one of the list in every part of it. Errors: RefusedError, with what to add where.
-
-    `declared` are the statements of the smoke checks in pantheon.toml: each as it is sent.
-    """
-    why = objection(sent, declared)
+def require_read(sent: Sent) -> None:
+    """Pass for a request that is one of the list in every part of it. Errors: RefusedError, with what to add where."""
+    why = objection(sent)
     if not why:
         return
     path = sent.target.partition("?")[0]
@@ -200,7 +200,7 @@ def require_read(sent: Sent, declared: frozenset[str] = frozenset()) -> None:
     )
 
 
-def objection(sent: Sent, declared: frozenset[str] = frozenset()) -> str:
+def objection(sent: Sent) -> str:
     """What keeps a request from being a read; "" when it is exactly one of the list."""
     entries = [entry for entry in READS if entry.is_at(sent)]
     if sent.scheme != "https" or sent.beside_host != ("", None) or sent.extras:
@@ -211,7 +211,7 @@ def objection(sent: Sent, declared: frozenset[str] = frozenset()) -> str:
     return (
         _query_objection(entries[0], sent.target)
         or _header_objection(sent)
-        or _body_objection(entries[0], sent.body, declared)
+        or _body_objection(entries[0], sent.body, sent.declared)
     )
 
 

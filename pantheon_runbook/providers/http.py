@@ -335,7 +335,9 @@ def visit(url: str, *, reach: Reach, timeout_seconds: float) -> Visit:
     """
     deadline = clock.monotonic() + timeout_seconds
     with httpx.Client(
-        transport=reach.transport(), timeout=timeout_seconds, trust_env=False, follow_redirects=False
+        transport=reach.transport(),
+        timeout=timeout_seconds,
+        trust_env=False,  # and no redirect: that is the default
     ) as client:
         try:
             with client.stream("GET", url) as response:

@@ -27,8 +27,9 @@ class OnlyReads(httpx.BaseTransport):
             headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw),
             body=request.read(),
             extras=frozenset(request.extensions) - {"timeout"},
+            declared=self._declared,
         )
-        require_read(sent, self._declared)
+        require_read(sent)
         response = self._inner.handle_request(
             httpx.Request(
                 sent.method,

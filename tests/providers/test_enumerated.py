@@ -356,7 +356,7 @@ def test_what_is_sent_is_what_was_judged(desk_of_nobody: Desk) -> None:
 
 def test_without_the_list_they_would_write(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same requests, let through: what the sandbox says of them shows that they were worth refusing."""
-    monkeypatch.setattr(enumerated, "objection", lambda *_: "")
+    monkeypatch.setattr(enumerated, "objection", lambda _sent: "")
     arrived = Counter[str]()
     for kind in KINDS:
         hostile, before = Hostile(desk.facts, f"{kind} {SEED}"), len(desk.world.running.mutating())
