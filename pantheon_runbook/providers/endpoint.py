@@ -6,10 +6,10 @@ from http import HTTPStatus
 from typing import Literal
 
 from pantheon_runbook.errors import VendorError
-from pantheon_runbook.providers.http import Client, Reach, WriteGate
+from pantheon_runbook.providers.http import Reach, visit
 
 Health = Literal["answers", "nothing deployed", "no answer"]
-_EDGE_SAYS = "Application not found"  # Railway's edge for a domain without a deployment, as for one that nobody has
+_EDGE_SAYS = b"Application not found"  # Railway's edge for a domain without a deployment, as for one that nobody has
 
 
 def health_of(host: str, *, reach: Reach, timeout_seconds: float) -> tuple[Health, str]:
@@ -17,15 +17,11 @@ def health_of(host: str, *, reach: Reach, timeout_seconds: float) -> tuple[Healt
 
     "nothing deployed" is the edge's answer: whether the domain exists must be known from Railway itself.
     """
-    client = Client("railway", f"https://{host}", reach=reach, gate=WriteGate(), timeout_seconds=timeout_seconds)
     try:
-        answer = client.read(
-            "GET", "/health", operation="ask the API for its health", accept=frozenset({HTTPStatus.NOT_FOUND})
-        )
+        answer = visit(f"https://{host}/health", reach=reach, timeout_seconds=timeout_seconds)
     except VendorError as error:
         return "no answer", error.what
-    finally:
-        client.close()
-    if answer.status_code != HTTPStatus.NOT_FOUND:
-        return "answers", ""
-    return ("nothing deployed", "") if _EDGE_SAYS in answer.text else ("no answer", "it has no /health")
+    if answer.status == HTTPStatus.NOT_FOUND:
+        has_none = _EDGE_SAYS in answer.body
+        return ("nothing deployed", "") if has_none else ("no answer", "it has no /health")
+    return ("answers", "") if answer.status == HTTPStatus.OK else ("no answer", f"it answers {answer.status}")
