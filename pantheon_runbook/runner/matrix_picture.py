@@ -39,7 +39,7 @@ def matrix_picture(compared: Comparison) -> str:
     for number, (group, rows) in enumerate(groups.items()):
         parts.append(_line(group, rows, _TOP + _LINE * number))
     states = Counter[str](one.state for one in compared.exposures)
-    told = ", ".join(f"{states[state]} {state}" for state in _STATES if states[state]) or "none looked at"
+    told = ", ".join(f"{states[state]} {state}" for state in _STATES if states[state]) or "RB-060 looks at them"
     parts += [_text(10, bottom + 26, f"ways into production: {told}", bold=bool(states["open"])), "</svg>"]
     return "".join(parts)
 

@@ -56,21 +56,31 @@ def exposed(exposures: Iterable[Exposure]) -> Iterator[Resource]:
     return on(_EXPOSURE, (Resource(one.address, "present", asdict(one)) for one in exposures))
 
 
-def inventories(parts: Parts) -> dict[str, Kind]:
-    """What both sides hold, and how production is exposed, by vendor; staging's once it is known where it is."""
-    reading = _Reading(parts)
+def inventories(reading: Reading) -> dict[str, Kind]:
+    """What both sides hold, by vendor; staging's once it is known where it is."""
     held = (
         Held("staging/supabase", reading.staging_supabase, after=("supabase/project",)),
         Held("staging/railway", reading.staging_railway, after=("railway/environment",)),
         Held("staging/vercel", reading.staging_vercel),
         Held("production/supabase", reading.production_supabase),
         Held("production/vercel", reading.production_vercel),
-        Held("production/railway", reading.production_railway, after=("railway/environment",)),
+        Held("production/railway", reading.production_railway),
     )
     return {kind.prefix: kind for kind in held}
 
 
-class _Reading:
+def ways_in(reading: Reading) -> dict[str, Kind]:
+    """How production can change without this tool, by vendor; at Railway after what asks much the same."""
+    after = ("production/railway", "railway/environment")
+    held = (
+        Held("exposure/supabase", reading.ways_into_supabase),
+        Held("exposure/vercel", reading.ways_into_vercel),
+        Held("exposure/railway", reading.ways_into_railway, after=after),
+    )
+    return {kind.prefix: kind for kind in held}
+
+
+class Reading:
     """The inventories of one run: which client, whose ids."""
 
     def __init__(self, parts: Parts) -> None:
@@ -85,8 +95,10 @@ class _Reading:
             yield from on("staging", self._of_supabase(ref))
 
     def production_supabase(self) -> Iterator[Resource]:
+        yield from on("production", self._of_supabase(self._production.supabase_ref))
+
+    def ways_into_supabase(self) -> Iterator[Resource]:
         ref = self._production.supabase_ref
-        yield from on("production", self._of_supabase(ref))
         yield from exposed(supabase_exposure.exposure(self._supabase, ref=ref, organization=self._organization))
 
     def staging_vercel(self) -> Iterator[Resource]:
@@ -99,16 +111,20 @@ class _Reading:
 
     def production_vercel(self) -> Iterator[Resource]:
         yield from on("production", self._of_vercel("production"))
+
+    def ways_into_vercel(self) -> Iterator[Resource]:
         yield from exposed(vercel_exposure.exposure(self._vercel, **self._vercel_place()))
 
     def production_railway(self) -> Iterator[Resource]:
         place = (self._production.railway_project, self._production.railway_environment)
         yield from on("production", self._of_railway(*place))
+
+    def ways_into_railway(self) -> Iterator[Resource]:
         yield from exposed(
             railway_exposure.exposure(
                 self._railway,
-                project_id=place[0],
-                environment_id=place[1],
+                project_id=self._production.railway_project,
+                environment_id=self._production.railway_environment,
                 staging_environment_id=self._known("railway.environment_id"),
             )
         )
@@ -136,7 +152,7 @@ class _Reading:
 
 def beside_production(parts: Parts, snapshot: Snapshot, desired: tuple[Any, ...]) -> Comparison:
     """The matrix for a run that has just changed staging: it drifts by design, so it is held against no earlier one."""
-    kinds = inventories(parts)
+    kinds = inventories(Reading(parts))
     with ThreadPoolExecutor(max_workers=8, thread_name_prefix="look") as pool:
         looks = pool.map(lambda kind: kind.look(), kinds.values())
         held = tuple(seen for look in looks for seen in look.resources)

@@ -35,7 +35,7 @@ from pantheon_runbook.providers.kind import Surroundings
 from pantheon_runbook.runbooks import Runbook, checked_parameters, find
 from pantheon_runbook.runner.clients import Clients, Parts, kinds_of
 from pantheon_runbook.runner.closed import Closing
-from pantheon_runbook.runner.proof import IsolationProof, beside_production, inventories
+from pantheon_runbook.runner.proof import IsolationProof, Reading, beside_production, inventories, ways_in
 from pantheon_runbook.runner.serve import OpenRun
 from pantheon_runbook.runner.surroundings import World, world
 from pantheon_runbook.secrets import Registry, Vault
@@ -239,8 +239,8 @@ def _session(
     kinds = kinds_of(parts, ends)
     make: Callable[..., Session] = partial(Session, definition=provisions, kinds=kinds)
     if runbook.id == "RB-060":
-        proof = IsolationProof(parts, provisions.wanted)
-        make = partial(ComparingSession, definition=proof, kinds={**kinds, **inventories(parts)})
+        proof, reading = IsolationProof(parts, provisions.wanted), Reading(parts)
+        make = partial(ComparingSession, definition=proof, kinds={**kinds, **inventories(reading), **ways_in(reading)})
     elif runbook.id == "RB-050":
         ends_f25 = Closing(parts, run_id=place.run_id, probe=provisions.probes)
         make = partial(ComparingSession, definition=ends_f25, kinds=kinds)
