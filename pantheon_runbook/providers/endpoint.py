@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Literal
 
 from pantheon_runbook.errors import VendorError
-from pantheon_runbook.providers.http import Client, Reach, WriteGate
+from pantheon_runbook.providers.http import Client, Reach
 
 Health = Literal["answers", "nothing deployed", "no answer"]
 _EDGE_SAYS = "Application not found"  # Railway's edge for a domain without a deployment, as for one that nobody has
@@ -17,7 +17,7 @@ def health_of(host: str, *, reach: Reach, timeout_seconds: float) -> tuple[Healt
 
     "nothing deployed" is the edge's answer: whether the domain exists must be known from Railway itself.
     """
-    client = Client("railway", f"https://{host}", reach=reach, gate=WriteGate(), timeout_seconds=timeout_seconds)
+    client = Client("railway", f"https://{host}", reach=reach, gate=None, timeout_seconds=timeout_seconds)
     try:
         answer = client.read(
             "GET", "/health", operation="ask the API for its health", accept=frozenset({HTTPStatus.NOT_FOUND})
