@@ -225,7 +225,8 @@ def _queries(
     with ExitStack() as ends:
         client = _supabase(outside, checks, ends)
         if read is None:
-            yield from _answers(checks, EndpointReader(client, place.ref), progress)
+            reader = EndpointReader(client, place.ref, declared=[one.query for one in checks])
+            yield from _answers(checks, reader, progress)
             return
         try:
             connection = ends.enter_context(_session(outside, client, place.ref, read, budget))

@@ -96,7 +96,7 @@ def project_token_client(token: Secret, *, reach: Reach, timeout_seconds: float)
         railway.VENDOR,
         railway.BASE_URL,
         reach=reach,
-        gate=WriteGate(),
+        gate=None,
         headers=headers,
         timeout_seconds=timeout_seconds,
     )

@@ -42,6 +42,7 @@ def _gate_checks(patch: Patch, **changed: Any) -> None:
 OFF: dict[str, Callable[[Patch], None]] = {
     "write gate": lambda patch: _gate_checks(patch, is_open=True, before=lambda _event: None),
     "gate's forbidden list": lambda patch: _gate_checks(patch, forbidden={}),
+    "gate's accepted places": lambda patch: patch.setattr(WriteGate, "require_accepted", lambda *_: None),
     "enumerated reads": lambda patch: patch.setattr(enumerated, "objection", lambda _sent: ""),
     "enumerated transport": lambda patch: patch.setattr(
         OnlyReads, "handle_request", lambda way, request: way._inner.handle_request(request)
@@ -107,6 +108,7 @@ def _raise(error: RunbookError | None) -> None:
 CASES: dict[str, tuple[Callable[[Any, Patch], None], type[RunbookError], str]] = {
     "write gate": (write_by_a_run, RefusedError, "outside the apply act"),
     "gate's forbidden list": (write_by_a_run, RefusedError, "names production's Supabase project"),
+    "gate's accepted places": (write_by_a_run, RefusedError, "observed and accepted as its own environment"),
     "enumerated reads": (read_that_writes, RefusedError, "about to be sent as a read"),
     "enumerated transport": (raw_request_of_a_reading_client, RefusedError, "about to be sent as a read"),
     "allow-listed hosts": (write_to_another_host, RefusedError, "not on the allow-list"),
