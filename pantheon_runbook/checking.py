@@ -225,8 +225,7 @@ def _queries(
     with ExitStack() as ends:
         client = _supabase(outside, checks, ends)
         if read is None:
-            reader = EndpointReader(client, place.ref, declared=[one.query for one in checks])
-            yield from _answers(checks, reader, progress)
+            yield from _answers(checks, EndpointReader(client, place.ref), progress)
             return
         try:
             connection = ends.enter_context(_session(outside, client, place.ref, read, budget))

@@ -8,7 +8,7 @@ refuses; and what is left runs in a READ ONLY transaction, as a role without a r
 from __future__ import annotations
 
 import urllib.parse
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -18,7 +18,6 @@ from psycopg.conninfo import conninfo_to_dict
 from pantheon_runbook.checks import MOST_ROWS
 from pantheon_runbook.database.connection import SESSION_PORT, Resolve, is_refused_login
 from pantheon_runbook.errors import VendorRefusedError, VendorUnavailableError
-from pantheon_runbook.providers.enumerated import declared_check
 from pantheon_runbook.providers.http import Client, json_of
 from pantheon_runbook.secrets import Secret
 
@@ -44,11 +43,9 @@ def wrapped(query: str) -> str:
 class EndpointReader:
     """By Supabase, as its read-only user, who has no right to write either."""
 
-    def __init__(self, client: Client, ref: str, *, declared: Iterable[str]) -> None:
+    def __init__(self, client: Client, ref: str) -> None:
         self._client = client
         self._ref = ref
-        for query in declared:
-            declared_check(wrapped(query))
 
     def rows(self, query: str) -> list[Row]:
         answer = self._client.read(

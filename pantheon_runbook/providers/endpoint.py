@@ -6,11 +6,7 @@ from http import HTTPStatus
 from typing import Literal
 
 from pantheon_runbook.errors import VendorError
-<<<<<<< HEAD
 from pantheon_runbook.providers.http import Reach, visit
-=======
-from pantheon_runbook.providers.http import Client, Reach
->>>>>>> wt-reads
 
 Health = Literal["answers", "nothing deployed", "no answer"]
 _EDGE_SAYS = b"Application not found"  # Railway's edge for a domain without a deployment, as for one that nobody has
@@ -21,10 +17,6 @@ def health_of(host: str, *, reach: Reach, timeout_seconds: float) -> tuple[Healt
 
     "nothing deployed" is the edge's answer: whether the domain exists must be known from Railway itself.
     """
-<<<<<<< HEAD
-=======
-    client = Client("railway", f"https://{host}", reach=reach, gate=None, timeout_seconds=timeout_seconds)
->>>>>>> wt-reads
     try:
         answer = visit(f"https://{host}/health", reach=reach, timeout_seconds=timeout_seconds)
     except VendorError as error:

@@ -16,11 +16,7 @@ from typing import Any
 from pantheon_runbook.errors import RefusedError
 
 _MODULE = "pantheon_runbook/providers/enumerated.py"
-_PLACES = {
-    "ref": "[a-z]{20}",
-    "id": "[A-Za-z0-9_-]{1,64}",
-    "app": "[a-z0-9-]{1,63}",
-}  # no dot, slash, percent or semicolon in any of them
+_PLACES = {"ref": "[a-z]{20}", "id": "[A-Za-z0-9_-]{1,64}"}  # no dot, slash, percent or semicolon in any of them
 # Of the query: words, numbers, and what a cursor or a list is made of, escaped as the HTTP library escapes it.
 _VALUE = re.compile(r"([A-Za-z0-9_.~-]|%(2B|2C|2F|3A|3D)){0,200}")
 _HEADERS = frozenset(
@@ -35,7 +31,6 @@ _STATEMENT = re.compile(f"select {_COLUMNS} from [a-z0-9_.]+( order by {_COLUMNS
 
 DOCUMENTS: dict[str, str] = {}  # operation names by the sha256 of the document, as `reads` was given them
 STATEMENTS: set[str] = set()
-CHECKS: set[str] = set()  # statements that pantheon.toml declares, as they are sent
 
 
 @dataclass(frozen=True)
@@ -104,12 +99,6 @@ def selects(statement: str) -> str:
     return statement
 
 
-def declared_check(statement: str) -> str:
-    """The statement of an SQL check as it is sent, from now on one that may be: for what pantheon.toml declares."""
-    CHECKS.add(statement)
-    return statement
-
-
 def _is_one_block(rest: str) -> bool:
     """Whether the first brace, opened just before, is closed by the last character that is no blank."""
     depth = 1
@@ -131,13 +120,11 @@ def _document(body: bytes) -> str:
 
 
 def _statement(body: bytes) -> str:
-    given = _only(body, "query", *(("parameters",) if b'"parameters":' in body else ()))
-    known = CHECKS if "parameters" in given else STATEMENTS
-    is_known = isinstance(given["query"], str) and given["query"] in known and _is_limit(given.get("parameters", [0]))
+    given = _only(body, "query")
+    is_known = isinstance(given["query"], str) and given["query"] in STATEMENTS
     return "" if is_known else f'wrap the statement "{_shown(str(given["query"]))}" in selects(...) of {_MODULE}'
 
 
-<<<<<<< HEAD
 def _is_declared(body: bytes, declared: frozenset[str]) -> bool:
     """A smoke check: its statement and one number, which makes PostgreSQL take one statement and no second one."""
     try:
@@ -145,10 +132,6 @@ def _is_declared(body: bytes, declared: frozenset[str]) -> bool:
     except ValueError:
         return False
     return given["query"] in declared and [int] == [type(one) for one in given["parameters"]]
-=======
-def _is_limit(parameters: Any) -> bool:
-    return isinstance(parameters, list) and [int] == [type(one) for one in parameters]
->>>>>>> wt-reads
 
 
 def _only(body: bytes, *keys: str) -> dict[str, Any]:
@@ -191,7 +174,6 @@ READS = (
     Read("supabase", "POST", _SUPABASE, "/v1/projects/{ref}/database/query/read-only", body=_statement),
     Read("supabase", "GET", "{ref}.supabase.co", "/storage/v1/bucket"),
     Read("railway", "POST", _RAILWAY, "/graphql/v2", body=_document),
-    Read("railway", "GET", "{app}.up.railway.app", "/health"),
     Read("vercel", "GET", _VERCEL, "/v2/teams", ("limit", "until")),
     Read("vercel", "GET", _VERCEL, "/v2/teams/{id}", ("teamId",)),
     Read("vercel", "GET", _VERCEL, "/v3/teams/{id}/members", ("teamId", "limit", "until")),

@@ -83,9 +83,7 @@ def enumerated_ones(facts: dict[str, Any]) -> Iterator[Raw]:
     """Every read of the list, each document and statement once, with ids that the sandbox knows."""
     for entry in READS:
         path, host = (
-            text.replace("{ref}", facts["supabase"]["ref"])
-            .replace("{app}", "an-app")
-            .replace("{id}", _id_for(entry, facts))
+            text.replace("{ref}", facts["supabase"]["ref"]).replace("{id}", _id_for(entry, facts))
             for text in (entry.path, entry.host)
         )
         query = tuple((name, _VALUES.get(name, facts["vercel"]["team_id"])) for name in (*entry.names, *entry.repeated))
