@@ -23,7 +23,7 @@ def config_with(*checks: dict[str, object], read: object = None, budget: object 
     text = re.sub(r'(?<=["/-])<[^>]+>', "x", (REPOSITORY / "pantheon.example.toml").read_text())
     text = text.partition("[[checks]]")[0].partition("[production_read]")[0]
     if budget is not None:
-        text = text.replace("[policy] ", f"[policy]\nsmoke_requests = {json.dumps(budget)}\n#")
+        text = re.sub(r"smoke_requests = 20", f"smoke_requests = {json.dumps(budget)}", text)
     for check in checks:
         text += "\n[[checks]]\n" + "".join(f"{name} = {_toml(value)}\n" for name, value in check.items())
     if read is not None:
