@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pantheon_runbook import provisioning
@@ -32,6 +32,17 @@ _NOT_LISTED = ("database/", "openrouter/")  # what RB-010 looks at and no invent
 # What changes without anybody's decision: services come and go, and staging is deployed to all day. And the one
 # Vercel project that both targets are of, which staging's side tells of.
 _NO_DRIFT = ("supabase/health", "production/supabase/health", "railway/deployment/", "production/vercel/project")
+
+
+Sealed = tuple[str, dict[str, Any]]  # a bundle's name, and its comparison.json
+
+
+@dataclass(frozen=True)
+class Before:
+    """What this run is held against: what both sides held, and which ways into production were open."""
+
+    ground: Sealed | None = None
+    ways: Sealed | None = None
 
 
 class Held(Kind):
@@ -156,10 +167,10 @@ def beside_production(parts: Parts, snapshot: Snapshot, desired: tuple[Any, ...]
     with ThreadPoolExecutor(max_workers=8, thread_name_prefix="look") as pool:
         looks = pool.map(lambda kind: kind.look(), kinds.values())
         held = tuple(seen for look in looks for seen in look.resources)
-    return _compared(parts, replace(snapshot, resources=(*snapshot.resources, *held)), desired, before=None)
+    return _compared(parts, replace(snapshot, resources=(*snapshot.resources, *held)), desired, before=Before())
 
 
-def _compared(parts: Parts, snapshot: Snapshot, desired: tuple[Any, ...], *, before: Any) -> Comparison:
+def _compared(parts: Parts, snapshot: Snapshot, desired: tuple[Any, ...], *, before: Before) -> Comparison:
     outside = parts.outside
     return compared(
         snapshot,
@@ -183,16 +194,20 @@ class IsolationProof:
         return ()
 
     def compare(self, snapshot: Snapshot) -> Comparison:
+        """Held against the latest matrix; ways in against the latest RB-060, since RB-010 asks for none."""
+        ground, ways = (self._latest(snapshot, runbooks) for runbooks in ({"RB-010", "RB-060"}, {"RB-060"}))
+        return _compared(self._parts, snapshot, self._desired(snapshot), before=Before(ground, ways))
+
+    def _latest(self, snapshot: Snapshot, runbooks: set[str]) -> Sealed | None:
         outside = self._parts.outside
-        before = latest(
+        return latest(
             outside.evidence,
             cloud=snapshot.cloud,
             environment=snapshot.environment,
-            runbooks={"RB-010", "RB-060"},
+            runbooks=runbooks,
             holds="comparison.json",
             trust=outside.folder / TRUST if snapshot.cloud == "live" else None,
         )
-        return _compared(self._parts, snapshot, self._desired(snapshot), before=before)
 
     def conclude(self, snapshot: Snapshot, compared: Comparison) -> Verification:
         """Errors: NotVerifiedError as long as there is an alarm; an open exposure is told and is none."""
@@ -223,7 +238,7 @@ def compared(
     desired: tuple[Any, ...],
     pins: Mapping[str, str],
     exceptions: tuple[matrix.Allowed, ...],
-    before: tuple[str, Mapping[str, Any]] | None,
+    before: Before,
 ) -> Comparison:
     """The matrix of one moment, held against the ground of an earlier run where there is one."""
     staging, production = (dict(_side(snapshot, side)) for side in SIDES)
@@ -237,15 +252,16 @@ def compared(
         *matrix.of_findings(snapshot.findings),
         *matrix.side_by_side(known, theirs),
     ]
-    if before is not None:
-        rows += matrix.drifted(before[1]["ground"], ground, since=before[0])
-        rows += matrix.opened(before[1]["exposures"], exposures, since=before[0])
+    if before.ground is not None:
+        rows += matrix.drifted(before.ground[1]["ground"], ground, since=before.ground[0])
+    if before.ways is not None:
+        rows += matrix.opened(before.ways[1]["exposures"], exposures, since=before.ways[0])
     return Comparison(
         environment=snapshot.environment,
         rows=matrix.settled(rows, exceptions),
         exposures=exposures,
         ground=ground,
-        baseline=before[0] if before else "",
+        baseline=before.ground[0] if before.ground else "",
     )
 
 
