@@ -123,9 +123,10 @@ def _pair(address: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> M
     """One row for all attributes: the gravest says how the two relate, the rest is told behind it."""
     told: dict[Relation, list[str]] = {}
     for name in sorted({*ours, *theirs}):
-        told.setdefault(_relation(f"{address} {name}", ours.get(name), theirs.get(name)), []).append(name)
-    found = "; ".join(f"{one}: {', '.join(told[one])}" for one in RELATIONS if told.get(one))
-    relation: Relation = next((one for one in _TELLING if told.get(one)), "same")
+        relation = _relation(f"{address} {name}", ours.get(name), theirs.get(name))
+        told.setdefault(relation, []).append(_SHOWN_AS.get(name, name))
+    found = "; ".join(f"{one}: {_few(told[one])}" for one in RELATIONS if told.get(one))
+    relation = next((one for one in _TELLING if told.get(one)), "same")
     guarded = any(_MUST_DIFFER.fullmatch(f"{address} {name}") for name in {*ours, *theirs})
     if relation in _ALARMS:
         next_step = _OF_ITS_OWN if relation == "shared" else _PROVISION
@@ -133,6 +134,13 @@ def _pair(address: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> M
     return MatrixRow(address, relation, "not production's" if guarded else "free", found or "nothing to compare")
 
 
+def _few(names: list[str]) -> str:
+    """Auth settings alone have two hundred; what is alike in most of them is for the file."""
+    return ", ".join(names[:_FEW]) + (f" and {len(names) - _FEW} more" if len(names) > _FEW else "")
+
+
+_FEW = 6
+_SHOWN_AS = {"fingerprint": "value", "value": "what is shown of it"}  # what only a digest or nothing is shown of
 _OF_ITS_OWN = "give staging one of its own at the vendor, then run RB-060 again"
 _ALARMS: Mapping[Relation, str] = {"shared": "not production's", "must be equal and is not": "as in production"}
 _TELLING: tuple[Relation, ...] = (*_ALARMS, "cannot be read", "differs", "must be equal and is", "same")

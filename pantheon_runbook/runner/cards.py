@@ -239,8 +239,9 @@ def _(compared: Comparison) -> Card:
     return Card(
         f"COMPARED  {compared.environment} beside production",
         f"{len(compared.rows)} rows, {len(compared.alarms)} alarms, {len(compared.open_exposures)} ways in open",
-        rows=tuple(
-            ("!" if row.is_alarm else "?", row.subject, row.relation, row.found) for row in telling[:_FIRST_ROWS]
+        rows=(
+            *(("!" if row.is_alarm else "?", row.subject, row.relation, row.found) for row in telling[:_FIRST_ROWS]),
+            *_ways_in(compared),
         ),
         lines=(*more, f"drift: held against {held_against}", *_matrix_lines(compared)),
         next_step=compared.alarms[0].next_step if compared.alarms else "verify",
@@ -249,16 +250,24 @@ def _(compared: Comparison) -> Card:
 
 
 def _matrix_lines(compared: Comparison) -> Iterable[str]:
-    """How many rows relate in which way, what was declared, and the ways into production, open ones first."""
+    """How many rows relate in which way, what was declared, and how many ways into production are closed."""
     counted = Counter(row.relation for row in compared.rows)
     counts = ", ".join(f"{counted[relation]} {relation}" for relation in RELATIONS if counted[relation])
     yield f"beside production: {counts or 'nothing'}; row by row in comparison.json"
     yield from (
         f"allowed: {row.subject}: {row.expected}" for row in compared.rows if row.expected.startswith("allowed")
     )
-    for one in sorted(compared.exposures, key=lambda one: (one.state != "open", one.state, one.address)):
-        step = f" -> {one.next_step}" if one.state == "open" else ""
-        yield f"way into production, {one.state}: {one.what}: {one.found}{step}"
+    states = Counter[str](one.state for one in compared.exposures)
+    closed = ", ".join(f"{count} {state}" for state, count in sorted(states.items()) if state.startswith("closed"))
+    yield from (f"ways into production besides: {closed}" for _ in closed[:1])
+
+
+def _ways_in(compared: Comparison) -> Iterable[tuple[str, str, str, str]]:
+    """Open ones with what closes them, then those that cannot be read; the closed ones are in the file."""
+    for sign, state in (("o", "open"), ("?", "cannot be read")):
+        for one in compared.exposures:
+            if one.state == state:
+                yield sign, one.address, f"way in, {state}", f"{one.what}: {one.found} -> {one.next_step}"
 
 
 @draw.register
