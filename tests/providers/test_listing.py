@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ class Answers:
 
 class _Answer:
     is_success = True
+    headers: Mapping[str, str] = {}
 
     def __init__(self, body: Any) -> None:
         self.content = json.dumps(body).encode()

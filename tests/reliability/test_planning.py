@@ -69,7 +69,10 @@ def config(**more: object) -> Config:
         json.dumps(
             {
                 "cloud": "sandbox",
-                "environments": {"production": environment, "staging": environment},
+                "environments": {
+                    "production": {**environment, "vercel": {"target": "production"}},
+                    "staging": environment,
+                },
                 "backend": {
                     "background_jobs": False,
                     "services": [{"name": "api", "public": True}, {"name": "worker", "is_worker": True}],
