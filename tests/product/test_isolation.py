@@ -109,6 +109,16 @@ class Elsewhere:
     def custom_environment(self, slug: str) -> None:
         self.hands.call("vercel", "POST", f"{self.vercel}/custom-environments?{self.team}", {"slug": slug})
 
+    def share(self, key: str) -> None:
+        """A variable of the team, linked to the previews of this project."""
+        body = {
+            "evs": [{"key": key, "value": "of the team"}],
+            "type": "encrypted",
+            "target": ["preview"],
+            "projectId": [self.vercel.rpartition("/")[2]],
+        }
+        self.hands.call("vercel", "POST", f"/v1/env?{self.team}", body)
+
     def domain(self, name: str, **given: Any) -> None:
         self.hands.call(
             "vercel", "POST", f"{self.vercel}/domains?{self.team}".replace("v9", "v10"), {"name": name, **given}
@@ -118,6 +128,7 @@ class Elsewhere:
         self.hands.call("vercel", "PATCH", f"{self.vercel}?{self.team}", changed)
 
 
+OLD, REDIRECT = "old.pantheon.example", "preview.pantheon.example"
 SSL, NETWORK = {"requestedConfig": {"database": True}}, {"dbAllowedCidrs": ["192.0.2.0/24"]}
 EDGE = "supabase/secret"
 BY_HAND: tuple[tuple[str, Any, str], ...] = (
@@ -170,7 +181,26 @@ BY_HAND: tuple[tuple[str, Any, str], ...] = (
         lambda e: e.hands.new_vercel_variable(key="NEW", value="v", target=["preview"], gitBranch="feature/x"),
         "variable/NEW@feature/x",
     ),
+    ("railway", lambda e: e.instance("Redis", region="us-west2"), "service/Redis"),
+    (
+        "railway",
+        lambda e: e.railway(*UPSERT, variables={"SHARED": "by hand"}, skipDeploys=True),
+        "variable/shared/SHARED",
+    ),
+    ("railway", lambda e: e.railway("projectTokenCreate", "ProjectTokenCreateInput", name="ci"), "project-token/ci"),
     ("vercel", lambda e: e.custom_environment("qa"), "custom-environment/qa"),
+    ("vercel", lambda e: e.share("TEAM_WIDE"), "team-variable/TEAM_WIDE"),
+    (
+        "vercel",
+        lambda e: e.hands.new_vercel_variable(key="SEALED", value="long enough", target=["preview"], type="sensitive"),
+        "variable/SEALED",
+    ),
+    (
+        "vercel",
+        lambda e: e.hands.new_vercel_variable(key="BOTH", value="v", target=["preview", "development"]),
+        "variable/BOTH",
+    ),
+    ("vercel", lambda e: e.domain("old.pantheon.example", redirect=REDIRECT, gitBranch="staging"), f"domain/{OLD}"),
     ("vercel", lambda e: e.preview("NEXT_PUBLIC_SUPABASE_URL", comment="ask me"), "variable/NEXT_PUBLIC_SUPABASE_URL"),
     ("vercel", lambda e: e.project(buildCommand="make", nodeVersion="20.x"), "project"),
     ("vercel", lambda e: e.domain("preview.pantheon.example", gitBranch="staging"), "domain/preview.pantheon.example"),
@@ -179,6 +209,9 @@ TRIGGER = ("deploymentTriggerCreate", "DeploymentTriggerCreateInput", "{ id }")
 PUSHES = {"branch": "develop", "repository": "pantheon/pantheon", "provider": "github"}
 PROJECT = "mutation M($id: String!, $i: ProjectUpdateInput!) { projectUpdate(id: $id, input: $i) { id } }"
 DOMAIN = "mutation M($i: ServiceDomainCreateInput!) { serviceDomainCreate(input: $i) { domain } }"
+
+
+UPSERT = ("variableCollectionUpsert", "VariableCollectionUpsertInput")
 
 
 def _service(elsewhere: Elsewhere, name: str) -> dict[str, str]:
