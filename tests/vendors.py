@@ -143,6 +143,10 @@ class Hands:
             path = self._env_path("v9").replace("/env?", f"/env/{one['id']}?")
             self.call("vercel", "PATCH", path, {"comment": ""})
 
+    def remove_preview(self, key: str) -> None:
+        (entry,) = [one for one in self.preview() if one["key"] == key]
+        self.call("vercel", "DELETE", self._env_path("v9").replace("/env?", f"/env/{entry['id']}?"))
+
     def sql(self, ref: str, statement: str) -> Any:
         """As somebody types it into the dashboard's SQL editor."""
         return self.call("supabase", "POST", f"/v1/projects/{ref}/database/query", {"query": statement})

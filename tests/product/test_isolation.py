@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,7 +43,7 @@ def by_hand(world: Any, hands: Hands) -> str:
     ref = str(world.staging_ref())
     hands.sql(ref, "drop schema pantheon_runbook cascade")
     hands.storage(ref, "DELETE", "/bucket/uploads")
-    hands.set_variable("api", "OPENROUTER_MODEL", "somebody/else")
+    hands.set_variable("api", "REDIS_URL", "redis://old.example")
     hands.set_variable("worker", "SUPABASE_URL", "https://old.example")
     hands.forget_comments()
     production = world.facts["supabase"]["session_url"]
@@ -50,32 +52,66 @@ def by_hand(world: Any, hands: Hands) -> str:
     return ref
 
 
-def test_hand_made_staging_is_named_and_nothing_else(world, hands):
+WRONG = {
+    "railway/variable/api/REDIS_URL": "wrong",
+    "railway/variable/worker/SUPABASE_URL": "wrong",
+    "vercel/variable/REPORTS_URL": "shared",
+}
+CHOICE = (
+    *("--production-supabase", "pantheon-production", "--staging-supabase", "pantheon-staging"),
+    *("--production-railway", "pantheon/production", "--staging-railway", "pantheon-staging/staging"),
+)
+
+
+def shown(folder: Path) -> dict[str, Any]:
+    """The newest matrix that was sealed there."""
+    sealed = sorted((folder / "evidence").glob("*-RB-060-*/comparison.json"))
+    return dict(json.loads(sealed[-1].read_text()))
+
+
+def alarms_of(matrix: dict[str, Any]) -> dict[str, str]:
+    return {row["subject"]: row["relation"] for row in matrix["rows"] if row["is_alarm"]}
+
+
+def test_day_one_on_a_staging_made_by_hand(world, hands):
+    """Two files from what the tokens see, and RB-060 by them: everything is named, nothing else; nothing is written."""
     ref = by_hand(world, hands)
     hands.call("supabase", "POST", f"/v1/projects/{ref}/pause")
+    folder = world.folder / "day-one"
+    folder.mkdir()
+    by_its_config = {"PANTHEON_CONFIG": str(folder / "pantheon.toml")}
     mark = hands.mark()
 
-    compared, word = checked(world)
+    assert 0 == world.cli("init", "--cloud", "sandbox", *CHOICE, "--out", str(folder)).returncode
+    assert 0 == world.cli("init", "--pin-production", **by_its_config).returncode
+    assert 6 == world.cli("run", "RB-060", **by_its_config).returncode
 
-    assert "not-verified" == word
-    wrong = {
-        "railway/variable/api/OPENROUTER_MODEL": "wrong",
-        "railway/variable/worker/SUPABASE_URL": "wrong",
-        "vercel/variable/REPORTS_URL": "shared",
-    }
-    assert {"supabase/project": "wrong", **wrong} == alarms(compared)
-    assert [] == hands.sent_since(mark)
-    unread = {row.subject for row in compared.rows if row.relation == "cannot be read"}
+    matrix = shown(folder)
+    assert {"supabase/project": "wrong", **WRONG} == alarms_of(matrix)
+    unread = {row["subject"] for row in matrix["rows"] if row["relation"] == "cannot be read"}
     assert {"database/marker", "supabase/bucket/uploads"} <= unread, "a paused project hides them, and that is said"
+    open_ways = {one["address"] for one in matrix["exposures"] if one["state"] == "open"}
+    assert {"railway/trigger/api", "railway/trigger/worker", "vercel/production-branch"} <= open_ways
 
     hands.call("supabase", "POST", f"/v1/projects/{ref}/restore")
-    mark = hands.mark()
-    compared, _ = checked(world)
+    mark_restored = hands.mark()
+    assert 6 == world.cli("run", "RB-060", **by_its_config).returncode
+    assert {"database/marker": "missing", "supabase/bucket/uploads": "missing", **WRONG} == alarms_of(shown(folder))
+    written = [*hands.sent_since(mark_restored), *hands.sent_since(mark)]
+    assert ["supabase POST /v1/projects/{ref}/restore"] == written, "which was us"
 
-    assert {"database/marker": "missing", "supabase/bucket/uploads": "missing", **wrong} == alarms(compared)
-    assert [] == hands.sent_since(mark)
-    open_ways = {one.address for one in compared.open_exposures}
-    assert {"railway/trigger/api", "railway/trigger/worker"} <= open_ways
+    hands.remove_preview("REPORTS_URL")
+    mark = hands.mark()
+    applied = world.cli("run", "RB-010", "--apply", **by_its_config)
+    print(f"\n{applied.stdout}\n{hands.sent_since(mark)}")
+    assert 0 == applied.returncode
+    assert [
+        "railway variableCollectionUpsert",
+        "railway variableCollectionUpsert",
+        "supabase-project POST /storage/v1/bucket",
+        "vercel POST /v10/projects/{idOrName}/env",
+    ] == sorted(hands.sent_since(mark))
+    assert 0 == world.cli("run", "RB-060", **by_its_config).returncode
 
 
 class Elsewhere:
