@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pantheon_runbook.evidence import journal, ledger
+from pantheon_runbook.evidence.verify import verify
 from pantheon_runbook.isolation.identity import Made
 
 _CREATES = frozenset({"create the project", "ProjectCreate", "EnvironmentCreate"})
@@ -15,12 +16,15 @@ _NOT_APPLIED = frozenset({"VendorRefusedError", "VendorUnavailableError"})  # wh
 _Event = Mapping[str, Any]
 
 
-def made_by_runs(evidence: Path, *, cloud: str, environment: str, running: Path) -> Made:
-    """Ids, names and marked databases from the sealed runs for one cloud and environment, and the one in `running`."""
+def made_by_runs(evidence: Path, *, cloud: str, environment: str, running: Path, trust: Path | None) -> Made:
+    """Ids, names and marked databases from the sealed runs for one cloud and environment, and the one in `running`.
+
+    A bundle that somebody changed vouches for nothing; `trust` pins live keys, the folder itself those of the sandbox.
+    """
     ids: set[str] = set()
     names: set[tuple[str, str]] = set()
     marked: set[str] = set()
-    for events in _journals(evidence, running, cloud=cloud, environment=environment):
+    for events in _journals(evidence, running, {"cloud": cloud, "environment": environment}, trust=trust):
         for intent, result in _pairs(events):
             if intent["operation"] == _MARKS:
                 marked |= {str(intent["sent"]["ref"])} if result and result["result"] == "committed" else set()
@@ -32,16 +36,18 @@ def made_by_runs(evidence: Path, *, cloud: str, environment: str, running: Path)
     return Made(frozenset(ids), frozenset(names), frozenset(marked))
 
 
-def _journals(evidence: Path, running: Path, *, cloud: str, environment: str) -> Iterator[Sequence[_Event]]:
-    """What cannot be read vouches for nothing."""
+def _journals(
+    evidence: Path, running: Path, about: Mapping[str, str], *, trust: Path | None
+) -> Iterator[Sequence[_Event]]:
+    """What cannot be read, or does not verify, vouches for nothing."""
     sealed = (evidence / str(entry["bundle"]) for entry in ledger.entries(evidence))
     for folder in (*sealed, running):
         try:
             events = journal.read(folder / "journal.jsonl")
         except OSError:
             continue
-        opened = events[0] if events else {}
-        if (opened.get("cloud"), opened.get("environment")) == (cloud, environment):
+        is_about = bool(events) and about.items() <= events[0].items()
+        if is_about and any(_pairs(events)) and (folder == running or verify(folder, trust).is_intact):
             yield events
 
 

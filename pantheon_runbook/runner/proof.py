@@ -10,7 +10,6 @@ from typing import Any
 from pantheon_runbook import provisioning
 from pantheon_runbook.errors import NotVerifiedError
 from pantheon_runbook.evidence.latest import latest
-from pantheon_runbook.evidence.seal import TRUST
 from pantheon_runbook.isolation import matrix
 from pantheon_runbook.isolation.matrix import subject_of
 from pantheon_runbook.model import Comparison, Exposure, Finding, Resource, Snapshot, Verification
@@ -206,7 +205,7 @@ class IsolationProof:
             environment=snapshot.environment,
             runbooks=runbooks,
             holds="comparison.json",
-            trust=outside.folder / TRUST if snapshot.cloud == "live" else None,
+            trust=outside.trust,
         )
 
     def conclude(self, snapshot: Snapshot, compared: Comparison) -> Verification:

@@ -14,6 +14,7 @@ from pantheon_runbook import clock
 from pantheon_runbook.config import DEFAULT_CONFIG, Config, Identities, config_path, load_config, load_identities
 from pantheon_runbook.credentials import FILE_VARIABLE, Credentials, from_environment, from_file, tokens_in
 from pantheon_runbook.errors import ConfigError
+from pantheon_runbook.evidence.seal import TRUST
 from pantheon_runbook.providers.http import Reach
 
 if TYPE_CHECKING:
@@ -45,6 +46,11 @@ class World:
     @property
     def evidence(self) -> Path:
         return self.folder / self.config.evidence.path
+
+    @property
+    def trust(self) -> Path | None:
+        """The committed file that pins live keys; None: the sandbox's, which its evidence folder pins itself."""
+        return self.folder / TRUST if self.config.cloud == "live" else None
 
 
 def chosen() -> tuple[Path | None, Config | None]:

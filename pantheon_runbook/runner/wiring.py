@@ -75,7 +75,8 @@ class Provisioning:
 
     def _strangers(self, snapshot: Snapshot) -> tuple[Finding, ...]:
         def made() -> Made:
-            return made_by_runs(self._evidence, cloud=snapshot.cloud, environment=self._name, running=self._running)
+            about = {"cloud": snapshot.cloud, "environment": self._name}
+            return made_by_runs(self._evidence, **about, running=self._running, trust=self._parts.outside.trust)
 
         return unconfirmed(snapshot, self._known, made, command=f"pantheon-runbook run RB-010 -e {self._name}")
 
