@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -68,6 +69,10 @@ def staging_url(suite: pytest.Pytester, name: str = "DATABASE_URL") -> str:
     return found[1]
 
 
+# Each row alone with the tests, and by workers too with the sweep.
+EACH_WAY = pytest.mark.parametrize("more", [(), ("-n", "2")][: 2 if os.environ.get("PANTHEON_SWEEP") == "full" else 1])
+
+
 @pytest.mark.parametrize("more", [(), ("-m", "staging"), ("-n", "2")], ids=["alone", "selected", "xdist"])
 def test_not_asked_for_is_skipped_with_the_way(suite, more):
     result, said = ran(suite, *more)
@@ -116,7 +121,7 @@ PRODUCTIONS = {
 }
 
 
-@pytest.mark.parametrize("more", [(), ("-n", "2")], ids=["alone", "xdist"])
+@EACH_WAY
 @pytest.mark.parametrize("which", PRODUCTIONS)
 def test_production_in_the_environment_is_refused(suite, provisioned, monkeypatch, which, more):
     """The whole session, before any test; four lines, and no value in them."""
@@ -206,7 +211,7 @@ UNKNOWN = {
 }
 
 
-@pytest.mark.parametrize("more", [(), ("-n", "2")], ids=["alone", "xdist"])
+@EACH_WAY
 @pytest.mark.parametrize("which", UNKNOWN)
 def test_what_cannot_be_proven_is_skipped_with_the_reason(suite, which, more):
     spoil, why = UNKNOWN[which]

@@ -125,7 +125,10 @@ def test_report_begins_with_where_it_is_and_what_people_must_do(world):
     assert "- state: " not in head
 
 
-def test_report_of_a_stopped_run_begins_with_the_state_and_what_to_type(world, hands):
+def test_report_of_a_stopped_run_begins_with_the_state_and_what_to_type(world, hands, monkeypatch):
+    own = world.folder / "impatient.toml"
+    own.write_text(f"{(world.customer / 'pantheon.toml').read_text()}\n[policy]\nwait_seconds = 30\n")
+    monkeypatch.setenv("PANTHEON_CONFIG", str(own))
     world.running.faults([{"kind": "500-before", "operation": "POST /v1/projects", "times": 99}])
     with pytest.raises(StoppedError):
         world.provision()
