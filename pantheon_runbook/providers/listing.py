@@ -175,15 +175,9 @@ def variable_names(
 
 def railway_variables(api: railway.RailwayApi, production: RailwayEnvironment) -> list[dict[str, Any]]:
     """{"name", "serviceId" (None: shared), "isSealed"} of each variable of one environment; no values."""
-    found: list[dict[str, Any]] = []
-    after: str | None = None
-    while True:
-        given = {"id": production.id, "projectId": production.project_id, "after": after}
-        page = api.query(_VARIABLE_NAMES, given)["environment"]["variables"]
-        found += [node for node in railway.nodes(page) if not node["name"].startswith("RAILWAY_")]
-        if not page["pageInfo"]["hasNextPage"]:
-            return found
-        after = page["pageInfo"]["endCursor"]
+    given = {"id": production.id, "projectId": production.project_id}
+    listed = railway.every_page(api, _VARIABLE_NAMES, ("environment", "variables"), given)
+    return [node for node in listed if not node["name"].startswith("RAILWAY_")]
 
 
 def _vercel_names(client: Client, project: VercelProject) -> tuple[str, ...]:
