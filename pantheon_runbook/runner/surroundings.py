@@ -46,6 +46,11 @@ class World:
     def evidence(self) -> Path:
         return self.folder / self.config.evidence.path
 
+    @property
+    def database_options(self) -> str:
+        """The sandbox speaks plain text on loopback; Supabase's certificate is signed by an authority of its own."""
+        return "?sslmode=require" if self.config.cloud == "live" else ""
+
 
 def chosen() -> tuple[Path | None, Config | None]:
     """The config file and what it says; neither means: the sandbox with its own customer's. Errors: ConfigError."""
