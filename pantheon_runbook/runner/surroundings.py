@@ -187,7 +187,7 @@ def _live_world(path: Path, config: Config) -> World:
         resolve=lambda _host, _port: None,
         folder=path.parent,
         scope=f"live {config.production.supabase.ref}",
-        decided_by=_digests(path, beside),
+        decided_by=digests_of(path, beside),
     )
 
 
@@ -208,11 +208,12 @@ def _sandbox_world(path: Path | None) -> World:
         resolve=lambda host, port: network.resolve(host, port, running.networks_file),
         folder=path.parent if path else Path.cwd(),
         scope=f"sandbox {running.folder}",
-        decided_by=_digests(config_path, beside),
+        decided_by=digests_of(config_path, beside),
     )
 
 
-def _digests(*paths: Path) -> dict[str, str]:
+def digests_of(*paths: Path) -> dict[str, str]:
+    """The sha256 of each file, by its name."""
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
