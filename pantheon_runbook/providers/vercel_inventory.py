@@ -7,11 +7,12 @@ compared address by address. Deployments come and go and are no part of it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pantheon_runbook.model import Resource
 from pantheon_runbook.providers.http import Client
+from pantheon_runbook.providers.kind import Fingerprint
 from pantheon_runbook.providers.vercel_reading import (
     Reading,
     Seen,
@@ -23,7 +24,6 @@ from pantheon_runbook.providers.vercel_reading import (
     targets_of,
 )
 
-Fingerprint = Callable[[str], str]
 PRODUCTION, PREVIEW = "production", "preview"
 _SETTINGS = {
     "id": "id",
