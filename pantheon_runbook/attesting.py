@@ -17,7 +17,7 @@ from pantheon_runbook.evidence import ledger, seal, verify
 from pantheon_runbook.evidence.attestation import ATTESTS, Attestation, file_name, signed
 from pantheon_runbook.evidence.files import write_file
 from pantheon_runbook.evidence.runs import SealedRuns, sealed_runs
-from pantheon_runbook.runner.surroundings import Committed, committed
+from pantheon_runbook.runner.surroundings import committed, digests_of
 
 FOLDER = "attestations"
 _LONGEST_STATEMENT = 500
@@ -34,10 +34,10 @@ class Desk:
     @classmethod
     def here(cls) -> Desk:
         """By what is committed; starts nothing. Errors: ConfigError."""
-        known: Committed = committed()
+        known = committed()
         named = config_path()
-        digests = {path.name: _sha256(path.read_bytes()) for path in (known.path, known.identities_path)}
-        return cls(known.config, named.parent if named else Path(), digests)
+        decided_by = digests_of(known.path, known.identities_path)
+        return cls(known.config, named.parent if named else Path(), decided_by)
 
     @property
     def evidence(self) -> Path:
@@ -199,7 +199,7 @@ def _subject(desk: Desk, criterion: str, environment: str) -> Mapping[str, str]:
     """What is signed, by name and sha256. Errors: ConfigError, EvidenceError when it is not there."""
     decided = _closure_of(desk.config)
     if criterion == closure.STRATEGY:
-        return closure.subject_of_strategy(_sha256(document(desk, decided)))
+        return closure.subject_of_strategy(hashlib.sha256(document(desk, decided)).hexdigest())
     if criterion == closure.TEAM:
         return desk.decided_by
     known = desk.sealed()
@@ -244,7 +244,3 @@ def _put(desk: Desk, path: Path, said: Attestation, own: seal.SealingKey) -> Non
             why=str(error.strerror),
             next_step="give write permission to that folder",
         ) from error
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pantheon_runbook.closure import TITLES, Facts, Table, signers, subject_of_run
+from pantheon_runbook.closure import TITLES, Facts, Table, latest_proof, signers, subject_of_run
 from pantheon_runbook.errors import HeldError
 from pantheon_runbook.evidence.attestation import Read, file_name
-from pantheon_runbook.evidence.runs import SealedRun
 from pantheon_runbook.model import banner
 
 _SCHEMA = "pantheon-runbook/certificate/1"
@@ -21,8 +20,6 @@ _NOTHING: Mapping[str, str] = {}
 
 @dataclass(frozen=True)
 class Certificate:
-    """What is issued when nothing is open. Its cloud is in its bytes: one of the sandbox closes nothing."""
-
     content: Mapping[str, Any]
 
     @property
@@ -71,13 +68,9 @@ def certified(table: Table, facts: Facts, *, run_id: str) -> Certificate:
 def _rests_on(facts: Facts) -> dict[str, str]:
     """The sha256 of everything, by name."""
     subjects = [read.said.subject for read in _counted(facts).values() if read.said]
-    proof = next((run for run in reversed(facts.sealed.runs) if _is_proof(run, facts)), None)
+    proof = latest_proof(facts)
     listed = {**facts.decided_by, **(subject_of_run(proof) if proof else _NOTHING)}
     return {name: digest for subject in (*subjects, listed) for name, digest in subject.items()}
-
-
-def _is_proof(run: SealedRun, facts: Facts) -> bool:
-    return (run.runbook, run.cloud, run.environment) == ("RB-060", facts.cloud, facts.environment)
 
 
 def _counted(facts: Facts) -> dict[str, Read]:

@@ -36,8 +36,8 @@ from pantheon_runbook.providers.deployed import Deployed, require_own_host
 from pantheon_runbook.providers.http import Client
 from pantheon_runbook.runner.clients import reading_client
 from pantheon_runbook.runner.surroundings import World, committed, world
-from pantheon_runbook.runner.wiring import looked_at, masked_errors
-from pantheon_runbook.secrets import Registry, Secret
+from pantheon_runbook.runner.wiring import looked_at, masked_errors, registry_of
+from pantheon_runbook.secrets import Secret
 
 _PRODUCTION = "production"
 _DEPLOYED_BY = {"backend": ".up.railway.app", "frontend": ".vercel.app"}
@@ -120,7 +120,7 @@ def check(name: str, *, progress: Progress = lambda _words: None) -> Checked:
     if read is not None:
         _password(outside, read)  # before anything is sent
     budget = Budget(outside.config.policy.smoke_requests)
-    registry = _registry(outside)
+    registry = registry_of(outside)
     with masked_errors(registry):
         place = _production(outside) if name == _PRODUCTION else _observed(outside, name, progress)
         counted = replace(outside, reach=replace(outside.reach, count=budget.spend))
@@ -144,14 +144,7 @@ def probe(outside: World) -> Check | None:
     budget = Budget(outside.config.policy.smoke_requests)
     counted = replace(outside, reach=replace(outside.reach, count=budget.spend))
     (made,) = _queries(counted, _production(outside), (), budget, lambda _words: None)
-    return replace(made, found=_registry(outside).redact(made.found))
-
-
-def _registry(outside: World) -> Registry:
-    registry = Registry()
-    for name, value in (*outside.credentials.tokens.items(), *outside.credentials.values.items()):
-        registry.add(value.reveal(), name=name)
-    return registry
+    return replace(made, found=registry_of(outside).redact(made.found))
 
 
 def _read_role(outside: World, name: str) -> ProductionRead | None:
@@ -266,9 +259,7 @@ def _session(
     pooler = supabase.pooler_of(client, ref)
     if pooler is None:
         raise unanswered("its pooler is not there: is the project paused?")
-    # The sandbox speaks plain text on loopback; Supabase's certificate is signed by an authority of its own.
-    options = "?sslmode=require" if outside.config.cloud == "live" else ""
-    user = f"{read.role}.{ref}"
+    user, options = f"{read.role}.{ref}", outside.database_options
     with session_as(
         user, password, pooler.host, resolve=outside.resolve, options=options, spend=budget.spend
     ) as connection:

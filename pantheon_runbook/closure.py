@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Literal
 
 from pantheon_runbook.config import Closure
 from pantheon_runbook.evidence.attestation import CLOCKS_DIFFER, Read, file_name
@@ -141,15 +141,20 @@ def _team(facts: Facts) -> Iterator[Row]:
     yield _isolated(facts)
 
 
-def _isolated(facts: Facts) -> Row:
+def latest_proof(facts: Facts) -> SealedRun | None:
     """The latest check counts, whatever it came to: an older one that passed says nothing of today."""
-    command = f"pantheon-runbook run RB-060 -e {facts.environment}"
     runs = _of("RB-060", facts.sealed.runs, facts.environment)
-    latest = next((run for run in reversed(runs) if run.cloud == facts.cloud), None)
+    return next((run for run in reversed(runs) if run.cloud == facts.cloud), None)
+
+
+def _isolated(facts: Facts) -> Row:
+    command = f"pantheon-runbook run RB-060 -e {facts.environment}"
+    latest = latest_proof(facts)
     if facts.sealed.problem or latest is None:
+        runs = _of("RB-060", facts.sealed.runs, facts.environment)
         return _without_run(facts, TEAM, "isolation proof", runs, command)
     row = Row(TEAM, f"isolation proof {latest.bundle}", "met", date=latest.sealed_at)
-    row = _with(row, signer=latest.sealed_by, source=f"sealed with {latest.key}")
+    row = replace(row, signer=latest.sealed_by, source=f"sealed with {latest.key}")
     days = facts.decided.max_age_days if facts.decided else Closure.model_fields["max_age_days"].default
     age = moment_of(facts.now) - moment_of(latest.sealed_at)
     if latest.verdict != "done":
@@ -203,7 +208,7 @@ def _signed(facts: Facts, criterion: str, person: str, subject: Mapping[str, str
         pin = f"pantheon-runbook keys new {person} --role attest >> trust.toml"
         is_unknown = state == "not pinned" and facts.cloud != "sandbox" and not read.source
         return _opened(row, state, read.why, pin if is_unknown else sign)
-    row = _with(row, date=said.issued_at, signer=said.signer)
+    row = replace(row, date=said.issued_at, signer=said.signer)
     if (said.criterion, said.signer) != (criterion, person):
         return _opened(row, "forged", f"it is {said.signer}'s word on {said.criterion}", sign)
     if said.environment != facts.environment:
@@ -225,11 +230,7 @@ def _undecided(criterion: str, name: str) -> Row:
 
 
 def _opened(row: Row, state: State, why: str, next_step: str) -> Row:
-    return _with(row, state=state, why=why, next_step=next_step)
-
-
-def _with(row: Row, **fields: Any) -> Row:
-    return Row(**{**asdict(row), **fields})
+    return replace(row, state=state, why=why, next_step=next_step)
 
 
 def _of(runbook: str, runs: Iterable[SealedRun], environment: str) -> list[SealedRun]:

@@ -90,12 +90,14 @@ class Database:
 
 
 @contextmanager
-def opened(url: str, *, resolve: Resolve, seconds: int) -> Iterator[psycopg.Connection[Any]]:
+def opened(
+    url: str, *, resolve: Resolve, seconds: int, application_name: str = "pantheon-runbook"
+) -> Iterator[psycopg.Connection[Any]]:
     """One connection to a URL as an application has it, tried once; closed at the end. Errors: psycopg's own."""
     plain = re.sub(r"^(postgres(?:ql)?)\+\w+:", r"\1:", url)  # SQLAlchemy's names carry the driver
     settings = _resolved(plain, resolve)
     connection = psycopg.connect(
-        **{**settings, "connect_timeout": seconds, "application_name": "pantheon-runbook"},
+        **{**settings, "connect_timeout": seconds, "application_name": application_name},
         autocommit=True,
         prepare_threshold=None,
     )

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import urllib.parse
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 
 from pantheon_runbook.checks import MOST_ROWS
-from pantheon_runbook.database.connection import SESSION_PORT, Resolve, is_refused_login
+from pantheon_runbook.database.connection import SESSION_PORT, Resolve, is_refused_login, opened
 from pantheon_runbook.errors import VendorRefusedError, VendorUnavailableError
 from pantheon_runbook.providers.http import Client, json_of
 from pantheon_runbook.secrets import Secret
@@ -88,26 +87,14 @@ def session_as(
     """
     spend("a login to the database")
     encoded = urllib.parse.quote(password.reveal(), safe="")
-    settings: dict[str, Any] = conninfo_to_dict(
-        f"postgresql://{user}:{encoded}@{host}:{SESSION_PORT}/postgres{options}"
-    )
-    elsewhere = resolve(host, SESSION_PORT)
-    if elsewhere is not None:
-        settings["hostaddr"], settings["port"] = elsewhere[0], str(elsewhere[1])
-    try:
-        connection = psycopg.connect(
-            **settings,
-            autocommit=True,
-            connect_timeout=_CONNECT_SECONDS,
-            prepare_threshold=None,
-            application_name="pantheon-runbook check",
-        )
-    except psycopg.OperationalError as error:
-        raise _said_no("log in as the read role", error, refused=is_refused_login(error)) from error
-    try:
+    url = f"postgresql://{user}:{encoded}@{host}:{SESSION_PORT}/postgres{options}"
+    one = opened(url, resolve=resolve, seconds=_CONNECT_SECONDS, application_name="pantheon-runbook check")
+    with ExitStack() as ends:
+        try:
+            connection = ends.enter_context(one)
+        except psycopg.OperationalError as error:
+            raise _said_no("log in as the read role", error, refused=is_refused_login(error)) from error
         yield connection
-    finally:
-        connection.close()
 
 
 def unanswered(why: str) -> VendorUnavailableError:

@@ -15,6 +15,8 @@ from pantheon_runbook.secrets import Vault
 _LONGEST_PAUSE_SECONDS = 30.0  # 15 minutes of waiting stay under the 100 requests an hour of a Free plan
 _SAID_AGAIN_SECONDS = 5.0
 
+Fingerprint = Callable[[str], str]
+
 
 @dataclass(frozen=True)
 class Look:

@@ -16,6 +16,7 @@ from pantheon_runbook.isolation.survey import (
 from pantheon_runbook.providers import railway, supabase
 from pantheon_runbook.providers.enumerated import reads
 from pantheon_runbook.providers.http import Client, json_of
+from pantheon_runbook.providers.vercel_reading import targets_of
 
 _STORES = re.compile(r"redis|valkey|postgres|mysql|mariadb|mongo|clickhouse", re.IGNORECASE)
 _PAGE = 100
@@ -174,21 +175,15 @@ def variable_names(
 
 def railway_variables(api: railway.RailwayApi, production: RailwayEnvironment) -> list[dict[str, Any]]:
     """{"name", "serviceId" (None: shared), "isSealed"} of each variable of one environment; no values."""
-    found: list[dict[str, Any]] = []
-    after: str | None = None
-    while True:
-        given = {"id": production.id, "projectId": production.project_id, "after": after}
-        page = api.query(_VARIABLE_NAMES, given)["environment"]["variables"]
-        found += [node for node in railway.nodes(page) if not node["name"].startswith("RAILWAY_")]
-        if not page["pageInfo"]["hasNextPage"]:
-            return found
-        after = page["pageInfo"]["endCursor"]
+    given = {"id": production.id, "projectId": production.project_id}
+    listed = railway.every_page(api, _VARIABLE_NAMES, ("environment", "variables"), given)
+    return [node for node in listed if not node["name"].startswith("RAILWAY_")]
 
 
 def _vercel_names(client: Client, project: VercelProject) -> tuple[str, ...]:
     path, scope = f"/v10/projects/{project.id}/env", {"teamId": project.team_id}
     entries = json_of(client.read("GET", path, operation="list production's variable names", params=scope))["envs"]
-    return tuple(sorted({entry["key"] for entry in entries if "production" in (entry.get("target") or ())}))
+    return tuple(sorted({entry["key"] for entry in entries if "production" in targets_of(entry)}))
 
 
 def _edge_secrets(client: Client, ref: str) -> tuple[str, ...]:

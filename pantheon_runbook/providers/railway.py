@@ -5,8 +5,9 @@ An HTTP 200 can carry `errors`; "Not Authorized" is also the answer for an id th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from pantheon_runbook.config import Railway
@@ -174,6 +175,25 @@ def nodes(connection: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [edge["node"] for edge in connection["edges"]]
 
 
+def every_page(
+    api: RailwayApi, document: str, path: Sequence[str], given: Mapping[str, str | None]
+) -> list[dict[str, Any]]:
+    """Everything at `path` of the answers, page by page; a list or a single thing has no pages."""
+    found: list[dict[str, Any]] = []
+    after: str | None = None
+    while True:
+        data = api.query(document, {**given, "after": after})
+        value: Any = reduce(lambda inner, name: inner[name], path, data)
+        if isinstance(value, list):
+            return value
+        if "edges" not in value:
+            return [value]
+        found += nodes(value)
+        if not value["pageInfo"]["hasNextPage"]:
+            return found
+        after = value["pageInfo"]["endCursor"]
+
+
 class EnvironmentKind(Kind):
     """The project and environment that staging's services live in.
 
@@ -292,12 +312,5 @@ def other_environments(project: Mapping[str, Any], own_id: str | None) -> list[s
 
 
 def all_projects(api: RailwayApi, workspace: str | None, *, document: str = _PROJECTS) -> list[dict[str, Any]]:
-    """Every project of the workspace, page by page; `document` asks for more of each."""
-    found: list[dict[str, Any]] = []
-    after: str | None = None
-    while True:
-        page = api.query(document, {"workspaceId": workspace, "after": after})["projects"]
-        found.extend(nodes(page))
-        if not page["pageInfo"]["hasNextPage"]:
-            return found
-        after = page["pageInfo"]["endCursor"]
+    """Every project of the workspace; `document` asks for more of each."""
+    return every_page(api, document, ("projects",), {"workspaceId": workspace})

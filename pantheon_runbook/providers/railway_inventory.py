@@ -9,10 +9,10 @@ from typing import Any
 
 from pantheon_runbook.model import Attributes, Resource, canonical
 from pantheon_runbook.providers import railway_looks as looks
+from pantheon_runbook.providers.kind import Fingerprint
 from pantheon_runbook.providers.railway import RailwayApi
 from pantheon_runbook.providers.railway_looks import Part, ask
 
-Fingerprint = Callable[[str], str]
 Names = Mapping[str, str]  # a service's name by its id
 Seen = tuple[str, Attributes]  # what stands behind the prefix of an address, and what is there
 _SETTINGS = {

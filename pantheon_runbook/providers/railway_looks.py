@@ -7,14 +7,13 @@ usage, which change by themselves; private networks, egress addresses and bucket
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any, NamedTuple
 
 from pantheon_runbook.errors import VendorRefusedError
 from pantheon_runbook.providers.enumerated import reads
-from pantheon_runbook.providers.railway import RailwayApi, nodes, workspaces
+from pantheon_runbook.providers.railway import RailwayApi, every_page, project_token, workspaces
 from pantheon_runbook.secrets import has_token_shape
 
 SHARED = "shared"  # in addresses: the environment's own variables
@@ -156,7 +155,6 @@ query TcpProxies($environmentId: String!, $serviceId: String!) {
 }"""),
     ("tcpProxies",),
 )
-_TOKEN_OF_PROJECT = reads("query TokenOfProject { projectToken { projectId environmentId } }")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +171,9 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class TokenReach:
-    """Where our own token ends: workspaces by name, or one environment of one project."""
+    """Where our own token ends: workspaces by name, or one environment."""
 
     workspaces: tuple[str, ...] = ()
-    project_id: str = ""
     environment_id: str = ""
 
 
@@ -187,26 +184,10 @@ def ask(api: RailwayApi, question: Question, **given: str) -> Part:
     token is one at all, `reach_of_token` tells. Errors: VendorUnavailableError.
     """
     try:
-        found = _answers(api, question, given)
+        found = every_page(api, question.document, question.path, given)
     except VendorRefusedError as refusal:
         return Part(refused=refusal.why)
     return Part(tuple(node for node in found if not node.get("deletedAt")))
-
-
-def _answers(api: RailwayApi, question: Question, given: Mapping[str, str]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    after: str | None = None
-    while True:
-        data = api.query(question.document, {**given, "after": after})
-        value: Any = reduce(lambda inner, name: inner[name], question.path, data)
-        if isinstance(value, list):
-            return value
-        if "edges" not in value:
-            return [value]
-        found += nodes(value)
-        if not value["pageInfo"]["hasNextPage"]:
-            return found
-        after = value["pageInfo"]["endCursor"]
 
 
 def reach_of_token(api: RailwayApi) -> TokenReach:
@@ -214,8 +195,10 @@ def reach_of_token(api: RailwayApi) -> TokenReach:
     try:
         return TokenReach(workspaces=tuple(sorted(entry["name"] for entry in workspaces(api))))
     except VendorRefusedError:
-        of_project = api.query(_TOKEN_OF_PROJECT)["projectToken"]
-        return TokenReach(project_id=of_project["projectId"], environment_id=of_project["environmentId"])
+        scope = project_token(api)
+        if scope is None:
+            raise
+        return TokenReach(environment_id=scope.environment)
 
 
 def labels_of(services: Part) -> dict[str, str]:

@@ -15,6 +15,7 @@ from typing import Any
 from pantheon_runbook.errors import VendorRefusedError
 from pantheon_runbook.model import Resource
 from pantheon_runbook.providers.http import Client, json_of
+from pantheon_runbook.providers.kind import Fingerprint
 from pantheon_runbook.providers.supabase import SERVICES
 from pantheon_runbook.providers.supabase_storage import queried_buckets
 from pantheon_runbook.secrets import has_token_shape
@@ -31,8 +32,6 @@ _MAY_BE_SECRET = re.compile(
 _ONLY_COMPARED = re.compile(r"^hook_\w+_uri$|^mailer_templates_\w+_content$")
 _HOLDS_CREDENTIAL = re.compile(r"://[^/\s,]*@")
 _LISTS = frozenset({"uri_allow_list"})
-
-Fingerprint = Callable[[str], str]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ A 201 can carry `failed`; a sensitive value is never readable again, so its fing
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,11 +13,11 @@ from pantheon_runbook.errors import VendorRefusedError
 from pantheon_runbook.model import Change, Finding, Resource
 from pantheon_runbook.providers.http import Client, json_of
 from pantheon_runbook.providers.kind import Kind, Look, Surroundings, production_finding, values_have_landed
+from pantheon_runbook.providers.vercel_reading import note_of, noted_in, targets_of
 
 VENDOR = "vercel"
 BASE_URL = "https://api.vercel.com"
 TARGET = "preview"
-_COMMENT = re.compile(r"pantheon-runbook fingerprint ([0-9a-f]{64})")
 _READABLE = frozenset({"plain"})
 
 
@@ -80,7 +79,7 @@ class PreviewVariables(Kind):
         self._names = dict(names)
 
     def look(self) -> Look:
-        ours = [entry for entry in self._listed() if TARGET in _targets(entry)]
+        ours = [entry for entry in self._listed() if TARGET in targets_of(entry)]
         everywhere = [entry for entry in ours if not entry.get("gitBranch")]
         attributes = {entry["key"]: self._attribute(entry) for entry in everywhere}
         findings = [finding for entry in ours for finding in self._findings(entry)]
@@ -131,18 +130,18 @@ class PreviewVariables(Kind):
             "value": value,
             "type": "sensitive" if self._names[name] else "plain",
             "target": [TARGET],
-            "comment": f"pantheon-runbook fingerprint {self._vault.fingerprint_of(value)}",
+            "comment": note_of(self._vault.fingerprint_of(value)),
         }
 
     def _attribute(self, entry: Mapping[str, Any]) -> dict[str, Any]:
         if entry["type"] in _READABLE and entry.get("value") is not None:
             return {"fingerprint": self._vault.fingerprint_of(entry["value"])}
-        noted = _COMMENT.search(entry.get("comment") or "")
-        return {"fingerprint": noted.group(1)} if noted else {"unreadable": True}
+        noted = noted_in(entry)
+        return {"fingerprint": noted} if noted else {"unreadable": True}
 
     def _findings(self, entry: Mapping[str, Any]) -> Iterable[Finding]:
         address = f"{self.prefix}/{TARGET}"
-        if "production" in _targets(entry):
+        if "production" in targets_of(entry):
             yield Finding(
                 "shared-variable",
                 f"{address}/{entry['key']}",
@@ -161,9 +160,3 @@ class PreviewVariables(Kind):
         finding = production_finding(self._surroundings, address, entry["key"], fingerprint=fingerprint, value=value)
         if finding is not None:
             yield finding
-
-
-def _targets(entry: Mapping[str, Any]) -> tuple[str, ...]:
-    """An array or a single string (FACTS 3)."""
-    target = entry.get("target") or ()
-    return (target,) if isinstance(target, str) else tuple(target)

@@ -6,26 +6,25 @@ compared address by address. Deployments come and go and are no part of it.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pantheon_runbook.model import Resource
 from pantheon_runbook.providers.http import Client
+from pantheon_runbook.providers.kind import Fingerprint
 from pantheon_runbook.providers.vercel_reading import (
     Reading,
     Seen,
     may_hold_a_secret,
     moment,
+    noted_in,
     protected_part,
     repository_of,
     targets_of,
 )
 
-Fingerprint = Callable[[str], str]
 PRODUCTION, PREVIEW = "production", "preview"
-_OURS = re.compile(r"pantheon-runbook fingerprint ([0-9a-f]{64})")
 _SETTINGS = {
     "id": "id",
     "name": "name",
@@ -173,8 +172,8 @@ def _variable(entry: Mapping[str, Any], fingerprint: Fingerprint) -> dict[str, A
         "integration": entry.get("configurationId"),
         "value": {"unreadable": True},
     }
-    if noted := _OURS.search(entry.get("comment") or ""):
-        attributes["noted"] = {"fingerprint": noted.group(1)}
+    if noted := noted_in(entry):
+        attributes["noted"] = {"fingerprint": noted}
     is_previews_alone = PREVIEW in attributes["targets"] and PRODUCTION not in attributes["targets"]
     if entry.get("type") == "plain" and entry.get("value") is not None and is_previews_alone:
         attributes["value"] = {"fingerprint": fingerprint(entry["value"])}

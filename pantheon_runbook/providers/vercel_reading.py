@@ -13,6 +13,8 @@ from pantheon_runbook.providers.http import Client, json_of
 # Not for this role or token, not on this plan, or not there (FACTS 3).
 _NOT_FOR_US = frozenset({402, 403, 404})
 _PAGE = "100"
+_NOTE = "pantheon-runbook fingerprint "
+_NOTED = re.compile(rf"{_NOTE}([0-9a-f]{{64}})")
 _MAY_HOLD_A_SECRET = re.compile(r"=|://|token|password|secret|key|(?=\S*\d)[\w+-]{16,}", re.IGNORECASE)
 
 
@@ -96,6 +98,17 @@ def targets_of(variable: Mapping[str, Any]) -> list[str]:
     given = variable.get("target") or ()
     named = (given,) if isinstance(given, str) else given
     return sorted({*named, *(variable.get("customEnvironmentIds") or ())})
+
+
+def note_of(fingerprint: str) -> str:
+    """The comment of a variable: what is left of a sensitive value, which is never readable again."""
+    return f"{_NOTE}{fingerprint}"
+
+
+def noted_in(variable: Mapping[str, Any]) -> str | None:
+    """The fingerprint in its comment; None when we did not write it."""
+    found = _NOTED.search(variable.get("comment") or "")
+    return found.group(1) if found else None
 
 
 def moment(milliseconds: int | None) -> str | None:

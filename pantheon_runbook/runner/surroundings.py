@@ -52,6 +52,11 @@ class World:
         """The committed file that pins live keys; None: the sandbox's, which its evidence folder pins itself."""
         return self.folder / TRUST if self.config.cloud == "live" else None
 
+    @property
+    def database_options(self) -> str:
+        """The sandbox speaks plain text on loopback; Supabase's certificate is signed by an authority of its own."""
+        return "?sslmode=require" if self.config.cloud == "live" else ""
+
 
 def chosen() -> tuple[Path | None, Config | None]:
     """The config file and what it says; neither means: the sandbox with its own customer's. Errors: ConfigError."""
@@ -188,7 +193,7 @@ def _live_world(path: Path, config: Config) -> World:
         resolve=lambda _host, _port: None,
         folder=path.parent,
         scope=f"live {config.production.supabase.ref}",
-        decided_by=_digests(path, beside),
+        decided_by=digests_of(path, beside),
     )
 
 
@@ -209,11 +214,12 @@ def _sandbox_world(path: Path | None) -> World:
         resolve=lambda host, port: network.resolve(host, port, running.networks_file),
         folder=path.parent if path else Path.cwd(),
         scope=f"sandbox {running.folder}",
-        decided_by=_digests(config_path, beside),
+        decided_by=digests_of(config_path, beside),
     )
 
 
-def _digests(*paths: Path) -> dict[str, str]:
+def digests_of(*paths: Path) -> dict[str, str]:
+    """The sha256 of each file, by its name."""
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 

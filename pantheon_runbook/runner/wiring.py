@@ -136,7 +136,7 @@ def open_run(
     read_plan = _read_plan(str(parameters.get("plan_file", "")))
     key = sealing_key(outside.config.cloud)
     require_pinned(key, outside.folder / TRUST, cloud=outside.config.cloud)
-    registry = _registry(outside)
+    registry = registry_of(outside)
     with masked_errors(registry), ExitStack() as ends:  # what was begun is ended when opening does not come to its end
         restores_paused = bool(parameters.get("restore_paused"))
         parts = _parts(outside, name, registry, ends, progress, restores_paused=restores_paused)
@@ -181,7 +181,7 @@ def looked_at(name: str, *, progress: Progress = lambda _words: None) -> Iterato
     parameters = checked_parameters(runbook, {"environment": name, "mode": "plan"})
     outside = world()
     outside.config.environment(name)
-    registry = _registry(outside)
+    registry = registry_of(outside)
     with ExitStack() as ends:
         parts = _parts(outside, name, registry, ends, progress, restores_paused=False)
         folder = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="pantheon-runbook-")))
@@ -201,15 +201,13 @@ def _parts(
     clients = Clients(outside, gate, ends)
     plan = clients.check(environment)
     vault = _vault(outside, registry)
-    # The sandbox speaks plain text on loopback; Supabase's certificate is signed by an authority of its own.
-    options = "?sslmode=require" if outside.config.cloud == "live" else ""
     pins = outside.identities.production.pins
     return Parts(
         outside=outside,
         name=name,
         clients=clients,
         gate=gate,
-        database=Database(vault, resolve=outside.resolve, options=options),
+        database=Database(vault, resolve=outside.resolve, options=outside.database_options),
         surroundings=Surroundings(
             vault,
             outside.config.policy.wait_seconds,
@@ -298,7 +296,8 @@ def _refuse_production(name: str, runbook_id: str) -> None:
         )
 
 
-def _registry(outside: World) -> Registry:
+def registry_of(outside: World) -> Registry:
+    """Every token and value that is held, so that none of them is shown."""
     registry = Registry()
     for name, token in (*outside.credentials.tokens.items(), *outside.credentials.values.items()):
         registry.add(token.reveal(), name=name)

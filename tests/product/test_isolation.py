@@ -166,7 +166,6 @@ class Elsewhere:
 
 OLD, REDIRECT = "old.pantheon.example", "preview.pantheon.example"
 SSL, NETWORK = {"requestedConfig": {"database": True}}, {"dbAllowedCidrs": ["192.0.2.0/24"]}
-EDGE = "supabase/secret"
 BY_HAND: tuple[tuple[str, Any, str], ...] = (
     ("supabase", lambda e: e.hands.storage(e.ref, "PUT", "/bucket/avatars", {"public": False}), "bucket/avatars"),
     ("supabase", lambda e: e.hands.storage(e.ref, "POST", "/bucket", {"name": "by-hand"}), "bucket/by-hand"),

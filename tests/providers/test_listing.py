@@ -43,6 +43,7 @@ class _Answer:
 
     def __init__(self, body: Any) -> None:
         self.content = json.dumps(body).encode()
+        self.headers: dict[str, str] = {}
 
     def json(self) -> Any:
         return json.loads(self.content)
