@@ -70,7 +70,8 @@ def staging_url(suite: pytest.Pytester, name: str = "DATABASE_URL") -> str:
 
 
 # Each row alone with the tests, and by workers too with the sweep.
-EACH_WAY = pytest.mark.parametrize("more", [(), ("-n", "2")][: 2 if os.environ.get("PANTHEON_SWEEP") == "full" else 1])
+WAYS = {"alone": (), **({"xdist": ("-n", "2")} if os.environ.get("PANTHEON_SWEEP") == "full" else {})}
+EACH_WAY = pytest.mark.parametrize("more", WAYS.values(), ids=WAYS)
 
 
 @pytest.mark.parametrize("more", [(), ("-m", "staging"), ("-n", "2")], ids=["alone", "selected", "xdist"])
