@@ -99,10 +99,17 @@ def subject_of_run(run: SealedRun) -> Mapping[str, str]:
 
 
 def provisioned(runs: Sequence[SealedRun], cloud: str, environment: str) -> SealedRun | None:
-    """The latest apply run of RB-010, when it came to its end; one that was refused had changed nothing."""
+    """The apply run of RB-010 that made what stands, when the latest came to its end.
+
+    One that was refused, or that found nothing left to do, has changed nothing: what was signed before it still holds.
+    """
     applied = [run for run in _of("RB-010", runs, environment) if run.cloud == cloud and run.mode == "apply"]
-    latest = next((run for run in reversed(applied) if run.verdict != "refused"), None)
-    return latest if latest and latest.verdict in {"done", "nothing-to-do"} else None
+    counting = [run for run in reversed(applied) if run.verdict != "refused"]
+    latest = counting[0] if counting else None
+    if latest is None or latest.verdict not in {"done", "nothing-to-do"}:
+        return None
+    changed = next((run for run in counting if run.verdict != "nothing-to-do"), latest)
+    return changed if (changed.verdict, changed.staging) == ("done", latest.staging) else latest
 
 
 def table_of(facts: Facts) -> Table:
@@ -153,7 +160,7 @@ def _isolated(facts: Facts) -> Row:
     if facts.sealed.problem or latest is None:
         runs = _of("RB-060", facts.sealed.runs, facts.environment)
         return _without_run(facts, TEAM, "isolation proof", runs, command)
-    row = Row(TEAM, f"isolation proof {latest.bundle}", "met", date=latest.sealed_at)
+    row = Row(TEAM, f"isolation proof {latest.bundle}: {latest.why}", "met", date=latest.sealed_at)
     row = replace(row, signer=latest.sealed_by, source=f"sealed with {latest.key}")
     days = facts.decided.max_age_days if facts.decided else Closure.model_fields["max_age_days"].default
     age = moment_of(facts.now) - moment_of(latest.sealed_at)

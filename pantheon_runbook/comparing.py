@@ -56,7 +56,7 @@ class ComparingSession(Session):
     def _verify(self) -> tuple[Verification, dict[str, Any]]:
         assert self.snapshot is not None
         assert self.compared is not None
-        self.checks = self.compared.checks
+        self.checks = tuple(sorted(self.compared.checks, key=lambda check: check.passed))  # what failed comes first
         self.journal.write("checks", checks=[[one.name, one.expected, one.found, one.passed] for one in self.checks])
         concluded = self.definition.conclude(self.snapshot, self.compared)
         facts = {"summary": self.definition.summary(self.compared), "endpoints": dict(concluded.endpoints)}

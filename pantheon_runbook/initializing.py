@@ -345,5 +345,7 @@ def _next(order: Order) -> Iterable[str]:
     yield "Next: read both files, decide what is marked with check, and commit them. Then:"
     if order.wanted.cloud == "live" and not order.config.with_name("trust.toml").exists():
         yield f"  pantheon-runbook keys new live-seal >> {order.config.with_name('trust.toml')}"
+    yield f"  pantheon-runbook {config}init --pin-production   # by whoever holds production's secrets"
     yield f"  pantheon-runbook {config}doctor"
+    yield f"  pantheon-runbook {config}run RB-060              # what is shared, and what can change production"
     yield f"  pantheon-runbook {config}run RB-010"

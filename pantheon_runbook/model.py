@@ -223,6 +223,11 @@ class MatrixRow:
     is_alarm: bool = False
     next_step: str = ""
 
+    @property
+    def in_words(self) -> str:
+        """The relation, and what was found of it; once where the latter begins with the former."""
+        return self.found if self.found.startswith(self.relation) else f"{self.relation}: {self.found}"
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -236,7 +241,12 @@ class Comparison:
 
     @property
     def alarms(self) -> tuple[MatrixRow, ...]:
-        return tuple(row for row in self.rows if row.is_alarm)
+        """The gravest first."""
+        return tuple(
+            sorted(
+                (row for row in self.rows if row.is_alarm), key=lambda row: (RELATIONS.index(row.relation), row.subject)
+            )
+        )
 
     @property
     def open_exposures(self) -> tuple[Exposure, ...]:
@@ -245,9 +255,7 @@ class Comparison:
     @property
     def checks(self) -> tuple[Check, ...]:
         """One for each row: the table of the report."""
-        return tuple(
-            Check(row.subject, row.expected, f"{row.relation}: {row.found}", not row.is_alarm) for row in self.rows
-        )
+        return tuple(Check(row.subject, row.expected, row.in_words, not row.is_alarm) for row in self.rows)
 
     @property
     def files(self) -> Mapping[str, bytes]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pantheon_runbook.runner.engine import Outcome
 
 _OPTIONS = {"mode": "--apply, or leave it out for a plan run", "environment": "-e", "plan_file": "--plan"}
+_FOLLOWS = {"RB-010": "RB-060", "RB-060": "RB-050", "RB-050": "RB-050"}
 _STOPPED = frozenset(word for word, code in EXIT_CODES.items() if code)
 
 
@@ -85,7 +86,13 @@ def summary(outcome: Outcome) -> str:
     events = journal.read(folder / "journal.jsonl")
     opened = events[0]
     again = f"pantheon-runbook run {opened['runbook']} -e {opened['environment']}"
-    then = {"planned": f"{again} --apply --plan {_near(folder / 'plan.json')}"}.get(verdict.word, again)
+    ended = {event["act"]: event for event in events if event["event"] == "act-ends"}
+    is_ready = verdict.word == "planned" and not ended["plan"].get("blocking")
+    then = f"{again} --apply --plan {_near(folder / 'plan.json')}" if is_ready else again
+    if verdict.word in {"done", "nothing-to-do"} and opened["mode"] != "plan":
+        then = f"pantheon-runbook run {_FOLLOWS[opened['runbook']]} -e {opened['environment']}"
+    told = journal.told(events, why=verdict.why)["next"] if verdict.word in _STOPPED else ""
+    says_it = "pantheon-runbook" in told or opened["runbook"] == "RB-050"
     return "\n".join(
         (
             f"{banner(opened['cloud'])}  {opened['runbook']}  {opened['environment']}  {opened['mode']} run",
@@ -94,7 +101,7 @@ def summary(outcome: Outcome) -> str:
             f"notebook  {_near(folder / 'runbook.ipynb')}",
             f"report    {_near(folder / 'report.html')}",
             f"check it  pantheon-runbook evidence verify {_near(folder.parent)}",
-            *((f"type      {then}",) if verdict.word in {"planned", *_STOPPED} else ()),
+            *(() if says_it else (f"type      {then}",)),
         )
     )
 
@@ -109,6 +116,7 @@ def _behind(events: Sequence[Mapping[str, Any]], verdict: Verdict) -> Iterable[s
     if verdict.word in _STOPPED:
         told = journal.told(events, why=verdict.why)
         yield from (f"{name.capitalize() + ':':<8} {text}" for name, text in told.items())
+        yield from _failed(events)
         return
     ended = {event["act"]: event for event in events if event["event"] == "act-ends"}
     if verdict.word == "planned":
@@ -117,6 +125,17 @@ def _behind(events: Sequence[Mapping[str, Any]], verdict: Verdict) -> Iterable[s
     verified = ended.get("verify", {})
     yield from (f"{what:<9} {url}" for what, url in verified.get("endpoints", {}).items())
     yield from (f"by hand:  {step}" for step in verified.get("by_hand", ()))
+
+
+def _failed(events: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    """Every check that failed, as the run ordered them, up to ten."""
+    checks = next((event["checks"] for event in reversed(events) if event["event"] == "checks"), ())
+    failed = [f"! {name}: {found}" for name, _, found, passed in checks if not passed]
+    yield from failed[:_FEW]
+    yield from (f"  and {len(failed) - _FEW} more in the report" for _ in failed[_FEW : _FEW + 1])
+
+
+_FEW = 10
 
 
 def exit_code(outcome: Outcome, *, detailed: bool) -> int:

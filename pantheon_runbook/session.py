@@ -179,7 +179,9 @@ class Session:
     def _plan(self) -> tuple[Plan, dict[str, Any]]:
         assert self.snapshot is not None
         self.plan = self._plan_for(self.snapshot)
-        return self.plan, {"digest": self.plan.digest, "changes": len(self.plan.changes)}
+        blocking = sum(finding.blocks for finding in self.plan.findings)
+        facts: dict[str, Any] = {"digest": self.plan.digest, "changes": len(self.plan.changes)}
+        return self.plan, {**facts, **({"blocking": blocking} if blocking else {})}
 
     def _approve(self) -> tuple[Approval | Held, dict[str, Any]]:
         """On staging the operator may approve his own plan; a blocking finding nobody can."""

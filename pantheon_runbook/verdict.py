@@ -103,10 +103,15 @@ def _by_acts(events: list[Mapping[str, Any]], ended: Mapping[str, Any]) -> tuple
     if changes == 0:
         return "nothing-to-do", "everything is as desired"
     if mode == "plan":
-        return "planned", f"{changes} to change"
+        blocking = int(ended["plan"].get("blocking", 0))
+        return "planned", f"{changes} to change" + (f", BLOCKED by {_counted(blocking, 'finding')}" if blocking else "")
     by_hand = len(ended["verify"].get("by_hand", ()))
     left = f"; {by_hand} steps by hand are left to people" if by_hand else ""
-    return "done", f"{changes} changes made with {_writes(events)}, and verified{left}"
+    return "done", f"{_counted(changes, 'change')} made with {_writes(events)}, and verified{left}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _writes(events: list[Mapping[str, Any]]) -> str:

@@ -16,7 +16,7 @@ class SealedRun:
     """One bundle whose seal holds; `mode` is how it was run, `manifest` its manifest's sha256, times are UTC.
 
     `sealed_by` is its key's owner, `key` which that is. `staging` is the Supabase ref of what it ended on, as the
-    vendor called it then; "" when it did not come so far.
+    vendor called it then; "" when it did not come so far. `why` is what its verdict says.
     """
 
     bundle: str
@@ -30,6 +30,7 @@ class SealedRun:
     sealed_by: str
     key: str
     staging: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def _run(bundle: Path, sealed_by: str, key: str) -> SealedRun:
         bundle=bundle.name,
         mode=str(events[0].get("mode", "")) if events else "",
         staging=str(ended.get("identities", {}).get("supabase_ref", "")),
+        why=str(json.loads((bundle / "verdict.json").read_bytes())["why"]),
         manifest=hashlib.sha256(raw).hexdigest(),
         sealed_by=sealed_by,
         key=key,

@@ -23,6 +23,7 @@ _MUST_DIFFER = re.compile(
     r"|railway/domain/\S+ (service|custom)_domains|(railway|vercel)/variable/\S+ fingerprint"
 )
 _MUST_BE_EQUAL = re.compile(r"vercel/project id|supabase/bucket/\S+ (public|file_size_limit|allowed_mime_types)")
+_PROVISION = "pantheon-runbook run RB-010"
 _ONE_VALUE_EACH = {
     "railway/variables/": "railway/variable/{place}/{name}",
     "vercel/variables/": "vercel/variable/{name}",
@@ -50,7 +51,7 @@ def subject_of(address: str, name: str = "") -> str:
 
 def as_wanted(desired: Iterable[Desired], snapshot: Snapshot) -> Iterator[MatrixRow]:
     """Staging held against what RB-010 would make: missing, wrong, or not to be read."""
-    wanted = tuple(desired)
+    wanted, provision = tuple(desired), f"{_PROVISION} -e {snapshot.environment}"
     project = snapshot.get("supabase/project")
     is_down = project.state == "present" and project.attributes.get("status") != "ACTIVE_HEALTHY"
     missing = {one.address for one in wanted if snapshot.get(one.address).state == "absent"}
@@ -62,30 +63,27 @@ def as_wanted(desired: Iterable[Desired], snapshot: Snapshot) -> Iterator[Matrix
         elif seen.state == "absent" and waits:
             yield MatrixRow(one.address, "missing", f"there, once {waits[0]} is", "not there")
         elif one.address.startswith(tuple(_ONE_VALUE_EACH)):
-            yield from (_value_row(one, seen, name) for name in sorted(one.attributes))
+            yield from (_value_row(one, seen, name, provision=provision) for name in sorted(one.attributes))
         elif seen.state == "absent":
-            yield MatrixRow(one.address, "missing", "there", "not there", is_alarm=True, next_step=_PROVISION)
+            yield MatrixRow(one.address, "missing", "there", "not there", is_alarm=True, next_step=provision)
         elif names := difference(one, seen):
             found = f"{', '.join(names)}: {shown(seen.attributes, like=dict.fromkeys(names)) or 'not there'}"
             expected = shown(one.attributes, like=dict.fromkeys(names))
-            yield MatrixRow(one.address, "wrong", expected, found, is_alarm=True, next_step=_PROVISION)
+            yield MatrixRow(one.address, "wrong", expected, found, is_alarm=True, next_step=provision)
 
 
-_PROVISION = "pantheon-runbook run RB-010 -e staging"
-
-
-def _value_row(wanted: Desired, seen: Resource, name: str) -> MatrixRow:
+def _value_row(wanted: Desired, seen: Resource, name: str, *, provision: str) -> MatrixRow:
     """One variable: by fingerprints, where both are known."""
     subject, want, have = subject_of(wanted.address, name), wanted.attributes[name], seen.attributes.get(name)
     if have is None:
-        return MatrixRow(subject, "missing", "staging's value", "not there", is_alarm=True, next_step=_PROVISION)
+        return MatrixRow(subject, "missing", "staging's value", "not there", is_alarm=True, next_step=provision)
     if want["fingerprint"] is None or have.get("fingerprint") is None:
         return MatrixRow(
             subject, "cannot be read", "staging's value", "its value, or the one it should have, is not known"
         )
     if want["fingerprint"] == have["fingerprint"]:
         return MatrixRow(subject, "differs", "staging's value", "staging's own value")
-    return MatrixRow(subject, "wrong", "staging's value", "another value", is_alarm=True, next_step=_PROVISION)
+    return MatrixRow(subject, "wrong", "staging's value", "another value", is_alarm=True, next_step=provision)
 
 
 def of_findings(findings: Iterable[Finding]) -> Iterator[MatrixRow]:
@@ -131,7 +129,7 @@ def _pair(address: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> M
     if relation in _ALARMS:
         next_step = _OF_ITS_OWN if relation == "shared" else _PROVISION
         return MatrixRow(address, relation, _ALARMS[relation], found, is_alarm=True, next_step=next_step)
-    return MatrixRow(address, relation, "not production's" if guarded else "free", found or "nothing to compare")
+    return MatrixRow(address, relation, "not production's" if guarded else "anything", found or "nothing to compare")
 
 
 def _few(names: list[str]) -> str:
@@ -188,7 +186,8 @@ def opened(before: Iterable[Mapping[str, Any]], now: Iterable[Exposure], *, sinc
 
 
 _LOOK_AND_ACCEPT = (
-    "put it back at the vendor; if it is meant, make it the ground: pantheon-runbook run RB-010 -e staging --apply"
+    "put it back at the vendor; if it is meant, an RB-010 apply run takes it as it is from then on: "
+    "pantheon-runbook run RB-010 --apply"
 )
 
 

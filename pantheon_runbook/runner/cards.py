@@ -274,10 +274,11 @@ def _ways_in(compared: Comparison) -> Iterable[tuple[str, str, str, str]]:
 def _(verification: Verification) -> Card:
     checks, comparison = verification.checks, verification.comparison
     passed = sum(check.passed for check in checks)
+    unread = sum(check.passed and check.found.startswith("cannot be read") for check in checks)
     hidden = len(checks) - _FIRST_ROWS
     return Card(
         "VERIFIED",
-        f"{passed} of {len(checks)} checks passed",
+        f"{passed - unread} of {len(checks)} checks passed{f', {unread} cannot be read' if unread else ''}",
         rows=tuple(
             ("+" if check.passed else "!", check.name, f"expected {check.expected}", f"found {check.found}")
             for check in checks[:_FIRST_ROWS]

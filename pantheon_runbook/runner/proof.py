@@ -212,9 +212,13 @@ class IsolationProof:
         """Errors: NotVerifiedError as long as there is an alarm; an open exposure is told and is none."""
         if alarms := compared.alarms:
             first = alarms[0]
+            gone = {"supabase/project", "railway/environment"} <= {
+                row.subject for row in alarms if row.relation == "missing"
+            }
+            what = f"{len(alarms)} of {len(compared.rows)} rows are alarms, first: {first.subject} ({first.relation})"
             raise NotVerifiedError(
-                f"{len(alarms)} of {len(compared.rows)} rows are alarms, first: {first.subject} ({first.relation})",
-                why=f"expected {first.expected}, found {first.found}",
+                f"{snapshot.environment} does not exist yet" if gone else what,
+                why=f"{first.subject}: expected {first.expected}, found {first.in_words}",
                 state="nothing was changed: this runbook only reads",
                 next_step=first.next_step,
             )
