@@ -164,15 +164,15 @@ def _isolated(facts: Facts) -> Row:
     row = replace(row, signer=latest.sealed_by, source=f"sealed with {latest.key}")
     days = facts.decided.max_age_days if facts.decided else Closure.model_fields["max_age_days"].default
     age = moment_of(facts.now) - moment_of(latest.sealed_at)
-    if latest.verdict != "done":
-        return _opened(row, "missing", f"the latest check came to {latest.verdict}", command)
-    if latest.staging != facts.staging:
-        return _opened(row, "stale", "it is of another staging than is there now", command)
-    if age < -CLOCKS_DIFFER:
-        return _opened(row, "forged", f"it is dated {latest.sealed_at}, which has not come yet", command)
-    if age > timedelta(days=days):
-        return _opened(row, "stale", f"it is {age.days} days old, and may be {days}", command)
-    return row
+    another = "it went by another pantheon.toml or identities.toml than is here now"
+    problems: tuple[tuple[bool, State, str], ...] = (
+        (latest.verdict != "done", "missing", f"the latest check came to {latest.verdict}: {latest.why}"),
+        (latest.staging != facts.staging, "stale", "it is of another staging than is there now"),
+        (dict(latest.decided_by) != dict(facts.decided_by), "stale", another),
+        (age < -CLOCKS_DIFFER, "forged", f"it is dated {latest.sealed_at}, which has not come yet"),
+        (age > timedelta(days=days), "stale", f"it is {age.days} days old, and may be {days}"),
+    )
+    return next((_opened(row, state, why, command) for is_so, state, why in problems if is_so), row)
 
 
 def _provisioning(facts: Facts) -> Iterator[Row]:

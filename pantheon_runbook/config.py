@@ -148,9 +148,10 @@ class Evidence(_Table):
 
 
 class DeclaredException(_Table):
-    """One row of RB-060 that may be as it is: who says so, and why."""
+    """One row of RB-060 that may be shared: who says so, and why; for a thing with settings, in which of them."""
 
     subject: str = Field(min_length=1)
+    attributes: tuple[str, ...] = ()
     reason: str = Field(min_length=10)
     owner: str = Field(min_length=1)
 

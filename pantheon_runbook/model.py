@@ -222,6 +222,7 @@ class MatrixRow:
     found: str
     is_alarm: bool = False
     next_step: str = ""
+    attributes: tuple[str, ...] = ()  # the ones that raise it, where it is not the whole thing
 
     @property
     def in_words(self) -> str:

@@ -206,6 +206,11 @@ class Vault:
         with self._lock:
             return self._values.get(name)
 
+    def held_under(self, prefix: str) -> dict[str, str]:
+        """Every value whose name begins so, by the rest of its name."""
+        held = dict(self._values)
+        return {name.removeprefix(prefix): value.reveal() for name, value in held.items() if name.startswith(prefix)}
+
     def text(self, name: str) -> str:
         """The value, which must be there by now: what asks for it depends on what fills it."""
         held = self.get(name)

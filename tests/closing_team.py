@@ -137,7 +137,8 @@ class Team:
         bundle = Bundle(place, Registry())
         journal = Journal(bundle.folder / "journal.jsonl", run_id=place.run_id, registry=Registry())
         told = {"runbook": runbook, "cloud": place.cloud, "environment": "staging", "mode": mode}
-        journal.write("run-opened", **told, operator="supervisor", operator_source="login name on this machine")
+        who = {"operator": "supervisor", "operator_source": "login name on this machine"}
+        journal.write("run-opened", **told, **who, decided_by=Desk.here().decided_by)
         acts = (
             ("observe", "plan", "approve", "apply", "verify") if mode == "apply" else ("observe", "compare", "verify")
         )

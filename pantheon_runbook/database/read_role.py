@@ -54,9 +54,8 @@ select way from (
   union all
   select format('may execute %I.%I, which writes with its owner''s rights', n.nspname, p.proname)
   from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
-  where p.prosecdef and p.provolatile = 'v' and p.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype)
+  where p.prosecdef and p.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype)
     and pg_catalog.has_function_privilege({role}, p.oid, 'EXECUTE')
-    and pg_catalog.has_schema_privilege({role}, n.oid, 'USAGE')
 ) as ways order by way"""
 
 _MADE = """\

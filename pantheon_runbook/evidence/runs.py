@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pantheon_runbook.evidence import journal, ledger
 from pantheon_runbook.evidence.verify import verify
@@ -16,7 +18,8 @@ class SealedRun:
     """One bundle whose seal holds; `mode` is how it was run, `manifest` its manifest's sha256, times are UTC.
 
     `sealed_by` is its key's owner, `key` which that is. `staging` is the Supabase ref of what it ended on, as the
-    vendor called it then; "" when it did not come so far. `why` is what its verdict says.
+    vendor called it then; "" when it did not come so far. `why` is what its verdict says,
+    `decided_by` the sha256 of the committed files that it went by.
     """
 
     bundle: str
@@ -31,6 +34,7 @@ class SealedRun:
     key: str
     staging: str = ""
     why: str = ""
+    decided_by: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,24 @@ def sealed_runs(evidence: Path, trust: Path | None) -> SealedRuns:
     return SealedRuns(tuple(_run(evidence / name, report.sealed_by[name], report.keys[name]) for name in in_order))
 
 
+def latest_with(
+    sealed: SealedRuns, evidence: Path, *, cloud: str, environment: str, runbooks: Container[str], holds: str
+) -> tuple[str, dict[str, Any]] | None:
+    """Name and content of the JSON file `holds`, of the newest of these runs that came to a good end and has one.
+
+    By what is signed, and only of a folder with nothing wrong in it: a run that was taken away or changed would
+    make an older one the ground.
+    """
+    for run in reversed(sealed.runs):
+        is_about = (run.cloud, run.environment) == (cloud, environment) and run.runbook in runbooks
+        if is_about and run.verdict in _GOOD_ENDS and (evidence / run.bundle / holds).exists():
+            return run.bundle, dict(json.loads((evidence / run.bundle / holds).read_bytes()))
+    return None
+
+
+_GOOD_ENDS = frozenset({"done", "nothing-to-do"})
+
+
 def _run(bundle: Path, sealed_by: str, key: str) -> SealedRun:
     """Of a bundle that has been verified: its files are as a run leaves them."""
     raw = (bundle / "manifest.json").read_bytes()
@@ -64,6 +86,7 @@ def _run(bundle: Path, sealed_by: str, key: str) -> SealedRun:
     ended = next((one for one in events if (one["event"], one.get("act")) == ("act-ends", "verify")), {})
     return SealedRun(
         bundle=bundle.name,
+        decided_by=dict(events[0].get("decided_by", {})) if events else {},
         mode=str(events[0].get("mode", "")) if events else "",
         staging=str(ended.get("identities", {}).get("supabase_ref", "")),
         why=str(json.loads((bundle / "verdict.json").read_bytes())["why"]),

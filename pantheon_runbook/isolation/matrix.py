@@ -18,9 +18,9 @@ from pantheon_runbook.planning import difference, shown
 # What must differ and what must be equal, as "<address> <attribute>"; the rest may be as it likes.
 _MUST_DIFFER = re.compile(
     r"supabase/project (ref|database_host)|supabase/(api-key|secret)/\S+ value|supabase/pooler db_user"
-    r"|supabase/auth (site_url|uri_allow_list|smtp_user|external_\w+_client_ids?|hook_\w+_uri|sms_\w+_sid)"
+    r"|supabase/auth (site_url|uri_allow_list|external_\w+_client_ids?|hook_\w+_uri|sms_\w+_sid)"
     r"|railway/(project|environment) id|railway/service/\S+ instance|railway/volume/\S+ id"
-    r"|railway/domain/\S+ (service|custom)_domains|(railway|vercel)/variable/\S+ fingerprint"
+    r"|railway/domain/\S+ (service|custom)_domains|(railway|vercel)/(team-)?variable/\S+ fingerprint"
 )
 _MUST_BE_EQUAL = re.compile(r"vercel/project id|supabase/bucket/\S+ (public|file_size_limit|allowed_mime_types)")
 _PROVISION = "pantheon-runbook run RB-010"
@@ -33,11 +33,15 @@ _ONE_VALUE_EACH = {
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """A declared exception: this may be as it is, says `owner`, because of `reason`."""
+    """A declared exception: this may be shared, says `owner`, because of `reason`; in these `attributes` only.
+
+    That a thing has drifted is never declared away.
+    """
 
     subject: str
     reason: str
     owner: str
+    attributes: tuple[str, ...] = ()
 
 
 def subject_of(address: str, name: str = "") -> str:
@@ -90,11 +94,15 @@ def of_findings(findings: Iterable[Finding]) -> Iterator[MatrixRow]:
     """What the looks have found already; one that only informs is none of ours."""
     for one in findings:
         if one.blocks:
+            if one.code == UNREADABLE:
+                yield MatrixRow(subject_of(one.address), "cannot be read", "to be read", one.what)
+                continue
             relation: Relation = "shared" if one.code in _SHARING else "wrong"
             subject = subject_of(one.address)
             yield MatrixRow(subject, relation, "staging's own", one.what, is_alarm=True, next_step=one.next_step)
 
 
+UNREADABLE = "production-unreadable"
 _SHARING = frozenset({"production-secret", "points-at-production", "shared-variable", "shared-project"})
 
 
@@ -108,7 +116,7 @@ def side_by_side(staging: Mapping[str, Resource], production: Mapping[str, Resou
         elif ours is None or ours.state == "absent":
             yield MatrixRow(address, "missing", "as in production, where staging needs it", "in production only")
         elif theirs is None or theirs.state == "absent":
-            yield MatrixRow(address, "only in staging", "staging's own", "not in production")
+            yield MatrixRow(address, "only in staging", "staging's own", "nothing of this name in production")
         else:
             yield _pair(address, ours.attributes, theirs.attributes)
 
@@ -128,7 +136,10 @@ def _pair(address: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> M
     guarded = any(_MUST_DIFFER.fullmatch(f"{address} {name}") for name in {*ours, *theirs})
     if relation in _ALARMS:
         next_step = _OF_ITS_OWN if relation == "shared" else _PROVISION
-        return MatrixRow(address, relation, _ALARMS[relation], found, is_alarm=True, next_step=next_step)
+        names = tuple(told[relation])
+        return MatrixRow(
+            address, relation, _ALARMS[relation], found, is_alarm=True, next_step=next_step, attributes=names
+        )
     return MatrixRow(address, relation, "not production's" if guarded else "anything", found or "nothing to compare")
 
 
@@ -148,8 +159,12 @@ def _relation(key: str, ours: Any, theirs: Any) -> Relation:
     """How one attribute relates; a value that production did not pin is one that cannot be read."""
     if _MUST_BE_EQUAL.fullmatch(key):
         return "must be equal and is" if ours == theirs else "must be equal and is not"
+    if key.startswith("vercel/") and key.endswith(" targets"):
+        return "shared" if "production" in (ours or ()) else "differs"
     if not _MUST_DIFFER.fullmatch(key):
         return "same" if ours == theirs else "differs"
+    if key.endswith(" uri_allow_list"):
+        ours, theirs = (sorted({_host_of(url) for url in urls or ()}) for urls in (ours, theirs))
     if _is_unread(key, ours) or _is_unread(key, theirs):
         return "cannot be read"
     are_lists = isinstance(ours, list) and isinstance(theirs, list)
@@ -157,11 +172,30 @@ def _relation(key: str, ours: Any, theirs: Any) -> Relation:
     return "shared" if ours and in_both else "differs"
 
 
+def _host_of(url: str) -> str:
+    return url.partition("://")[2].partition("/")[0] or url
+
+
 def _is_unread(key: str, value: Any) -> bool:
     """What a vendor never shows again; and a value of which there is no fingerprint, since nobody pinned it."""
     return (isinstance(value, Mapping) and bool(value.get("unreadable"))) or (
         value is None and key.endswith(" fingerprint")
     )
+
+
+def pinned(staging: Mapping[str, Resource], pins: Mapping[str, str]) -> Iterator[MatrixRow]:
+    """Each value of staging that is one of production's pinned secrets, whatever it is called there."""
+    names = {fingerprint: name for name, fingerprint in pins.items()}
+    for address, seen in staging.items():
+        if name := names.get(str(seen.attributes.get("fingerprint"))):
+            found = f"it holds production's secret ({name})"
+            yield MatrixRow(address, "shared", "not production's", found, is_alarm=True, next_step=_OF_ITS_OWN)
+
+
+def untold(problem: str) -> MatrixRow:
+    """Drift cannot be told: whoever takes a run away, or changes one, would choose what this one is held against."""
+    step = "pantheon-runbook evidence verify, and put the evidence back as it was sealed"
+    return MatrixRow("evidence", "wrong", "as it was sealed", problem, is_alarm=True, next_step=step)
 
 
 def drifted(before: Mapping[str, Any], now: Mapping[str, Any], *, since: str) -> Iterator[MatrixRow]:
@@ -175,14 +209,13 @@ def drifted(before: Mapping[str, Any], now: Mapping[str, Any], *, since: str) ->
 
 
 def opened(before: Iterable[Mapping[str, Any]], now: Iterable[Exposure], *, since: str) -> Iterator[MatrixRow]:
-    """Each way into production that is open and was not in the run `since`; one that was closed is no alarm."""
-    open_then = {one["address"] for one in before if one["state"] == "open"}
+    """Each way into production that is open and was not, or not in this way, in `since`; a closed one is no alarm."""
+    then = {one["address"]: one["found"] for one in before if one["state"] == "open"}
     for one in now:
-        if one.state == "open" and one.address not in open_then:
-            subject, expected = f"exposure/{one.address}", f"not open, as in {since}"
-            yield MatrixRow(
-                subject, "drifted", expected, f"opened: {one.found}", is_alarm=True, next_step=one.next_step
-            )
+        if one.state == "open" and one.found != then.get(one.address):
+            subject, how = f"exposure/{one.address}", "is another" if one.address in then else "opened"
+            found = f"{how}: {one.found}"
+            yield MatrixRow(subject, "drifted", f"as in {since}", found, is_alarm=True, next_step=one.next_step)
 
 
 _LOOK_AND_ACCEPT = (
@@ -199,13 +232,13 @@ def _changes(then: Mapping[str, Any], today: Mapping[str, Any]) -> str:
 def settled(rows: Iterable[MatrixRow], exceptions: Iterable[Allowed]) -> tuple[MatrixRow, ...]:
     """One row for each subject, the gravest; what was declared is no alarm, and says who declared it and why."""
     allowed = {one.subject: one for one in exceptions}
-    ordered = sorted(rows, key=lambda row: (row.subject, not row.is_alarm, RELATIONS.index(row.relation)))
-    return tuple(
-        _declared(next(same), allowed.get(subject)) for subject, same in groupby(ordered, key=lambda row: row.subject)
-    )
+    told = [_declared(row, allowed.get(row.subject)) for row in rows]
+    ordered = sorted(told, key=lambda row: (row.subject, not row.is_alarm, RELATIONS.index(row.relation)))
+    return tuple(next(same) for _, same in groupby(ordered, key=lambda row: row.subject))
 
 
 def _declared(row: MatrixRow, allowed: Allowed | None) -> MatrixRow:
-    if allowed is None or not row.is_alarm:
+    is_covered = allowed is not None and set(row.attributes) <= set(allowed.attributes)
+    if allowed is None or not row.is_alarm or not is_covered or row.relation == "drifted":
         return row
     return MatrixRow(row.subject, row.relation, f"allowed by {allowed.owner}: {allowed.reason}", row.found)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from pantheon_runbook import clock
 from pantheon_runbook.errors import RefusedError, StopRequestedError, VendorUnavailableError
+from pantheon_runbook.isolation.marks import Trace
 from pantheon_runbook.model import Change, Finding, Resource
 from pantheon_runbook.secrets import Vault
 
@@ -41,6 +42,7 @@ class Surroundings:
     restores_paused: bool = False
     production_ref: str = ""  # what no value of staging may point at
     stop: threading.Event = field(default_factory=threading.Event)
+    find: Callable[[str], tuple[Trace, ...]] = lambda _text: ()  # what is production's in a text, as `guard` finds it
 
     @property
     def seconds_until_listed(self) -> float:
@@ -152,6 +154,14 @@ def production_finding(
             "points-at-production",
             f"{address}/{name}",
             f"{name} points at production's Supabase project",
+            f"remove {name} from {address} at the vendor, or give it staging's value, then plan again",
+        )
+    trace = next(iter(around.find(value)), None)
+    if trace is not None:
+        return Finding(
+            "production-secret" if trace.is_secret else "points-at-production",
+            f"{address}/{name}",
+            f"{name} holds {trace.what}",
             f"remove {name} from {address} at the vendor, or give it staging's value, then plan again",
         )
     return None

@@ -244,14 +244,19 @@ class VariablesKind(Kind):
     def look(self) -> Look:
         resources: list[Resource] = []
         findings: list[Finding] = []
+        services = self._vault.held_under("railway.service.")
         for service in self._services:
-            service_id = self._vault.get(f"railway.service.{service.name}")
+            service_id = services.pop(service.name, None)
             if service_id is None:
                 continue
-            values = self._read(service_id.reveal())
+            values = self._read(service_id)
             address = f"{self.prefix}/{service.name}"
             resources.append(self._resource(address, values))
             findings.extend(self._findings(address, values))
+        # What is nobody's of ours may hold production's all the same: other services, and what they all share.
+        others: dict[str, str | None] = {"shared": None, **services} if services or resources else {}
+        for name, other_id in others.items():
+            findings.extend(self._findings(f"{self.prefix}/{name}", self._read(other_id)))
         return Look(tuple(resources), tuple(findings))
 
     def write(self, change: Change) -> None:
@@ -272,7 +277,7 @@ class VariablesKind(Kind):
     def has_landed(self, change: Change, seen: Resource) -> bool:
         return values_have_landed(self._vault, change, seen)
 
-    def _read(self, service_id: str) -> dict[str, str]:
+    def _read(self, service_id: str | None) -> dict[str, str]:
         return variables_of(self._api, self._vault, service_id, is_rendered=False)
 
     def _resource(self, address: str, values: Mapping[str, str]) -> Resource:
@@ -294,7 +299,7 @@ class VariablesKind(Kind):
         return [finding for finding in found if finding is not None]
 
 
-def variables_of(api: RailwayApi, vault: Vault, service_id: str, *, is_rendered: bool) -> dict[str, str]:
+def variables_of(api: RailwayApi, vault: Vault, service_id: str | None, *, is_rendered: bool) -> dict[str, str]:
     """What was set for a service, by name; rendered, with references resolved as its processes get them. Reads only."""
     answer = api.query(_VARIABLES, {**_where(vault), "serviceId": service_id, "unrendered": not is_rendered})
     return {name: value for name, value in answer["variables"].items() if not name.startswith("RAILWAY_")}

@@ -178,8 +178,8 @@ class EdgeSecrets(Kind):
                 f"the edge-function secret {name} has production's value",
                 f"set another value for {name} in staging, rotate it in production, then plan again",
             )
-            for name in names
-            if not _is_reserved(name) and ours.get(name) == theirs[name]
+            for name, digest in sorted(ours.items())
+            if not _is_reserved(name) and digest in theirs.values()
         )
         return Look(
             (

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from pantheon_runbook.model import Change, Resource
+from pantheon_runbook.errors import VendorRefusedError
+from pantheon_runbook.model import Change, Finding, Resource
 from pantheon_runbook.providers.enumerated import selects
 from pantheon_runbook.providers.http import Client, Reach, WriteGate, json_of
 from pantheon_runbook.providers.kind import Kind, Look, Surroundings
@@ -34,7 +35,12 @@ class ProductionBuckets(Kind):
         self._ref = production_ref
 
     def look(self) -> Look:
-        return Look(queried_buckets(self._client, self._ref, prefix=self.prefix))
+        """One that is paused shows none: nobody can say then what staging lacks."""
+        try:
+            return Look(queried_buckets(self._client, self._ref, prefix=self.prefix))
+        except VendorRefusedError as error:
+            what = f"production's buckets cannot be read: {error.why}"
+            return Look((), (Finding("production-unreadable", self.prefix, what, "look at production in Supabase"),))
 
 
 class Buckets(Kind):

@@ -9,7 +9,7 @@ from typing import Any
 
 from pantheon_runbook import provisioning
 from pantheon_runbook.errors import NotVerifiedError
-from pantheon_runbook.evidence.latest import latest
+from pantheon_runbook.evidence.runs import latest_with, sealed_runs
 from pantheon_runbook.isolation import matrix
 from pantheon_runbook.isolation.matrix import subject_of
 from pantheon_runbook.model import Comparison, Exposure, Finding, Resource, Snapshot, Verification
@@ -28,9 +28,12 @@ SIDES = ("staging", "production")
 VENDORS = ("supabase", "railway", "vercel")
 _EXPOSURE = "exposure"
 _NOT_LISTED = ("database/", "openrouter/")  # what RB-010 looks at and no inventory has
-# What changes without anybody's decision: services come and go, and staging is deployed to all day. And the one
+# What changes without anybody's decision: services come and go, and both sides are deployed to. And the one
 # Vercel project that both targets are of, which staging's side tells of.
-_NO_DRIFT = ("supabase/health", "production/supabase/health", "railway/deployment/", "production/vercel/project")
+_NO_DRIFT = (
+    *("supabase/health", "production/supabase/health", "production/vercel/project"),
+    *("railway/deployment/", "production/railway/deployment/"),
+)
 
 
 Sealed = tuple[str, dict[str, Any]]  # a bundle's name, and its comparison.json
@@ -42,6 +45,7 @@ class Before:
 
     ground: Sealed | None = None
     ways: Sealed | None = None
+    problem: str = ""  # what is wrong with the evidence; then nothing of it is taken for the ground
 
 
 class Held(Kind):
@@ -169,15 +173,35 @@ def beside_production(parts: Parts, snapshot: Snapshot, desired: tuple[Any, ...]
     return _compared(parts, replace(snapshot, resources=(*snapshot.resources, *held)), desired, before=Before())
 
 
+def before_of(parts: Parts, snapshot: Snapshot) -> Before:
+    """The latest matrix, and the latest that looked for ways into production: RB-010 looks for none."""
+    outside = parts.outside
+    sealed = sealed_runs(outside.evidence, outside.trust)
+
+    def found(runbooks: set[str]) -> Sealed | None:
+        about = {"cloud": snapshot.cloud, "environment": snapshot.environment}
+        return latest_with(sealed, outside.evidence, **about, runbooks=runbooks, holds="comparison.json")
+
+    return Before(found({"RB-010", "RB-060"}), found({"RB-060"}), sealed.problem)
+
+
 def _compared(parts: Parts, snapshot: Snapshot, desired: tuple[Any, ...], *, before: Before) -> Comparison:
     outside = parts.outside
     return compared(
         snapshot,
         desired=desired,
         pins=outside.identities.production.pins,
-        exceptions=tuple(matrix.Allowed(one.subject, one.reason, one.owner) for one in outside.config.exceptions),
+        exceptions=tuple(_exceptions(parts)),
         before=before,
     )
+
+
+def _exceptions(parts: Parts) -> Iterator[matrix.Allowed]:
+    """What the team declared, and the project that is shared by its layout."""
+    for one in parts.outside.config.exceptions:
+        yield matrix.Allowed(one.subject, one.reason, one.owner, one.attributes)
+    if parts.environment.railway.layout == "shared-project":
+        yield matrix.Allowed("railway/project", "layout = shared-project", "pantheon.toml", ("id",))
 
 
 class IsolationProof:
@@ -194,19 +218,7 @@ class IsolationProof:
 
     def compare(self, snapshot: Snapshot) -> Comparison:
         """Held against the latest matrix; ways in against the latest RB-060, since RB-010 asks for none."""
-        ground, ways = (self._latest(snapshot, runbooks) for runbooks in ({"RB-010", "RB-060"}, {"RB-060"}))
-        return _compared(self._parts, snapshot, self._desired(snapshot), before=Before(ground, ways))
-
-    def _latest(self, snapshot: Snapshot, runbooks: set[str]) -> Sealed | None:
-        outside = self._parts.outside
-        return latest(
-            outside.evidence,
-            cloud=snapshot.cloud,
-            environment=snapshot.environment,
-            runbooks=runbooks,
-            holds="comparison.json",
-            trust=outside.trust,
-        )
+        return _compared(self._parts, snapshot, self._desired(snapshot), before=before_of(self._parts, snapshot))
 
     def conclude(self, snapshot: Snapshot, compared: Comparison) -> Verification:
         """Errors: NotVerifiedError as long as there is an alarm; an open exposure is told and is none."""
@@ -254,7 +266,10 @@ def compared(
         *matrix.as_wanted(desired, snapshot),
         *matrix.of_findings(snapshot.findings),
         *matrix.side_by_side(known, theirs),
+        *matrix.pinned(known, pins),
     ]
+    if before.problem:
+        rows.append(matrix.untold(before.problem))
     if before.ground is not None:
         rows += matrix.drifted(before.ground[1]["ground"], ground, since=before.ground[0])
     if before.ways is not None:
@@ -293,11 +308,17 @@ def _pin(pins: Mapping[str, str], subject: str) -> str | None:
 
 def _with_fingerprints(side: Mapping[str, Resource], values: Mapping[str, str | None]) -> dict[str, Resource]:
     return {
-        subject: replace(seen, attributes={**seen.attributes, "fingerprint": values.get(subject)})
-        if "/variable/" in subject and seen.state == "present"
+        subject: replace(seen, attributes={**seen.attributes, "fingerprint": values.get(subject) or _own(seen)})
+        if "variable/" in subject and seen.state == "present"
         else seen
         for subject, seen in side.items()
     }
+
+
+def _own(seen: Resource) -> str | None:
+    """Of a value that the vendor shows: RB-010 looks at fewer variables than there are."""
+    value = seen.attributes.get("value")
+    return value.get("fingerprint") if isinstance(value, Mapping) else None
 
 
 def _ground(side: Mapping[str, Resource], prefix: str) -> dict[str, Any]:

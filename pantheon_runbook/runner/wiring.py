@@ -27,6 +27,7 @@ from pantheon_runbook.evidence.place import Place
 from pantheon_runbook.evidence.seal import TRUST, require_pinned, sealing_key
 from pantheon_runbook.evidence.vouchers import made_by_runs
 from pantheon_runbook.isolation.identity import Known, Made, confirmed_in, steps_to_list, unconfirmed
+from pantheon_runbook.isolation.marks import Marks, Search
 from pantheon_runbook.model import Check, Comparison, Desired, Finding, Snapshot
 from pantheon_runbook.planning import is_plan, plan_changes
 from pantheon_runbook.providers import railway_services
@@ -215,6 +216,7 @@ def _parts(
             pins,
             restores_paused,
             outside.identities.production.supabase_ref,
+            find=Search(Marks.of(outside.identities)).find,
         ),
         plan=plan,
     )

@@ -64,7 +64,10 @@ def test_files_are_all_that_doctor_asks_for(day_one):
 
     assert 0 == code
     assert "taken: the Vercel project pantheon-web, the only one that the token sees" in out
-    assert out.endswith("  pantheon-runbook doctor\n  pantheon-runbook run RB-010\n")
+    typed = [line.partition("#")[0].strip() for line in out.partition("Then:\n")[2].splitlines()]
+    assert [
+        f"pantheon-runbook {one}" for one in ("init --pin-production", "doctor", "run RB-060", "run RB-010")
+    ] == typed
     assert before == day_one.world.mutating()
     code, found, _ = day_one.call("doctor")
     assert (0, False) == (code, "MISSING" in found)

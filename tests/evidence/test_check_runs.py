@@ -9,7 +9,7 @@ from made_runs import CHECKING, COMPARISON, Maker
 from test_agreement import chained, put, remove, seal_what_is_left, where
 
 from pantheon_runbook.evidence import verify as verifier
-from pantheon_runbook.evidence.latest import latest
+from pantheon_runbook.evidence.runs import latest_with, sealed_runs
 from pantheon_runbook.model import canonical
 
 NOT_AS_LEFT = ("comparison.json", "not what the journal says an act has left")
@@ -17,7 +17,8 @@ NOT_AS_LEFT = ("comparison.json", "not what the journal says an act has left")
 
 def rests_on(make: Maker, **other: str) -> str | None:
     asked = {"cloud": "sandbox", "environment": "staging", "holds": "comparison.json", **other}
-    found = latest(make.evidence, runbooks={"RB-010", "RB-060"}, **asked)
+    sealed = sealed_runs(make.evidence, None)
+    found = latest_with(sealed, make.evidence, runbooks={"RB-010", "RB-060"}, **asked)
     return found[0] if found else None
 
 
@@ -88,12 +89,24 @@ def test_nothing_rests_on_a_run_about_something_else(make: Maker, other: dict[st
     assert rests_on(make, **other) is None
 
 
-def test_nothing_rests_on_a_changed_bundle(make: Maker):
-    """The one before it is intact, so that is what the ground is."""
-    first, second = make.checked(1), make.checked(2)
+def test_nothing_rests_on_evidence_with_a_changed_bundle(make: Maker):
+    """Not on the one before it either: whoever changes the newest would choose an older ground."""
+    make.checked(1)
+    second = make.checked(2)
     (second / "comparison.json").write_bytes(canonical({**COMPARISON, "ground": {}}))
 
-    assert first.name == rests_on(make)
+    assert rests_on(make) is None
+    assert sealed_runs(make.evidence, None).problem
+
+
+def test_ledger_does_not_make_a_good_end_of_a_bad_one(make: Maker):
+    bundle, _ = make.begun(1, acts=CHECKING[:3], mode="check", runbook="RB-060")
+    seal_what_is_left(make, bundle)
+    make.checked(2)
+    ledger = make.evidence / "ledger.jsonl"
+    ledger.write_bytes(ledger.read_bytes().replace(b'"verdict":"abandoned"', b'"verdict":"done"'))
+
+    assert rests_on(make) is None
 
 
 def test_nothing_rests_on_a_run_that_stopped(make: Maker):

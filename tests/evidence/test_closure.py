@@ -480,10 +480,22 @@ def test_config_without_closure_has_nothing_met(team):
     path = made.folder / "pantheon.toml"
     path.write_text(path.read_text().partition("[closure]")[0])
 
-    opened = {row.criterion: row.next_step for row in closure.table_of(made.facts()).open}
+    opened = {row.criterion: row.next_step for row in reversed(closure.table_of(made.facts()).open)}
 
-    assert ["strategy", "team", "provisioning"] == list(opened)
+    assert ["provisioning", "team", "strategy"] == list(opened)
     assert all("[closure]" in next_step for next_step in opened.values())
+
+
+def test_proof_made_under_another_config_is_stale(team):
+    """Exceptions for one check, taken out again after it, closed F25 with what they had hidden."""
+    made = team("live")
+    path = made.folder / "pantheon.toml"
+    path.write_text(path.read_text() + "# another word\n")
+    made.sign()
+
+    opened = {row.evidence.partition(" ")[0]: (row.state, row.next_step) for row in closure.table_of(made.facts()).open}
+
+    assert {"isolation": ("stale", "pantheon-runbook run RB-060 -e staging")} == opened
 
 
 def test_attestation_counts_until_the_end_of_its_key(team):

@@ -10,6 +10,7 @@ from pantheon_runbook.isolation.matrix import (
     drifted,
     of_findings,
     opened,
+    pinned,
     settled,
     side_by_side,
     subject_of,
@@ -62,10 +63,13 @@ def compared(address: str, ours: Resource | None, theirs: Resource | None) -> tu
         ("supabase/bucket/b", {"public": True}, {"public": True}, ("must be equal and is", False)),
         ("supabase/bucket/b", {"public": True}, {"public": False}, ("must be equal and is not", True)),
         ("vercel/project", {"id": "p"}, {"id": "p"}, ("must be equal and is", False)),
+        ("supabase/auth", {"uri_allow_list": ["https://a/x"]}, {"uri_allow_list": ["https://a/y"]}, ("shared", True)),
+        ("vercel/variable/K", {"targets": ["preview", "production"]}, {"targets": ["production"]}, ("shared", True)),
+        ("vercel/team-variable/K", {"targets": ["production", "x"]}, {"targets": ["production"]}, ("shared", True)),
         ("supabase/auth", {"jwt_exp": 1}, {"jwt_exp": 2}, ("differs", False)),
         ("supabase/auth", {"jwt_exp": 1}, {"jwt_exp": 1}, ("same", False)),
-        ("supabase/auth", {"smtp_user": "p", "jwt_exp": 1}, {"smtp_user": "p", "jwt_exp": 2}, ("shared", True)),
-        ("supabase/auth", {"smtp_user": None}, {"smtp_user": None}, ("differs", False)),
+        ("supabase/auth", {"hook_x_uri": "p", "jwt_exp": 1}, {"hook_x_uri": "p", "jwt_exp": 2}, ("shared", True)),
+        ("supabase/auth", {"hook_x_uri": None}, {"hook_x_uri": None}, ("differs", False)),
     ],
 )
 def test_attribute_relates_by_its_rule(address, ours, theirs, expected):
@@ -74,11 +78,11 @@ def test_attribute_relates_by_its_rule(address, ours, theirs, expected):
 
 def test_row_tells_every_attribute_and_no_value():
     (row,) = side_by_side(
-        {"supabase/auth": there("supabase/auth", smtp_user="hers", jwt_exp=1, site_url="same")},
-        {"supabase/auth": there("supabase/auth", smtp_user="his", jwt_exp=1, site_url="same")},
+        {"supabase/auth": there("supabase/auth", hook_x_uri="hers", jwt_exp=1, site_url="same")},
+        {"supabase/auth": there("supabase/auth", hook_x_uri="his", jwt_exp=1, site_url="same")},
     )
 
-    assert "shared: site_url; same: jwt_exp; differs: smtp_user" == row.found
+    assert "shared: site_url; same: jwt_exp; differs: hook_x_uri" == row.found
 
 
 @pytest.mark.parametrize(
@@ -156,14 +160,38 @@ def test_drift_names_what_is_different_and_nothing_else():
     assert all(row.is_alarm for row in rows)
 
 
-def test_way_that_was_opened_is_an_alarm_and_one_that_was_closed_is_not():
+def test_way_that_was_opened_or_widened_is_an_alarm_and_one_that_was_closed_is_not():
     ways = [Exposure(address, "a way", state, "found", "close it") for address, state in STATES.items()]
-    before = [{"address": "was open", "state": "open"}, {"address": "closed now", "state": "open"}]
+    before = [
+        {"address": address, "state": "open", "found": found}
+        for address, found in {"was open": "found", "closed now": "found", "wider": "another"}.items()
+    ]
 
-    assert {"exposure/opened": ("drifted", True)} == relations(*opened(before, ways, since="an earlier run"))
+    assert {"exposure/opened": ("drifted", True), "exposure/wider": ("drifted", True)} == relations(
+        *opened(before, ways, since="an earlier run")
+    )
 
 
-STATES = {"was open": "open", "opened": "open", "closed now": "closed by vendor", "unread": "cannot be read"}
+STATES = {
+    "was open": "open", "opened": "open", "wider": "open", "closed now": "closed by vendor", "unread": "cannot be read",
+}  # fmt: skip
+
+
+def test_value_is_productions_whatever_it_is_called():
+    held = {"railway/variable/api/OTHER": there("x", fingerprint="f" * 64), "a": there("a", fingerprint="0" * 64)}
+
+    assert {"railway/variable/api/OTHER": ("shared", True)} == relations(*pinned(held, {"DATABASE_URL": "f" * 64}))
+
+
+def test_exception_covers_its_attributes_and_no_drift():
+    shared = MatrixRow("a", "shared", "not production's", "shared: x, y", is_alarm=True, attributes=("x", "y"))
+    moved = MatrixRow("a", "drifted", "as before", "changed: z", is_alarm=True)
+
+    def told(*attributes: str) -> dict[str, tuple[str, bool]]:
+        return relations(*settled((shared, moved), (Allowed("a", "because of that", "team", attributes),)))
+
+    assert {"a": ("shared", True)} == told("x")
+    assert {"a": ("drifted", True)} == told("x", "y")
 
 
 def test_subject_has_one_row_the_gravest():

@@ -271,12 +271,35 @@ def test_everything_done_by_hand_is_named_and_nothing_else(world, hands):
     assert "not-verified" == word
 
 
-def test_unchanged_staging_raises_no_alarm(world):
-    """50 checks with the sweep."""
+def test_unchanged_staging_raises_no_alarm(world, hands):
+    """50 checks with the sweep, in less than the hour that Railway counts requests by."""
     world.provision()
+    hands.edit(lambda whole: whole["railway"]["limits"].update(requests_per_hour=1_000_000))
     number = 50 if os.environ.get("PANTHEON_SWEEP") == "full" else 4
 
     came_to = Counter((len(compared.alarms), word) for compared, word in (checked(world) for _ in range(number)))
 
     print(f"\n{number} clean checks: {dict(came_to)}")
     assert {(0, "done"): number} == came_to
+
+
+def test_production_is_found_wherever_it_stands_in_staging(world, hands):
+    """In another service, in what all share, inside another text, as a host: under whatever name."""
+    world.provision()
+    supabase, elsewhere = world.facts["supabase"], Elsewhere(world, hands)
+    hands.set_variable("Redis", "BACKUP", supabase["session_url"])
+    hands.set_variable("api", "SETTINGS", json.dumps({"key": supabase["service_role_key"]}))
+    hands.set_variable("worker", "API", f"https://{world.facts['railway']['api_domain']}/v1")
+    elsewhere.railway(*UPSERT, variables={"COMMON": supabase["ref"].upper()}, skipDeploys=True)
+    elsewhere.supabase("PATCH", "/config/auth", {"uri_allow_list": "https://app.pantheon.example/other/**"})
+    shutil.rmtree(world.evidence)
+
+    compared, _ = checked(world)
+
+    expected = {
+        f"railway/variable/{place}" for place in ("Redis/BACKUP", "api/SETTINGS", "worker/API", "shared/COMMON")
+    }
+    assert dict.fromkeys(expected, "shared") == {
+        subject: relation for subject, relation in alarms(compared).items() if subject.startswith("railway/")
+    }
+    assert "supabase/auth" in alarms(compared)
