@@ -15,7 +15,7 @@ from pantheon_runbook.errors import ConfigError
 from pantheon_runbook.evidence import attestation, verify
 
 _LARGEST_ATTESTATION = 100_000  # bytes; one of ours has about a thousand
-_SUPABASE_REF = re.compile(r"(?<![a-z])(?:db\.)?([a-z]{20})\.supabase\.co|postgres\.([a-z]{20})(?![a-z])")
+_SUPABASE_REF = re.compile(r"(?<![a-z])(?:db\.)?([a-z]{20})\.supabase\.co|(?:postgres|//[\w-]+)\.([a-z]{20})(?![a-z])")
 _RAILWAY_HOST = re.compile(r"[a-z0-9-]+\.up\.railway\.app")
 
 
@@ -103,6 +103,9 @@ def _guarded(desk: Desk, decided: Closure) -> Found:
     if guarded.report.findings:
         first = guarded.report.findings[0]
         return Found(what, f"{len(guarded.report.findings)} findings, first: {first.path}: {first.what}", command)
+    unseen = {str(desk.folder / path) for path in there} & {one.path for one in guarded.report.skipped}
+    if unseen:
+        return Found(what, f"{min(unseen)} was skipped: nobody looked into it", command)
     return Found(what, "" if guarded.report.files else "there was no file to look into", command)
 
 
@@ -116,12 +119,13 @@ def _wrong_in(path: Path, staging: Mapping[str, str]) -> str:
 
 
 def points_elsewhere(text: str, staging: Mapping[str, str]) -> str:
-    """By the Supabase projects and Railway hosts that it names: staging's, and no other. Commented lines count too."""
+    """By the Supabase projects and Railway hosts that it names: staging's, and no other, in commented lines neither."""
+    values = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
     refs = {one or other for one, other in _SUPABASE_REF.findall(text)}
     hosts = set(_RAILWAY_HOST.findall(text))
     if not staging.get("supabase_ref"):
         return "staging was not seen, so nothing points at it"
-    if not refs:
+    if not _SUPABASE_REF.search(values):
         return "it names no Supabase project"
     if refs != {staging["supabase_ref"]}:
         return "it names another Supabase project than staging's"

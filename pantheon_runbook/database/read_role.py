@@ -52,6 +52,11 @@ select way from (
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   where case when c.relkind = 'S' then pg_catalog.has_sequence_privilege({role}, c.oid, 'USAGE, UPDATE') end
   union all
+  select 'may write large object ' || l.oid
+  from pg_catalog.pg_largeobject_metadata l cross join lateral pg_catalog.aclexplode(l.lomacl) as given
+  where given.privilege_type = 'UPDATE' and l.lomowner <> pg_catalog.to_regrole({role}::text)
+    and given.grantee in (0, pg_catalog.to_regrole({role}::text))
+  union all
   select format('may execute %I.%I, which writes with its owner''s rights', n.nspname, p.proname)
   from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
   where p.prosecdef and p.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype)

@@ -18,6 +18,13 @@ create view public.session_count as select count(*) as n from public.sessions;
 create function public.purge() returns void language plpgsql security definer set search_path = '' as
     $$ begin delete from public.jobs; end $$;
 revoke execute on function public.purge() from public;
+create function public.count_and_purge() returns int language plpgsql stable security definer set search_path = '' as
+    $$ begin perform public.purge(); return 1; end $$;
+revoke execute on function public.count_and_purge() from public;
+create schema hidden;
+create function hidden.purge() returns int language plpgsql security definer set search_path = '' as
+    $$ begin delete from public.jobs; return 1; end $$;
+revoke execute on function hidden.purge() from public;
 select lo_from_bytea(424242, 'x');
 """
 WRITE = "insert into public.jobs (session_id) values (gen_random_uuid())"
@@ -210,6 +217,9 @@ GRANTS = {
     "create on schema public": "may create in schema public",
     "create on database postgres": "may create schemas",
     "execute on function public.purge()": "may execute public.purge",
+    "execute on function public.count_and_purge()": "may execute public.count_and_purge",
+    "execute on function hidden.purge()": "may execute hidden.purge",
+    "update on large object 424242": "may write large object 424242",
     "service_role": "is a member of service_role",
 }
 

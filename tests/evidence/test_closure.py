@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from closing_team import PRODUCTIONS_SECRET, SEEN, Team, alone
+from closing_team import ENV_FILE, PRODUCTIONS_SECRET, SEEN, Team, alone
 
 from pantheon_runbook import clock, closure
 from pantheon_runbook.certificate import certificate_text, certified
@@ -559,3 +559,21 @@ def test_certificate_of_another_run_is_named(make, other: dict[str, str]):
 
     problem = ("certificate.json", "for another cloud, environment or runbook")
     assert ([problem] if other else []) == found
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (f"A=\0\nDATABASE_URL={PRODUCTIONS_SECRET}\n{ENV_FILE}", "was skipped: nobody looked into it"),
+        (
+            f"# https://{'b' * 20}.supabase.co\nDATABASE_URL=postgres://u@db.example/prod\n",
+            "it names no Supabase project",
+        ),
+        (f"{ENV_FILE}URL=postgres://pantheon_read.{'a' * 20}:p@x.example/y\n", "another Supabase project"),
+    ],
+)
+def test_env_file_that_hides_where_it_points_is_not_met(team, content: str, why: str):
+    made = team("live")
+    (made.folder / ".env").write_text(content)
+
+    assert any(why in row.why for row in made.table().open), [row.why for row in made.table().open]
