@@ -31,12 +31,13 @@ def pytest_collection_modifyitems(config, items) -> None:
 
 @pytest.fixture(scope="session")
 def roomy(tmp_path_factory) -> Path:
-    """The prepared world with a vendor's limit that several runs in one minute do not reach."""
+    """The prepared world with limits of the vendors that many runs in one minute do not reach."""
     prepared, roomy = control.prepared(), tmp_path_factory.mktemp("roomy")
     for entry in prepared.iterdir():
         (roomy / entry.name).symlink_to(entry)
     document = json.loads((prepared / "world.json").read_text())
     document["supabase"]["limits"]["requests_per_minute"] = 10_000
+    document["railway"]["limits"]["requests_per_hour"] = 1_000_000
     (roomy / "world.json").unlink()
     (roomy / "world.json").write_text(json.dumps(document))
     return roomy
