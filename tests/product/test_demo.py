@@ -61,6 +61,8 @@ def test_demo_leaves_evidence_and_a_world_to_go_on_in(type_in):
     assert "NOTHING-TO-DO" in type_in("pantheon-runbook run RB-010")
 
 
+@pytest.mark.sweep
+@pytest.mark.skipif(os.environ.get("PANTHEON_SWEEP") != "full", reason="a second demo, half a minute: with the sweep")
 def test_demo_beside_a_sandbox_with_a_world_of_its_own(type_in):
     """That one is left as it is; the way on leads to the demo's world all the same."""
     assert "PLANNED: 19 to change" in type_in("pantheon-runbook run RB-010")

@@ -15,6 +15,7 @@ from pantheon_runbook.comparing import ComparingSession
 from pantheon_runbook.runbooks import all_runbooks
 from pantheon_runbook.runner.serve import Host
 from pantheon_runbook.runner.wiring import open_run
+from pantheon_runbook.sandbox import control
 from pantheon_runbook.session import ACTS
 from pantheon_runbook.verdict import NotebookStatus
 
@@ -41,7 +42,13 @@ def orders() -> list[tuple[str, str, tuple[str, ...]]]:
 
 @pytest.fixture(scope="module")
 def provisioned(new_world, roomy) -> Iterator[Any]:
-    with pytest.MonkeyPatch.context() as patch, new_world() as world:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(control, "prepared", lambda **_: roomy)  # before the world begins, which is before each test
+        yield from _provisioned(new_world, patch)
+
+
+def _provisioned(new_world: Any, patch: pytest.MonkeyPatch) -> Iterator[Any]:
+    with new_world() as world:
         world.enter(patch)
         world.provision()
         yield world
