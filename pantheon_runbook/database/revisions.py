@@ -1,0 +1,105 @@
+"""What a tree of Alembic revisions is, and what became of some of them: values, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Phase = Literal["expand", "contract", ""]
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One file of the tree. `file` is relative to the folder of alembic.ini, `digest` is sha256 over its bytes.
+
+    The last three are what its author declared in it: `phase`, `forward_fix_only`, and
+    `check = {"query": "select ...", "expect": value}`, one SELECT whose only value is compared.
+    """
+
+    id: str
+    down: tuple[str, ...]
+    depends_on: tuple[str, ...]
+    branch_labels: tuple[str, ...]
+    file: str
+    digest: str
+    title: str
+    phase: Phase = ""
+    forward_fix_only: bool = False
+    check: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Every revision, each after those it builds on; `heads` has several entries when the tree has to be merged."""
+
+    revisions: tuple[Revision, ...]
+    heads: tuple[str, ...]
+
+    def get(self, revision: str) -> Revision | None:
+        """None: the tree does not know it."""
+        return next((one for one in self.revisions if one.id == revision), None)
+
+    def below(self, heads: Iterable[str]) -> frozenset[str]:
+        """These revisions and all that they build on; those that the tree does not know are left out."""
+        found: set[str] = set()
+        waiting = list(heads)
+        while waiting:
+            revision = self.get(waiting.pop())
+            if revision is not None and revision.id not in found:
+                found.add(revision.id)
+                waiting += (*revision.down, *revision.depends_on)
+        return frozenset(found)
+
+    def pending(self, heads: Iterable[str]) -> tuple[Revision, ...]:
+        """What is above these, in the order in which it is applied."""
+        applied = self.below(heads)
+        return tuple(one for one in self.revisions if one.id not in applied)
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """One lock on one relation, as PostgreSQL names both: "public.messages", "AccessExclusiveLock"."""
+
+    relation: str
+    mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement that ran: its text, how long it took, and the locks that were not held before it.
+
+    `is_alone`: it ran outside a transaction, so its locks ended with it and were seen by somebody else, or not at all.
+    """
+
+    sql: str
+    seconds: float
+    locks: tuple[Lock, ...] = ()
+    is_alone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """One revision that was carried out, in either direction; `heads` are the database's when it was done."""
+
+    revision: str
+    statements: tuple[Statement, ...]
+    seconds: float
+    heads: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """One row of pantheon_runbook.migrations: what was done to a revision, by whom, with which file.
+
+    `state`: "begun" (a revision left its transaction and has not ended), "applied", or "baseline" (it stood there
+    before we came, and was accepted). Times are UTC, ISO 8601; `ended_at` is "" for "begun".
+    """
+
+    revision: str
+    digest: str
+    state: Literal["begun", "applied", "baseline"]
+    run_id: str
+    operator: str
+    began_at: str
+    ended_at: str
