@@ -44,10 +44,13 @@ insert into {SCHEMA}.layout (version) values ({LAYOUT});
 """  # noqa: S608  every name is ours
 _MAKERS = f"select pg_advisory_xact_lock(hashtextextended('{SCHEMA}.layout', 0))"
 
-# Which part of a transaction is a write is PostgreSQL's own knowledge: a transaction has a number once it has written.
+# Whether a transaction has written is PostgreSQL's own knowledge: it has a number since then. Asked first and kept,
+# since the row's own id may be what gives it one.
 _BEGUN = f"""
+with written as materialized (select pg_current_xact_id_if_assigned() is not null as before)
 insert into {SCHEMA}.migrations (revision, file, digest, state, run_id, operator, began_at, followed_writes)
-values (:revision, :file, :digest, 'begun', :run_id, :operator, now(), pg_current_xact_id_if_assigned() is not null)
+select cast(:revision as text), cast(:file as text), cast(:digest as text), 'begun', cast(:run_id as text),
+    cast(:operator as text), now(), before from written
 """  # noqa: S608
 _APPLIED = f"""
 insert into {SCHEMA}.migrations (revision, file, digest, state, run_id, operator, began_at, ended_at)
