@@ -247,7 +247,11 @@ def _condition(one: Effect, effects: tuple[Effect, ...]) -> str:
 
 
 def _is_made_anew(one: Effect, other: Effect) -> bool:
-    return other.change == "removed" and (other.kind, other.name) == (one.kind, one.name) and bool(other.before.get("valid"))
+    return (
+        other.change == "removed"
+        and (other.kind, other.name) == (one.kind, one.name)
+        and bool(other.before.get("valid"))
+    )
 
 
 def _settings(place: _Place) -> Iterator[Hazard]:

@@ -20,7 +20,7 @@ _PARTS = re.compile(
 )
 # In DO blocks too, where "for update", "on update", "do update" and "before update" are no statements.
 _WRITES = re.compile(
-    rf"(?<!for )(?<!on )(?<!do )(?<!or )(?<!of )(?<!before )(?<!after )(?<!key )(?<![\w.\"])"
+    rf"(?<!for )(?<!on )(?<!do )(?<!or )(?<!of )(?<!before )(?<!after )(?<!key )(?<!then )(?<![\w.\"])"
     rf"(?P<verb>update|delete\s+from|insert\s+into|merge\s+into)\s+(?:only\s+)?{_TABLE}"
 )
 _SOURCES = re.compile(rf"\b(?:from|join|using)\s+(?:only\s+)?{_TABLE}")

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import psycopg
 import pytest
-from pantheon_runbook.database.scratch import scratch
 from statements import run_alone, run_together
 
 from pantheon_runbook.config import MigrationPolicy
@@ -14,6 +13,7 @@ from pantheon_runbook.database.effects import watch, with_effects
 from pantheon_runbook.database.hazards import Weights, hazards_of
 from pantheon_runbook.database.lint import lint
 from pantheon_runbook.database.phases import derived_phase
+from pantheon_runbook.database.scratch import scratch
 from pantheon_runbook.database.verdicts import verdicts
 
 TABLES = """
@@ -79,8 +79,14 @@ CASES = (
         says={"required-column": BLOCKS, "scan-under-lock": BLOCKS},
         what="fails: column note demands a value that 1,203,000 rows of public.messages do not have",
     ),
-    case("alter table drafts add note text not null", phase="contract", says={"required-column": ADVICE, "scan-under-lock": ADVICE}),
-    case("alter table messages add session uuid references sessions (id)", says={"adding-foreign-key-constraint": ADVICE}),
+    case(
+        "alter table drafts add note text not null",
+        phase="contract",
+        says={"required-column": ADVICE, "scan-under-lock": ADVICE},
+    ),
+    case(
+        "alter table messages add session uuid references sessions (id)", says={"adding-foreign-key-constraint": ADVICE}
+    ),
     # Columns that change.
     case(
         "alter table messages alter tokens type bigint",
@@ -96,7 +102,11 @@ CASES = (
     ),
     case("alter table messages alter price type numeric(12, 2)", says={"changing-column-type": ADVICE}),
     case("alter table messages alter price type numeric(10, 1)", phase="contract", says={**BIG, "data-loss": BLOCKS}),
-    case("alter table drafts alter body type varchar(5)", phase="contract", says={"rewrite-under-lock": ADVICE, "data-loss": ADVICE}),
+    case(
+        "alter table drafts alter body type varchar(5)",
+        phase="contract",
+        says={"rewrite-under-lock": ADVICE, "data-loss": ADVICE},
+    ),
     case(
         "alter table messages alter tokens set not null",
         phase="contract",
@@ -126,7 +136,7 @@ CASES = (
     case(
         "alter table messages add constraint of_session foreign key (session_id) references sessions (id)",
         says={"scan-under-lock": BLOCKS, "may-fail": ADVICE},
-        what="locks public.messages and public.sessions against writes while 1,203,000 rows of public.messages are read",
+        what="locks public.messages and public.sessions against writes while 1,203,000 rows of public.messages are",
     ),
     case("alter table messages add constraint of_session foreign key (session_id) references sessions (id) not valid"),
     case(
@@ -149,7 +159,10 @@ CASES = (
     case("drop index concurrently if exists tokens_now", alone=True),
     case("alter table messages drop constraint tokens_known", says={"ban-drop-constraint": ADVICE}),
     case("reindex table messages", says={"index-under-lock": BLOCKS}),
-    case("alter domain small add constraint few check (value < 10)", says={"scan-under-lock": BLOCKS, "ban-alter-domain-with-add-constraint": BLOCKS}),
+    case(
+        "alter domain small add constraint few check (value < 10)",
+        says={"scan-under-lock": BLOCKS, "ban-alter-domain-with-add-constraint": BLOCKS},
+    ),
     # Rows.
     case(
         "update messages set tokens = length(code) / 4 where tokens is null",
@@ -185,7 +198,11 @@ CASES = (
         says={"data-loss": BLOCKS},
         what="drops column tokens of public.messages with what 1,203,000 rows hold in it",
     ),
-    case("-- squawk-ignore ban-drop-column\nalter table messages drop column tokens", phase="contract", says={"data-loss": ADVICE}),
+    case(
+        "-- squawk-ignore ban-drop-column\nalter table messages drop column tokens",
+        phase="contract",
+        says={"data-loss": ADVICE},
+    ),
     case("alter table drafts drop column body", phase="contract", says={"data-loss": ADVICE}),
     case("drop table logs", phase="contract", says={"data-loss": BLOCKS}),
     case("do $$ begin execute 'drop ' || 'table logs'; end $$", phase="contract", says={"data-loss": BLOCKS}),
@@ -214,7 +231,7 @@ CASES = (
         'lock table messages, "Odd Names" in access exclusive mode',
         says={"several-locks": ADVICE},
     ),
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module")
