@@ -39,6 +39,12 @@ def watch(connection: psycopg.Connection[Any]) -> None:
     connection.execute(_OBSERVER.read_bytes())
 
 
+def old_tables(connection: psycopg.Connection[Any]) -> tuple[str, ...]:
+    """Those that stood there when the watch began, as the effects name them. Errors: psycopg.Error."""
+    query = "select name from pantheon_runbook.standing_before where kind = 'table' and is_old order by name"
+    return tuple(row[0] for row in connection.execute(query))
+
+
 def with_effects(connection: psycopg.Connection[Any], ran: Ran) -> Ran:
     """The same with what its statements did, as noted since the last call. Errors: psycopg.Error."""
     rows = connection.execute(_TOLD).fetchall()

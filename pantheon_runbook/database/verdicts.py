@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from pantheon_runbook.config import MigrationPolicy, RuleException
-from pantheon_runbook.database.hazards import Hazard, Weights
+from pantheon_runbook.database.hazards import Hazard, Rows, Weights, hazards_of
+from pantheon_runbook.database.phases import Phased, conflicts, phase_of, split
 from pantheon_runbook.database.recipes import RECIPES
+from pantheon_runbook.database.revisions import Ran, Revision
 
 # What squawk expects from the text, and the copy showed to happen or not to happen.
 _OBSERVED = frozenset[str]().union(*(recipe.squawk for recipe in RECIPES.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """`before` and `after` are the revisions around the deployment of the new backend."""
+
+    hazards: tuple[Hazard, ...]
+    phases: Mapping[str, Phased]
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+
+
+def judge(
+    pending: Sequence[Revision], rans: Sequence[Ran], linted: Iterable[Hazard], *, rows: Rows, policy: MigrationPolicy
+) -> Judged:
+    """Everything about revisions that ran one after the other on a copy; `rows` are the target's."""
+    start = weights = Weights(rows, policy.big_table_rows)
+    seen: list[Hazard] = []
+    phases: dict[str, Phased] = {}
+    for revision, ran in zip(pending, rans, strict=True):
+        phases[revision.id] = phase_of(revision, ran.statements)
+        seen += hazards_of(ran, weights, is_declared_contract=revision.phase == "contract")
+        seen += conflicts(revision, ran)
+        for statement in ran.statements:
+            weights = weights.after(statement)
+    parts = split(pending, {name: phased.phase for name, phased in phases.items()})
+    hazards = verdicts((*seen, *parts.hazards), linted, weights=start, policy=policy)
+    return Judged(hazards, phases, parts.before, parts.after)
 
 
 def verdicts(
