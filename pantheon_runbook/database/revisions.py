@@ -112,10 +112,11 @@ class Ran:
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """One row of pantheon_runbook.migrations: what was done to a revision, by whom, with which file.
+    """What pantheon_runbook.migrations says last of one revision: what was done, by whom, with which file.
 
     `state`: "begun" (a revision left its transaction and has not ended), "applied", or "baseline" (it stood there
     before we came, and was accepted). Times are UTC, ISO 8601; `ended_at` is "" for "begun".
+    `followed_writes`: "begun" only; something that the revision wrote was committed when it left its transaction.
     """
 
     revision: str
@@ -125,3 +126,18 @@ class LedgerRow:
     operator: str
     began_at: str
     ended_at: str
+    file: str = ""
+    followed_writes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """What the worker runs on the migrating connection, in the revision's own transaction, for each revision.
+
+    `begun` when a revision leaves its transaction (just before that commits), `applied` when it is done. Both have
+    SQLAlchemy's named parameters: `parameters`, the same for every revision, and :revision, :file and :digest.
+    """
+
+    begun: str
+    applied: str
+    parameters: Mapping[str, str]
