@@ -154,9 +154,13 @@ class RuleException(_Table):
 
 
 class MigrationPolicy(_Table):
-    """`big_table_rows`: from how many rows of production on a table must not be held up by a migration."""
+    """`big_table_rows`: from how many rows of production on a table must not be held up by a migration.
+
+    `rehearsal_statement_seconds` bounds one statement on the copy, which has no rows.
+    """
 
     big_table_rows: int = Field(default=100_000, ge=1)
+    rehearsal_statement_seconds: int = Field(default=60, ge=1, le=3600)
     rules: tuple[RuleException, ...] = ()
 
 

@@ -6,13 +6,14 @@ The copy is on a private server. The backend's own Alembic works on it as it wil
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 import psycopg
 
 from pantheon_runbook.config import MigrationPolicy
+from pantheon_runbook.database.alembic_process import Backend, Migration, held_proof, migration
 from pantheon_runbook.database.effects import old_tables, watch, with_effects
 from pantheon_runbook.database.hazards import Rows
 from pantheon_runbook.database.kinds import SCHEMA
@@ -25,16 +26,18 @@ from pantheon_runbook.database.scratch import OWNER, Scratch, ScratchDatabase
 from pantheon_runbook.database.verdicts import judge
 from pantheon_runbook.errors import RunbookError, VendorRefusedError
 
-
-class Steps(Protocol):
-    """The worker, connected to a copy: one revision up, or down."""
-
-    def step(self, revision: str) -> Ran: ...
-
-    def undo(self, revision: str) -> Ran: ...
+_APPLICATION = "pantheon-runbook rehearsal"
+_LOCK_MILLISECONDS = 5_000  # nobody else is there; who waits for longer waits for itself
 
 
-Connect = Callable[[ScratchDatabase], AbstractContextManager[Steps]]
+class _StoppedError(Exception):
+    """A revision ended the worker; what it was at, and why. It leaves the worker's context, which then ends quietly."""
+
+    def __init__(self, revision: str, act: Way, error: RunbookError) -> None:
+        super().__init__(revision)
+        self.revision = revision
+        self.act = act
+        self.error = error
 
 
 @dataclass(frozen=True)
@@ -51,15 +54,15 @@ class Original:
 
 
 def rehearse(
-    pending: Sequence[Revision], original: Original, *, server: Scratch, connect: Connect, policy: MigrationPolicy
+    pending: Sequence[Revision], original: Original, *, server: Scratch, backend: Backend, policy: MigrationPolicy
 ) -> Rehearsal:
     """Up through all of them, and each back and up again as far as it allows; what that showed, weighed with the rows.
 
-    A revision that fails ends it there, and the rehearsal says so. `connect` starts the worker on a copy.
+    A revision that fails ends it there, and the rehearsal says so.
 
-    Errors: UsageError when a copy cannot be made; RunbookError when the worker cannot be started on it.
+    Errors: UsageError when a copy cannot be made; RunbookError when env.py does not run on it.
     """
-    stage = _Stage(tuple(pending), original, server, connect)
+    stage = _Stage(tuple(pending), original, server, backend, policy)
     with stage.copy() as copy:
         climb = _climbed(stage, copy)
         rows = {**dict.fromkeys(copy.tables), **original.rows}  # who counted not every table left one of unknown size
@@ -115,7 +118,8 @@ class _Stage:
     pending: tuple[Revision, ...]
     original: Original
     server: Scratch
-    connect: Connect
+    backend: Backend
+    policy: MigrationPolicy
     copies: int = 0
 
     @contextmanager
@@ -131,6 +135,24 @@ class _Stage:
         finally:
             self.server.drop(database)
 
+    @contextmanager
+    def worker(self, copy: _Copy) -> Iterator[Migration]:
+        """The backend's Alembic, connected to this copy as the role that owns it."""
+        with (
+            held_proof(copy.superuser) as proof,
+            migration(
+                self.backend,
+                copy.database.url,
+                proof=proof,
+                ledger=None,
+                lock_timeout_ms=_LOCK_MILLISECONDS,
+                statement_timeout_ms=self.policy.rehearsal_statement_seconds * 1000,
+                observe=True,
+                application_name=_APPLICATION,
+            ) as worker,
+        ):
+            yield worker
+
 
 @dataclass
 class _Climb:
@@ -144,19 +166,32 @@ class _Climb:
 
 def _climbed(stage: _Stage, copy: _Copy) -> _Climb:
     climb = _Climb([copy.look()])
-    with stage.connect(copy.database) as worker:
-        for revision in stage.pending:
-            try:
-                ran = worker.step(revision.id)
-            except RunbookError as error:
-                code = error.code if isinstance(error, VendorRefusedError) else ""
-                climb.failed = Failed(revision.id, error.why, code)
-                break
-            climb.ran.append(copy.watched(ran))
-            climb.looks.append(copy.look())
-            if revision.check is not None:
-                climb.checks.append(_checked(copy, revision.id, revision.check))
+    try:
+        with stage.worker(copy) as worker:
+            for revision in stage.pending:
+                climb.ran.append(copy.watched(_up(worker, revision)))
+                climb.looks.append(copy.look())
+                if revision.check is not None:
+                    climb.checks.append(_checked(copy, revision.id, revision.check))
+    except _StoppedError as stopped:
+        code = stopped.error.code if isinstance(stopped.error, VendorRefusedError) else ""
+        climb.failed = Failed(stopped.revision, stopped.error.why, code)
     return climb
+
+
+def _up(worker: Migration, revision: Revision) -> Ran:
+    """Up for the first time, or again."""
+    try:
+        return worker.step(revision.id)
+    except RunbookError as error:
+        raise _StoppedError(revision.id, "once", error) from error
+
+
+def _down(worker: Migration, revision: Revision) -> None:
+    try:
+        worker.undo(revision.id)
+    except RunbookError as error:
+        raise _StoppedError(revision.id, "fails", error) from error
 
 
 def _checked(copy: _Copy, revision: str, check: Mapping[str, Any]) -> Checked:
@@ -189,35 +224,35 @@ def _descended(
     stage: _Stage, climb: _Climb, copy: _Copy, top: int, ways: dict[str, Undone], *, is_new: bool = False
 ) -> int:
     """Down from the revision number `top` to the first that has no clean way back; 0 when there is none."""
-    with stage.connect(copy.database) as worker:
-        for revision in stage.pending[: top if is_new else 0]:
-            worker.step(revision.id)
-        for number in range(top, 0, -1):
-            revision = stage.pending[number - 1]
-            way = _way_back(worker, copy, revision, around=(climb.looks[number - 1], climb.looks[number]))
-            ways[revision.id] = way
-            if way.way != "clean":
-                return number - 1
+    number = top
+    try:
+        with stage.worker(copy) as worker:
+            for revision in stage.pending[: top if is_new else 0]:
+                _up(worker, revision)
+            for number in range(top, 0, -1):
+                revision = stage.pending[number - 1]
+                way = _way_back(worker, copy, revision, around=(climb.looks[number - 1], climb.looks[number]))
+                ways[revision.id] = way
+                if way.way != "clean":
+                    return number - 1
+    except _StoppedError as stopped:
+        ways[stage.pending[number - 1].id] = Undone(stopped.revision, stopped.act, why=stopped.error.why)
+        return number - 1
     return 0
 
 
-def _way_back(worker: Steps, copy: _Copy, revision: Revision, *, around: tuple[Standing, Standing]) -> Undone:
+def _way_back(worker: Migration, copy: _Copy, revision: Revision, *, around: tuple[Standing, Standing]) -> Undone:
     """Down, up and down once more: that it can be applied again is half of what a way back is for."""
     if revision.forward_fix_only:
         return Undone(revision.id, "forward fix only", why="its author says so")
     before, after = around
-    way: Way = "fails"
-    try:
-        worker.undo(revision.id)
-        left = differences(before.lines, copy.look().lines)
-        if left:
-            return Undone(revision.id, "differs", left)
-        way = "once"
-        worker.step(revision.id)
-        left = differences(after.lines, copy.look().lines)
-        if left:
-            return Undone(revision.id, "once", left)
-        worker.undo(revision.id)
-    except RunbookError as error:
-        return Undone(revision.id, way, why=error.why)
+    _down(worker, revision)
+    left = differences(before.lines, copy.look().lines)
+    if left:
+        return Undone(revision.id, "differs", left)
+    _up(worker, revision)
+    left = differences(after.lines, copy.look().lines)
+    if left:
+        return Undone(revision.id, "once", left)
+    _down(worker, revision)
     return Undone(revision.id, "clean")
