@@ -20,6 +20,7 @@ from pantheon_runbook.comparing import ComparingSession
 from pantheon_runbook.config import Environment, read_regular
 from pantheon_runbook.database.connection import Database
 from pantheon_runbook.database.locks import MachineLock, database_lock, holder_of
+from pantheon_runbook.database.writer import Writer
 from pantheon_runbook.errors import ParameterError, RunbookError, VendorError
 from pantheon_runbook.evidence.bundle import Bundle, seal_abandoned
 from pantheon_runbook.evidence.journal import Journal
@@ -256,7 +257,10 @@ def _session(
         progress=parts.surroundings.progress,
         stop=parts.surroundings.stop,
         hold_writer_lock=lambda: database_lock(
-            parts.database, vault, scope=f"pantheon-runbook {parts.name}", holder=place.run_id[:8]
+            parts.database,
+            vault,
+            scope=f"pantheon-runbook {parts.name}",
+            writer=Writer(place.run_id, _operator()[0], platform.node()),
         ),
         keep=bundle.keep,
     )
