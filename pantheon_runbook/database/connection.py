@@ -94,8 +94,7 @@ def opened(
     url: str, *, resolve: Resolve, seconds: int, application_name: str = "pantheon-runbook"
 ) -> Iterator[psycopg.Connection[Any]]:
     """One connection to a URL as an application has it, tried once; closed at the end. Errors: psycopg's own."""
-    plain = re.sub(r"^(postgres(?:ql)?)\+\w+:", r"\1:", url)  # SQLAlchemy's names carry the driver
-    settings = _resolved(plain, resolve)
+    settings = settings_of(url, resolve)
     connection = psycopg.connect(
         **{**settings, "connect_timeout": seconds, "application_name": application_name},
         autocommit=True,
@@ -105,6 +104,12 @@ def opened(
         yield connection
     finally:
         connection.close()
+
+
+def settings_of(url: str, resolve: Resolve) -> dict[str, Any]:
+    """What libpq is given for a URL as an application has it."""
+    plain = re.sub(r"^(postgres(?:ql)?)\+\w+:", r"\1:", url)  # SQLAlchemy's names carry the driver
+    return _resolved(plain, resolve)
 
 
 def _resolved(url: str, resolve: Resolve) -> dict[str, Any]:
@@ -164,7 +169,7 @@ def _refused_login() -> VendorRefusedError:
     )
 
 
-def is_refused_login(error: psycopg.OperationalError) -> bool:
+def is_refused_login(error: psycopg.Error) -> bool:
     """The client library gives no SQLSTATE for a failed login; the server's words are all there is."""
     text = str(error)
     return "password authentication failed" in text or "Tenant or user not found" in text

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,20 @@ from pantheon_runbook.model import Resource
 from pantheon_runbook.providers.kind import Kind, Look, Surroundings
 from pantheon_runbook.providers.supabase import project_answers
 
-__all__ = ["SCHEMAS_OF_OTHERS", "VERSION_TABLE", "Schema", "Standing", "differences", "look_at_schema"]
+__all__ = [
+    "EXTENSIONS_OF_OTHERS",
+    "NO_ROWS",
+    "NO_TABLE",
+    "SCHEMAS_OF_OTHERS",
+    "VERSION_TABLE",
+    "Schema",
+    "Standing",
+    "differences",
+    "heads_in",
+    "look_at_schema",
+    "one_moment",
+    "standing_in",
+]
 
 # Supabase's own, which change with its releases, and ours.
 SCHEMAS_OF_OTHERS = (
@@ -34,6 +48,7 @@ SCHEMAS_OF_OTHERS = (
 # Those that Supabase keeps in every project for its own ends; whether an application has them is no choice of its own.
 EXTENSIONS_OF_OTHERS = ("plpgsql", "pg_graphql", "pg_stat_statements", "pgsodium", "supabase_vault", "supautils")
 VERSION_TABLE = "public.alembic_version"
+NO_TABLE, NO_ROWS = "none", "empty"
 _LINES = Path(__file__).with_name("schema.sql").read_text()
 
 
@@ -51,22 +66,34 @@ class Standing:
     lines: tuple[str, ...]
 
 
+@contextmanager
+def one_moment(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """A transaction that sees one state, can write nothing, and has every name spelled in full."""
+    with connection.transaction():
+        connection.execute("set transaction isolation level repeatable read, read only")
+        connection.execute("set local search_path = ''")  # whatever the role's own path is
+        yield
+
+
 def look_at_schema(
     connection: psycopg.Connection[Any], *, version_table: str = VERSION_TABLE, without_roles: Sequence[str] = ()
 ) -> Standing:
-    """All of one moment: a transaction that sees one state and can write nothing. Errors: psycopg.Error.
+    """All of one moment; reads only. Errors: psycopg.Error.
 
     `without_roles`: grants to these are left out, such as those to production's read role, which staging lacks.
     """
-    with connection.transaction():
-        connection.execute("set transaction isolation level repeatable read, read only")
-        connection.execute("set local search_path = ''")  # names are spelled in full, whatever the role's own path is
-        given = [list(SCHEMAS_OF_OTHERS), version_table, list(without_roles), list(EXTENSIONS_OF_OTHERS)]
-        rows = psycopg.RawCursor(connection).execute(_LINES.encode(), given).fetchall()
-        revision = _revision(connection, version_table)
+    with one_moment(connection):
+        return standing_in(connection, version_table=version_table, without_roles=without_roles)
+
+
+def standing_in(connection: psycopg.Connection[Any], *, version_table: str, without_roles: Sequence[str]) -> Standing:
+    """The same, inside `one_moment` of the caller's."""
+    given = [list(SCHEMAS_OF_OTHERS), version_table, list(without_roles), list(EXTENSIONS_OF_OTHERS)]
+    rows = psycopg.RawCursor(connection).execute(_LINES.encode(), given).fetchall()
     lines = tuple(sorted(f"{subject}: {_settled(subject, definition)}" for subject, definition in rows))
     tables = sum(line.startswith("table ") for line in lines)
-    return Standing(hashlib.sha256("\0".join(lines).encode()).hexdigest(), tables, revision, lines)
+    fingerprint = hashlib.sha256("\0".join(lines).encode()).hexdigest()
+    return Standing(fingerprint, tables, ", ".join(heads_in(connection, version_table)), lines)
 
 
 _CAST_LIST = re.compile(r"\(ARRAY\[((?:[^\[\]']|'(?:[^']|'')*')*)\]\)::([a-z][\w .\"]*?)\[\]")
@@ -89,14 +116,13 @@ def _each_cast(found: re.Match[str]) -> str:
     return f"ARRAY[{', '.join(f'({item})::{found[2]}' for item in items)}]"
 
 
-def _revision(connection: psycopg.Connection[Any], version_table: str) -> str:
-    """Where Alembic says that it is: every head, or that its table is empty."""
+def heads_in(connection: psycopg.Connection[Any], version_table: str = VERSION_TABLE) -> tuple[str, ...]:
+    """Where Alembic says that it is: every head, "none" without its table, "empty" when nothing is in it."""
     table = sql.Identifier(*version_table.split("."))
     if connection.execute("select to_regclass(%s)", (table.as_string(connection),)).fetchone() == (None,):
-        return "none"
-    asked = sql.SQL("select version_num from {} order by 1").format(table)
-    rows = connection.execute(asked).fetchall()
-    return ", ".join(str(row[0]) for row in rows) or "empty"
+        return (NO_TABLE,)
+    rows = connection.execute(sql.SQL("select version_num from {} order by 1").format(table)).fetchall()
+    return tuple(str(row[0]) for row in rows) or (NO_ROWS,)
 
 
 class Schema(Kind):

@@ -104,7 +104,7 @@ def scratch() -> Iterator[Scratch]:
         try:
             server, connection, port = _started(folder)
         except ServerError as error:
-            raise not_rehearsed(str(error)) from error
+            raise not_rehearsed(f"there is no PostgreSQL to rehearse on: {error}") from error
         try:
             password = clock.token("scratch password")
             connection.execute(f"alter role {OWNER} password '{password}'".encode())  # hexadecimal characters only
@@ -118,13 +118,12 @@ def scratch() -> Iterator[Scratch]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def not_rehearsed(why: str) -> UsageError:
-    """There is no server to rehearse on, which is not the same as a rehearsal that found nothing."""
-    return UsageError(
-        "not rehearsed: there is no PostgreSQL to rehearse on",
-        why=why,
-        next_step="python -m pip install 'pantheon-runbook[rehearsal]'",
-    )
+_EXTRA = "python -m pip install 'pantheon-runbook[rehearsal]'"
+
+
+def not_rehearsed(why: str, next_step: str = _EXTRA) -> UsageError:
+    """Nothing was rehearsed, which is not the same as a rehearsal that found nothing."""
+    return UsageError("not rehearsed", why=why, next_step=next_step)
 
 
 def _private_folder() -> Path:
