@@ -143,6 +143,27 @@ class Policy(_Table):
     smoke_requests: int = Field(default=20, ge=1, le=200)
 
 
+class RuleException(_Table):
+    """One rule of the migration checks that does not block, or says nothing: in these revisions, or in all of them."""
+
+    rule: Slug
+    tier: Literal["advice", "off"]
+    revisions: tuple[str, ...] = ()
+    owner: Text
+    reason: Annotated[str, StringConstraints(min_length=10, max_length=500)]
+
+
+class MigrationPolicy(_Table):
+    """`big_table_rows`: from how many rows of production on a table must not be held up by a migration.
+
+    `rehearsal_statement_seconds` bounds one statement on the copy, which has no rows.
+    """
+
+    big_table_rows: int = Field(default=100_000, ge=1)
+    rehearsal_statement_seconds: int = Field(default=60, ge=1, le=3600)
+    rules: tuple[RuleException, ...] = ()
+
+
 class Evidence(_Table):
     path: str = "evidence"
 
@@ -191,6 +212,7 @@ class Config(_Table):
     exceptions: tuple[DeclaredException, ...] = ()
     evidence: Evidence = Evidence()
     policy: Policy = Policy()
+    migration_policy: MigrationPolicy = MigrationPolicy()
     production_read: ProductionRead | None = None
     checks: tuple[DeclaredCheck, ...] = ()
     closure: Closure | None = None
