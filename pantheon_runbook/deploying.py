@@ -171,6 +171,10 @@ def findings(config: Config, name: str, snapshot: Snapshot, *, commit: str = "")
     if commit and not _COMMIT.fullmatch(commit):
         what = f"{commit[:50]!r} is no commit"
         yield Finding("no-commit", "railway/deployment", what, "give all 40 hexadecimal characters of it")
+    if snapshot.get(PREVIEW).attributes.get("can_be_opened") is False:
+        what = "previews are behind deployment protection, and no bypass secret is known: none of them can be proven"
+        step = "make one in Vercel (project settings, Deployment Protection, Protection Bypass for Automation)"
+        yield Finding("no-bypass", PREVIEW, what, step)
     for service in config.backend.services:
         if service.name in services_of(config):
             yield from _of_service(config, name, snapshot, service, commit)

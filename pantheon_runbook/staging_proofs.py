@@ -100,6 +100,8 @@ def _backend(proving: Proving, app: StagingApp, host: str, snapshot: Snapshot, h
     finally:
         for one in reversed(made):  # what uses a row goes before the row
             one.clean_up()
+        for one in made:
+            one.tell_what_is_left()
     yield from (one.check for one in made)
 
 

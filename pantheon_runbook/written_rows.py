@@ -70,27 +70,42 @@ class WrittenRow:
             return
         self._passed = True
         if proof.read is not None:
-            path = _filled_path(proof.read, self._answers[proof.name])
+            path = self._path_of(proof.read)
             self._passed = path is not None and self._read_back(path)
 
     def clean_up(self) -> None:
-        """After every proof, since another may use the row."""
-        if not self._is_written:
-            return
-        own = self._answers.get(self.proof.name, {})
-        path = _filled_path(self.proof.delete or "", own)
-        if not path:
-            left = _filled_path(self.proof.read or "", own) or f"a row of POST {self.proof.path}"
-            self._found.append(f"left behind: {left}")
+        """After every proof, since another may use the row; one without a DELETE of its own may go with another's."""
+        path = self._path_of(self.proof.delete)
+        if not self._is_written or path is None:
             return
         try:
             status = self._app.write("DELETE", self._host, path).status
         except VendorUnavailableError as error:
-            self._found.append(f"left behind: {path} ({error.why})")
+            self._found.append(f"DELETE {path} has no answer: {error.why}")
+            self._passed = False
             return
         is_gone = status // 100 == _SUCCESS
         self._passed = self._passed and is_gone
-        self._found.append("removed again" if is_gone else f"left behind: {path} (DELETE answers {status})")
+        self._found.append("removed again" if is_gone else f"left behind: DELETE {path} answers {status}")
+
+    def tell_what_is_left(self) -> None:
+        """Of a row that has no DELETE: whether it is there after everything was cleaned up."""
+        if not self._is_written or self._path_of(self.proof.delete) is not None:
+            return
+        path = self._path_of(self.proof.read)
+        if path is not None and self._is_gone(path):
+            self._found.append("gone with what it used")
+            return
+        self._found.append(f"left behind: {path or f'what POST {self.proof.path} wrote'}")
+
+    def _path_of(self, path: str | None) -> str | None:
+        return _filled_path(path, self._answers.get(self.proof.name, {})) if path else None
+
+    def _is_gone(self, path: str) -> bool:
+        try:
+            return self._app.get(self._host, path).status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
+        except VendorUnavailableError:
+            return False
 
     @property
     def check(self) -> Check:

@@ -132,9 +132,9 @@ class PreviewDeployment(Kind):
             "coming_since": moment(coming.get("created")),
             "production_hosts": sorted({*(live.get("alias") or ()), *([live["url"]] if live.get("url") else [])}),
         }
-        protections = ("ssoProtection", "passwordProtection")
-        is_protected = any(self._project.get(one) for one in protections)
-        return {**{name: value for name, value in facts.items() if value}, "protected": is_protected}
+        is_closed = any(self._project.get(one) for one in ("ssoProtection", "passwordProtection"))
+        opens = not is_closed or self._vault.get(BYPASS) is not None
+        return {**{name: value for name, value in facts.items() if value}, "can_be_opened": opens}
 
     def _previews(self) -> list[dict[str, Any]]:
         return [one for one in self._seen if one.get("target") is None and not one.get("customEnvironment")]
