@@ -27,7 +27,8 @@ def seed_production(world: World, supabase: Mapping[str, Any], railway: Mapping[
     foreign_id = f"team_{world.token('vercel.team', 'somebody else', length=24)}"
     token = world.token("vercel.token", "supervisor", length=40)
     now = milliseconds(world)
-    project = _project(world, team_id, now)
+    bypass_secret = world.token("vercel.bypass", "tests of previews", length=32)
+    project = _project(world, team_id, now, bypass_secret)
     world.document["vercel"] = {
         "tokens": {token: {"user": user, "teams": [team_id]}},
         "users": {user: _user(user, team_id)},
@@ -63,7 +64,7 @@ def seed_production(world: World, supabase: Mapping[str, Any], railway: Mapping[
         "project_name": PROJECT_NAME,
         "domain": project["domains"][0],
         "deployment_id": deployment["id"],
-        "bypass_secret": _bypass_secret(world),
+        "bypass_secret": bypass_secret,
         "deployment_host": deployment["url"],
         "variables": sorted(variables),
     }
@@ -97,12 +98,8 @@ def _team(team_id: str, slug: str, name: str, creator: str, now: int) -> Record:
     }
 
 
-def _bypass_secret(world: World) -> str:
-    """With which the team's own tests open protected previews."""
-    return world.token("vercel.bypass", "tests of previews", length=32)
-
-
-def _project(world: World, team_id: str, now: int) -> Record:
+def _project(world: World, team_id: str, now: int, bypass_secret: str) -> Record:
+    """Its previews are protected, and the team's own tests open them with a secret."""
     bypass = {"createdAt": now, "createdBy": "supervisor", "scope": "automation-bypass", "isEnvVar": True}
     link = {
         "type": "github",
@@ -126,7 +123,7 @@ def _project(world: World, team_id: str, now: int) -> Record:
         "domains": [f"{PROJECT_NAME}.vercel.app"],
         "autoAssignCustomDomains": True,
         "ssoProtection": {"deploymentType": "prod_deployment_urls_and_all_previews"},
-        "protectionBypass": {_bypass_secret(world): bypass},
+        "protectionBypass": {bypass_secret: bypass},
         "productionDeploymentId": None,
         "lastAliasRequest": None,
         "customEnvironments": {},
