@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from pantheon_runbook.checks import DeclaredCheck, ProductionRead, wrong_in
 from pantheon_runbook.errors import ConfigError, ParameterError
+from pantheon_runbook.proofs import Proof, StagingProof
+from pantheon_runbook.proofs import wrong_in as wrong_in_proofs
 from pantheon_runbook.secrets import has_token_shape
 
 CONFIG_VARIABLE = "PANTHEON_CONFIG"
@@ -215,6 +217,8 @@ class Config(_Table):
     migration_policy: MigrationPolicy = MigrationPolicy()
     production_read: ProductionRead | None = None
     checks: tuple[DeclaredCheck, ...] = ()
+    staging_proof: StagingProof = StagingProof()
+    proofs: tuple[Proof, ...] = ()
     closure: Closure | None = None
 
     @model_validator(mode="after")
@@ -265,6 +269,7 @@ class Config(_Table):
     def _checks_can_be_made(self) -> Config:
         budget = self.policy.smoke_requests
         wrong = wrong_in(self.checks, tuple(self.environments), read=self.production_read, budget=budget)
+        wrong = wrong or wrong_in_proofs(self.proofs)
         if wrong:
             raise ValueError(wrong)
         return self

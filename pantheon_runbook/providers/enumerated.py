@@ -179,11 +179,13 @@ READS = (
     Read("vercel", "GET", _VERCEL, "/v3/teams/{id}/members", ("teamId", "limit", "until")),
     Read("vercel", "GET", _VERCEL, "/v1/env", ("teamId", "projectId", "until")),
     Read("vercel", "GET", _VERCEL, "/v5/user/tokens/current"),
+    Read("vercel", "GET", _VERCEL, "/v6/deployments", ("teamId", "projectId", "branch", "limit")),
     Read("vercel", "GET", _VERCEL, "/v9/projects/{id}", ("teamId", "until")),
     Read("vercel", "GET", _VERCEL, "/v9/projects/{id}/custom-environments", ("teamId", "until")),
     Read("vercel", "GET", _VERCEL, "/v9/projects/{id}/domains", ("teamId", "limit", "until")),
     Read("vercel", "GET", _VERCEL, "/v10/projects", ("teamId", "limit", "from")),
     Read("vercel", "GET", _VERCEL, "/v10/projects/{id}/env", ("teamId", "until")),
+    Read("vercel", "GET", _VERCEL, "/v13/deployments/{id}", ("teamId",)),
     Read("openrouter", "GET", "openrouter.ai", "/api/v1/key"),
     Read("openrouter", "GET", "openrouter.ai", "/api/v1/keys", ("offset",)),
 )

@@ -49,9 +49,12 @@ class Surroundings:
         """How long a thing that was made may be missing in a list before it is made again: names are not unique."""
         return self.wait_seconds / 60
 
-    def wait_until(self, is_done: Callable[[], bool], *, what: str, vendor: str) -> None:
+    def wait_until(
+        self, is_done: Callable[[], bool], *, what: str, vendor: str, shortest_pause_seconds: float = 0.05
+    ) -> None:
         """Ask again and again, each pause 15 % of the time waited so far: few calls, and never much too late.
 
+        `shortest_pause_seconds` is for what is asked side by side under a small limit an hour.
         Errors: VendorUnavailableError after `wait_seconds`, StopRequestedError as soon as `stop` is set.
         """
         started = clock.monotonic()
@@ -66,7 +69,7 @@ class Surroundings:
                     state="changed in part: what was asked for exists but is not ready",
                     next_step="look at the vendor's dashboard; running again goes on from there",
                 )
-            pause = min(_LONGEST_PAUSE_SECONDS, max(0.05, waited * 0.15))
+            pause = min(_LONGEST_PAUSE_SECONDS, max(shortest_pause_seconds, waited * 0.15))
             if self._paused(pause, waited, what):
                 raise StopRequestedError(
                     f"the wait for {what} was broken off",

@@ -11,11 +11,6 @@ from pantheon_runbook.providers import railway_looks as looks
 from pantheon_runbook.providers.railway import RailwayApi
 from pantheon_runbook.providers.railway_looks import Part, TokenReach, ask
 
-# A migration tool, its verb or a script named for it: a command with one in it runs it at every deploy.
-_MIGRATES = re.compile(
-    r"migrat|alembic|flyway|liquibase|sqitch|dbmate|\bgoose\b|\batlas\b|prisma\s+db\s+push|\bdb[:\s]push|\bpsql\b",
-    re.IGNORECASE,
-)
 # The whole name of the image: "redis-worker" is somebody's own and may run anything.
 _DATA_STORE = re.compile(
     r"(?:^|/)(?:redis|valkey|postgres(?:ql|-ssl)?|mysql|mariadb|mongo(?:db)?|clickhouse-server)(?:[:@]|$)"
@@ -206,7 +201,7 @@ def _commands_of(node: Mapping[str, Any], name: str) -> Exposure:
     """A repository's config file overrides what is set in Railway, which shows the file's name at most."""
     address, what = f"railway/commands/{name}", "commands that migrate production when it deploys"
     given = {label: looks.command_of(node[field]) for label, field in _COMMANDS.items()}
-    migrating = [label for label, command in given.items() if _MIGRATES.search(command)]
+    migrating = [label for label, command in given.items() if looks.migrates(command)]
     source = node["source"] or {}
     said = "; ".join(f"{label} {_quoted(command)}" for label, command in given.items() if command) or "none is set"
     if migrating:

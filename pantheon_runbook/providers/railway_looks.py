@@ -17,6 +17,11 @@ from pantheon_runbook.providers.railway import RailwayApi, every_page, project_t
 from pantheon_runbook.secrets import has_token_shape
 
 SHARED = "shared"  # in addresses: the environment's own variables
+# A migration tool, its verb or a script named for it: a command with one in it runs it at every deploy.
+_MIGRATES = re.compile(
+    r"migrat|alembic|flyway|liquibase|sqitch|dbmate|\bgoose\b|\batlas\b|prisma\s+db\s+push|\bdb[:\s]push|\bpsql\b",
+    re.IGNORECASE,
+)
 _WORDS = r"(?:pass|pwd|secret|token|key|auth)"
 _CREDENTIALS = re.compile(
     r"://[^/\s:@]*:[^@\s]+@"  # a URL with a password
@@ -228,3 +233,8 @@ def command_of(value: str | Sequence[str] | None) -> str:
 def may_hold_secret(text: str) -> bool:
     """Whether a setting has a token, a URL with a password or an assignment to something secret written into it."""
     return has_token_shape(text) or _CREDENTIALS.search(text) is not None
+
+
+def migrates(command: str) -> bool:
+    """Whether a command changes a database's schema at every deploy."""
+    return _MIGRATES.search(command) is not None

@@ -16,11 +16,14 @@ from pantheon_runbook.errors import CredentialError, VendorRefusedError
 from pantheon_runbook.providers import (
     openrouter,
     railway,
+    railway_deploys,
     railway_services,
+    railway_sources,
     supabase,
     supabase_settings,
     supabase_storage,
     vercel,
+    vercel_deploys,
 )
 from pantheon_runbook.providers.http import Client, Reach, WriteGate
 from pantheon_runbook.providers.kind import Kind, Surroundings
@@ -129,6 +132,21 @@ def kinds_of(parts: Parts, ends: ExitStack) -> dict[str, Kind]:
     for kind in kinds.values():
         ends.callback(kind.close)
     return kinds
+
+
+def deployments(parts: Parts) -> dict[str, Kind]:
+    """What RB-020 has beside RB-010's kinds, by prefix: sources, deployments and the preview."""
+    config, clients, around = parts.outside.config, parts.clients, parts.surroundings
+    names, production = provisioning.services_of(config), parts.outside.identities.production
+    kinds: tuple[Kind, ...] = (
+        railway_sources.ProductionSources(
+            clients.railway, project_id=production.railway_project, environment_id=production.railway_environment
+        ),
+        railway_sources.SourceKind(clients.railway, parts.environment.railway, around, services=names),
+        railway_deploys.DeploymentKind(clients.railway, around, services=names),
+        vercel_deploys.PreviewDeployment(clients.vercel, config.frontend, around, branch=config.backend.release_branch),
+    )
+    return {kind.prefix: kind for kind in kinds}
 
 
 def _supabase(parts: Parts) -> tuple[Kind, ...]:

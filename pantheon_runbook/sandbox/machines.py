@@ -119,6 +119,9 @@ class Machines:
     async def deploy(self, deployment: Deployment) -> str:
         return await self.deployments.deploy(deployment)
 
+    async def output(self, deployment_id: str) -> list[str]:
+        return await asyncio.to_thread(self.deployments.output, deployment_id)
+
     async def remove(self, deployment_id: str) -> None:
         await self.deployments.remove(deployment_id)
 
