@@ -27,6 +27,7 @@ Slug = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s,<>]+$")]  # a comma would make two of it at Supabase
 Host = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+VersionTable = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*$")]
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$")]
 Source = Annotated[
     str,
@@ -95,8 +96,18 @@ class Service(_Table):
 
 
 class Backend(_Table):
+    """Somebody's repository. `alembic` starts beside the config, `python` is its own interpreter.
+
+    `release_branch` alone migrates and is deployed. A revision waits `lock_seconds` for a lock, while others queue
+    behind it, and one statement may take `statement_seconds`. `seed` fills a staging that was made anew.
+    """
+
     alembic: str = "backend/alembic.ini"
     python: str = "python"
+    version_table: VersionTable = "public.alembic_version"
+    lock_seconds: float = Field(default=3.0, gt=0, le=60)
+    statement_seconds: float = Field(default=600.0, gt=0, le=24 * 3600)
+    seed: Text | None = None
     background_jobs: bool = False
     release_branch: str = "main"
     services: tuple[Service, ...] = (Service(name="api", public=True),)

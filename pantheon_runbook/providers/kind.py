@@ -21,11 +21,15 @@ Fingerprint = Callable[[str], str]
 
 @dataclass(frozen=True)
 class Look:
-    """What one kind saw. `identities` are the names the vendor itself gives to where we are."""
+    """What one kind saw. `identities` are the names the vendor itself gives to where we are.
+
+    `files` go into the bundle beside the snapshot: what was measured on the way and differs from time to time.
+    """
 
     resources: tuple[Resource, ...] = ()
     findings: tuple[Finding, ...] = ()
     identities: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
