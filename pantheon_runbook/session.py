@@ -84,7 +84,7 @@ class Definition(Protocol):
 
     def probes(self, snapshot: Snapshot) -> tuple[Check, ...]: ...
 
-    def isolation(self, snapshot: Snapshot) -> Comparison: ...
+    def isolation(self, snapshot: Snapshot, changes: Sequence[Change]) -> Comparison: ...
 
 
 @dataclass
@@ -240,7 +240,8 @@ class Session:
         if self.opening.mode == "plan":
             return self._held("verify"), {"held": True}
         snapshot = self._look_at_everything()
-        comparison = self.definition.isolation(snapshot)
+        assert self.plan is not None
+        comparison = self.definition.isolation(snapshot, self.plan.changes)
         self.checks = (*self._as_desired(snapshot), *self.definition.probes(snapshot), _isolated(comparison))
         failed = [check for check in self.checks if not check.passed]
         self.journal.write(
@@ -256,6 +257,7 @@ class Session:
         endpoints, by_hand = self.definition.endpoints(snapshot), self.definition.manual_steps(snapshot)
         facts = {"passed": len(self.checks), "endpoints": dict(endpoints), "by_hand": list(by_hand)}
         facts |= {"identities": dict(snapshot.identities), "files": file_digests(comparison)}
+        facts |= {"drift_accepted": [row.subject for row in comparison.accepted]}
         return Verification(self.checks, snapshot, endpoints, by_hand, comparison), facts
 
     def _look_at_everything(self) -> Snapshot:

@@ -12,7 +12,7 @@ from pantheon_runbook.errors import NotVerifiedError
 from pantheon_runbook.evidence.runs import latest_with, sealed_runs
 from pantheon_runbook.isolation import matrix
 from pantheon_runbook.isolation.matrix import subject_of
-from pantheon_runbook.model import Comparison, Exposure, Finding, Resource, Snapshot, Verification
+from pantheon_runbook.model import Change, Comparison, Exposure, Finding, MatrixRow, Resource, Snapshot, Verification
 from pantheon_runbook.providers import (
     railway_exposure,
     railway_inventory,
@@ -164,13 +164,19 @@ class Reading:
         return held.reveal() if held else None
 
 
-def beside_production(parts: Parts, snapshot: Snapshot, desired: tuple[Any, ...]) -> Comparison:
-    """The matrix for a run that has just changed staging: it drifts by design, so it is held against no earlier one."""
+def beside_production(
+    parts: Parts, snapshot: Snapshot, desired: tuple[Any, ...], *, changes: Iterable[Change]
+) -> Comparison:
+    """The matrix for a run that has just changed staging, by these `changes`: what else drifted is taken with it."""
     kinds = inventories(Reading(parts))
     with ThreadPoolExecutor(max_workers=8, thread_name_prefix="look") as pool:
         looks = pool.map(lambda kind: kind.look(), kinds.values())
         held = tuple(seen for look in looks for seen in look.resources)
-    return _compared(parts, replace(snapshot, resources=(*snapshot.resources, *held)), desired, before=Before())
+    everything = replace(snapshot, resources=(*snapshot.resources, *held))
+    before = before_of(parts, snapshot)
+    seen = _compared(parts, everything, desired, before=Before())
+    drift = tuple(matrix.accepted(_drift(before, seen.ground), changes))
+    return replace(seen, baseline=before.ground[0] if before.ground else "", accepted=drift)
 
 
 def before_of(parts: Parts, snapshot: Snapshot) -> Before:
@@ -268,10 +274,7 @@ def compared(
         *matrix.side_by_side(known, theirs),
         *matrix.pinned(known, pins),
     ]
-    if before.problem:
-        rows.append(matrix.untold(before.problem))
-    if before.ground is not None:
-        rows += matrix.drifted(before.ground[1]["ground"], ground, since=before.ground[0])
+    rows += _drift(before, ground)
     if before.ways is not None:
         rows += matrix.opened(before.ways[1]["exposures"], exposures, since=before.ways[0])
     return Comparison(
@@ -281,6 +284,13 @@ def compared(
         ground=ground,
         baseline=before.ground[0] if before.ground else "",
     )
+
+
+def _drift(before: Before, ground: Mapping[str, Any]) -> Iterator[MatrixRow]:
+    if before.problem:
+        yield matrix.untold(before.problem)
+    if before.ground is not None:
+        yield from matrix.drifted(before.ground[1]["ground"], ground, since=before.ground[0])
 
 
 def _side(snapshot: Snapshot, side: str) -> Iterator[tuple[str, Resource]]:

@@ -271,6 +271,21 @@ def test_everything_done_by_hand_is_named_and_nothing_else(world, hands):
     assert "not-verified" == word
 
 
+def test_apply_says_what_drift_it_takes(world, hands):
+    """Of staging and of production: after it, this is the ground, and nobody else would say so."""
+    world.provision()
+    elsewhere = Elsewhere(world, hands)
+    elsewhere.instance("worker", numReplicas=3)
+    elsewhere.supabase("POST", "/secrets", [{"name": "NEW", "value": "by hand"}])
+
+    verdict = world.provision()
+
+    matrix = json.loads(max(world.evidence.glob("*-RB-010-*/comparison.json")).read_text())
+    assert {"railway/service/worker", "supabase/secret/NEW"} == {row["subject"] for row in matrix["accepted"]}
+    assert "everything is as desired; 2 things drifted and are accepted" == verdict.why
+    assert ({}, "done") == (alarms((seen := checked(world))[0]), seen[1])
+
+
 def test_unchanged_staging_raises_no_alarm(world, hands):
     """50 checks with the sweep, in less than the hour that Railway counts requests by."""
     world.provision()
