@@ -286,6 +286,19 @@ def test_apply_says_what_drift_it_takes(world, hands):
     assert ({}, "done") == (alarms((seen := checked(world))[0]), seen[1])
 
 
+def test_way_opened_while_nothing_was_ever_good_is_an_alarm(world, hands):
+    """In every run from then on: one that ended badly has not accepted it."""
+    world.provision()
+    hands.set_variable("api", "REDIS_URL", "redis://old.example")
+    first, _ = checked(world)
+    assert {"railway/variable/api/REDIS_URL"} == set(alarms(first))
+
+    Elsewhere(world, hands).project(ssoProtection=None)
+    found = [alarms(checked(world)[0]).get("exposure/vercel/previews") for _ in range(2)]
+
+    assert ["drifted", "drifted"] == found
+
+
 def test_unchanged_staging_raises_no_alarm(world, hands):
     """50 checks with the sweep, in less than the hour that Railway counts requests by."""
     world.provision()
