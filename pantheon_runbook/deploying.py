@@ -14,7 +14,7 @@ from typing import Any
 from pantheon_runbook.config import Config, Service
 from pantheon_runbook.model import Desired, Finding, Resource, Snapshot
 from pantheon_runbook.planning import difference
-from pantheon_runbook.providers.railway_looks import migrates
+from pantheon_runbook.providers.commands import migrates
 from pantheon_runbook.providers.railway_sources import PLACES, SETTINGS
 from pantheon_runbook.provisioning import public_service, services_of, site_url
 
@@ -96,7 +96,7 @@ def _modelled(service: Service, snapshot: Snapshot) -> dict[str, Any]:
 
 def _is_left_out(key: str, value: Any) -> bool:
     """What may hold production's secret, and a pre-deploy command that migrates: in staging that is this runbook's."""
-    return isinstance(value, Mapping) or (key == "pre_deploy_command" and migrates(str(value)))
+    return isinstance(value, Mapping) or (key == "pre_deploy_command" and bool(migrates(str(value))))
 
 
 def _deployment(

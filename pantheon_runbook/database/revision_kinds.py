@@ -12,7 +12,7 @@ import psycopg
 from pantheon_runbook.database import alembic_process, baseline, ledger
 from pantheon_runbook.database.alembic_process import Backend, Migration, held_proof, migration
 from pantheon_runbook.database.baseline import Stated
-from pantheon_runbook.database.blocking import Watcher
+from pantheon_runbook.database.blocking import Blocker, Watcher
 from pantheon_runbook.database.connection import Database, unreachable
 from pantheon_runbook.database.indexes import InvalidIndex, invalid_indexes
 from pantheon_runbook.database.kinds import SCHEMA
@@ -21,8 +21,8 @@ from pantheon_runbook.database.schema import Standing, look_at_schema
 from pantheon_runbook.database.sessions import require_session
 from pantheon_runbook.database.writer import Writer
 from pantheon_runbook.database.writes import DatabaseGate
-from pantheon_runbook.errors import ConfigError, VendorUnavailableError
-from pantheon_runbook.model import Change, Resource
+from pantheon_runbook.errors import ConfigError, StalePlanError, VendorUnavailableError
+from pantheon_runbook.model import Change, Resource, short_code
 from pantheon_runbook.providers.kind import Kind, Look, Surroundings
 from pantheon_runbook.providers.supabase import project_answers
 
@@ -39,7 +39,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Ground:
-    """What one look has found: the files, and the database of one moment. `heads` None: Alembic's table is not there."""
+    """The files, and the database of one moment. `heads` None: Alembic's table is not there."""
 
     history: History
     heads: tuple[str, ...] | None
@@ -103,10 +103,15 @@ class Site:
             except psycopg.OperationalError as error:
                 raise unreachable(error) from error
 
-    def step(self, revision: str) -> None:
-        """Apply one revision with its row in the ledger; whoever keeps it waiting is named. Errors: VendorError."""
+    def step(self, revision: str, *, digest: str) -> None:
+        """Apply one revision with its row in the ledger; whoever keeps it waiting is named.
+
+        Errors: VendorError; StalePlanError when the file is not the one of this digest.
+        """
         worker = self._worker()
-        with Watcher(self.session, worker.backend_pid, tell=lambda one: self._progress(f"waits for {one.in_words}")) as seen:
+        with Watcher(
+            self.session, worker.backend_pid, tell=lambda one: self._progress(f"waits for {one.in_words}")
+        ) as seen:
             try:
                 worker.step(revision)
             except VendorUnavailableError as error:
@@ -117,6 +122,20 @@ class Site:
             except BaseException:
                 self.let_go()
                 raise
+
+    def _tell(self, one: Blocker) -> None:
+        self._progress(f"waits for {one.in_words}")
+
+    def _require_its_file(self, worker: Migration, revision: str, digest: str) -> None:
+        """What this process has loaded, not what lies on the disk by now."""
+        loaded = worker.history.get(revision)
+        if loaded is None or loaded.digest != digest:
+            found = short_code(loaded.digest) if loaded else "not there"
+            raise StalePlanError(
+                f"the file of revision {revision} is not the one that was approved",
+                why=f"it was {short_code(digest)}, and is {found}",
+                next_step="run the plan again, read it, and approve the new digest",
+            )
 
     def _worker(self) -> Migration:
         """One process for all revisions; after a failure a new one, which looks anew."""
@@ -189,9 +208,11 @@ class Ledger(Kind):
     def write(self, change: Change) -> str | None:
         if change.address == LEDGER:
             sent = {"layout": ledger.LAYOUT}
-            with self._site.gate.write("make the ledger", path=f"{SCHEMA}.migrations", sent=sent):
-                with self._site.database.session() as connection:
-                    ledger.make(connection)
+            with (
+                self._site.gate.write("make the ledger", path=f"{SCHEMA}.migrations", sent=sent),
+                self._site.database.session() as connection,
+            ):
+                ledger.make(connection)
             return None
         return self._accept()
 
@@ -244,7 +265,7 @@ class Revisions(Kind):
         revision = change.address.removeprefix(f"{REVISION}/")
         sent = {"revision": revision, "digest": change.after["digest"]}
         with self._site.gate.write("apply a revision", path=self._site.version_table, sent=sent):
-            self._site.step(revision)
+            self._site.step(revision, digest=change.after["digest"])
         return None
 
     def has_landed(self, change: Change, seen: Resource) -> bool:

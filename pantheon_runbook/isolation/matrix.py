@@ -12,7 +12,17 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from pantheon_runbook.model import RELATIONS, Desired, Exposure, Finding, MatrixRow, Relation, Resource, Snapshot
+from pantheon_runbook.model import (
+    RELATIONS,
+    Change,
+    Desired,
+    Exposure,
+    Finding,
+    MatrixRow,
+    Relation,
+    Resource,
+    Snapshot,
+)
 from pantheon_runbook.planning import difference, shown
 
 # What must differ and what must be equal, as "<address> <attribute>"; the rest may be as it likes.
@@ -204,8 +214,29 @@ def drifted(before: Mapping[str, Any], now: Mapping[str, Any], *, since: str) ->
         then, today = before.get(subject), now.get(subject)
         if then == today:
             continue
-        found = "gone" if today is None else "new" if then is None else _changes(then, today)
-        yield MatrixRow(subject, "drifted", f"as in {since}", found, is_alarm=True, next_step=_LOOK_AND_ACCEPT)
+        names = _changed(then, today) if then and today else ()
+        found = "gone" if today is None else "new" if then is None else f"changed: {', '.join(names)}"
+        yield MatrixRow(
+            subject, "drifted", f"as in {since}", found, is_alarm=True, next_step=_LOOK_AND_ACCEPT, attributes=names
+        )
+
+
+def accepted(drift: Iterable[MatrixRow], changes: Iterable[Change]) -> Iterator[MatrixRow]:
+    """Drift that an apply run takes as it is: no alarm in it, nor in a later one. What its plan `changes` is none."""
+    own = dict(_planned(changes))
+    for row in drift:
+        is_own = row.subject in own and (own[row.subject] is None or set(row.attributes) <= set(own[row.subject] or ()))
+        if not is_own:
+            yield MatrixRow(row.subject, row.relation, f"{row.expected}; accepted by this apply", row.found)
+
+
+def _planned(changes: Iterable[Change]) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
+    """Each subject with the attributes that are changed, None for the whole of it: a new thing, or a variable."""
+    for one in changes:
+        for name in one.after:
+            subject = subject_of(one.address, name)
+            is_whole = one.action == "create" or subject != one.address
+            yield subject, None if is_whole else one.after
 
 
 def opened(before: Iterable[Mapping[str, Any]], now: Iterable[Exposure], *, since: str) -> Iterator[MatrixRow]:
@@ -224,9 +255,8 @@ _LOOK_AND_ACCEPT = (
 )
 
 
-def _changes(then: Mapping[str, Any], today: Mapping[str, Any]) -> str:
-    names = sorted(name for name in {*then, *today} if then.get(name) != today.get(name))
-    return f"changed: {', '.join(names)}"
+def _changed(then: Mapping[str, Any], today: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(sorted(name for name in {*then, *today} if then.get(name) != today.get(name)))
 
 
 def settled(rows: Iterable[MatrixRow], exceptions: Iterable[Allowed]) -> tuple[MatrixRow, ...]:

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pantheon_runbook.model import Resource
+from pantheon_runbook.providers import commands
 from pantheon_runbook.providers.http import Client
 from pantheon_runbook.providers.kind import Fingerprint
 from pantheon_runbook.providers.vercel_reading import (
     Reading,
     Seen,
-    may_hold_a_secret,
     moment,
     noted_in,
     protected_part,
@@ -69,7 +69,7 @@ def inventory(
         *_hidden(variables),
         *_variables("variable", variables, "envs", target, fingerprint),
         *_variables("team-variable", team_variables, "data", target, fingerprint),
-        *_domains(reading.domains(), target, branch),
+        *_domains(reading.domains(), target, branch, fingerprint),
         *_custom_environments(reading.custom_environments(), variables, target),
     )
     return tuple(sorted(_told_apart(found), key=lambda one: one.address))
@@ -97,7 +97,7 @@ def _project(whole: Seen, fingerprint: Fingerprint) -> Iterator[Resource]:
     settings = whole.whole
     link = settings.get("link") or {}
     attributes = {name: settings.get(key) for name, key in _SETTINGS.items()}
-    attributes |= {name: _command(settings.get(key), fingerprint) for name, key in _COMMANDS.items()}
+    attributes |= {name: commands.compared(settings.get(key), fingerprint) for name, key in _COMMANDS.items()}
     attributes |= {
         "git_repository": repository_of(link) if link else None,
         "production_branch": link.get("productionBranch"),
@@ -107,13 +107,6 @@ def _project(whole: Seen, fingerprint: Fingerprint) -> Iterator[Resource]:
         "bypasses": _bypasses(settings.get("protectionBypass") or {}),
     }
     yield Resource("vercel/project", "present", attributes)
-
-
-def _command(text: str | None, fingerprint: Fingerprint) -> Any:
-    """As it is, unless something in it looks like a value: people write tokens into build commands."""
-    if text and may_hold_a_secret(text):
-        return {"fingerprint": fingerprint(text)}
-    return text
 
 
 def _trusted(trusted: Mapping[str, Any] | None) -> Any:
@@ -180,14 +173,16 @@ def _variable(entry: Mapping[str, Any], fingerprint: Fingerprint) -> dict[str, A
     return attributes
 
 
-def _domains(seen: Seen, target: str, branch: str) -> Iterator[Resource]:
+def _domains(seen: Seen, target: str, branch: str, fingerprint: Fingerprint) -> Iterator[Resource]:
     """One without a branch, or with the production branch, is production's; a custom environment has its own."""
     if seen.why:
         yield from _unreadable("domains", seen.why)
     for domain in seen.entries("domains"):
         shown = domain.get("gitBranch")
         if (shown in {None, branch}) == (target == PRODUCTION) and not domain.get("customEnvironmentId"):
-            attributes = {"branch": shown, "redirect": domain.get("redirect"), "verified": domain["verified"]}
+            redirect = domain.get("redirect")
+            shown_of_it = commands.shown(redirect, fingerprint) if redirect else None
+            attributes = {"branch": shown, "redirect": shown_of_it, "verified": domain["verified"]}
             yield Resource(f"vercel/domain/{domain['name']}", "present", attributes)
 
 

@@ -15,7 +15,6 @@ _NOT_FOR_US = frozenset({402, 403, 404})
 _PAGE = "100"
 _NOTE = "pantheon-runbook fingerprint "
 _NOTED = re.compile(rf"{_NOTE}([0-9a-f]{{64}})")
-_MAY_HOLD_A_SECRET = re.compile(r"=|://|token|password|secret|key|(?=\S*\d)[\w+-]{16,}", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -124,11 +123,6 @@ def repository_of(link: Mapping[str, Any]) -> str:
         str(link[part]) for part in ("org", "owner", "slug", "repo") if link.get(part)
     )
     return f"{link['type']} {name}"
-
-
-def may_hold_a_secret(command: str) -> bool:
-    """Whether something in a command looks like a value, so that it must not be shown."""
-    return _MAY_HOLD_A_SECRET.search(command) is not None
 
 
 def protected_part(protection: Mapping[str, Any] | None) -> str | None:

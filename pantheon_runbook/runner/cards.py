@@ -262,6 +262,14 @@ def _matrix_lines(compared: Comparison) -> Iterable[str]:
     yield from (f"ways into production besides: {closed}" for _ in closed[:1])
 
 
+def _accepted_lines(compared: Comparison) -> Iterable[str]:
+    """What this apply has taken as it is, so that nobody approves drift without being told."""
+    shown = compared.accepted[:_FIRST_ROWS]
+    yield from (f"drifted, accepted by this apply: {row.subject}: {row.found}" for row in shown)
+    hidden = len(compared.accepted) - len(shown)
+    yield from (f"  and {hidden} more in comparison.json" for _ in range(hidden)[:1])
+
+
 def _ways_in(compared: Comparison) -> Iterable[tuple[str, str, str, str]]:
     """Open ones with what closes them, then those that cannot be read; the closed ones are in the file."""
     for sign, state in (("o", "open"), ("?", "cannot be read")):
@@ -286,6 +294,7 @@ def _(verification: Verification) -> Card:
         lines=(
             *((f"  and {hidden} more in the report",) if hidden > 0 else ()),
             *(_matrix_lines(comparison) if comparison else ()),
+            *(_accepted_lines(comparison) if comparison else ()),
             *(f"{what:<9} {url}" for what, url in verification.endpoints),
             *(f"by hand: {step}" for step in verification.manual_steps),
         ),

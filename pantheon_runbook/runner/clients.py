@@ -152,12 +152,13 @@ def deployments(parts: Parts) -> dict[str, Kind]:
 def _supabase(parts: Parts) -> tuple[Kind, ...]:
     config, client, around = parts.outside.config, parts.clients.supabase, parts.surroundings
     production_ref = parts.outside.identities.production.supabase_ref
+    urls = (provisioning.site_url(config, parts.environment), *provisioning.redirect_urls(config, parts.environment))
     sources = {one.name: provisioning.held_as(one) for one in provisioning.variables_for(config, "supabase:secrets")}
     return (
         supabase_storage.ProductionBuckets(client, production_ref=production_ref),
         supabase.Project(client, parts.environment.supabase, around, plan=parts.plan),
         supabase_settings.ApiKeys(client, around),
-        supabase_settings.AuthSettings(client, around),
+        supabase_settings.AuthSettings(client, around, declared=frozenset(urls)),
         supabase_settings.EdgeSecrets(client, around, production_ref=production_ref, sources=sources),
         supabase_storage.Buckets(
             around, reach=parts.outside.reach, gate=parts.gate, timeout_seconds=config.policy.request_seconds

@@ -1,10 +1,10 @@
-"""RB-020's rehearsal as the session sees it: on staging's schema, on production's, and what the tree makes by itself."""
+"""The rehearsal as the session sees it: on staging's schema, on production's, and what the tree makes of nothing."""
 
 from __future__ import annotations
 
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 
 from pantheon_runbook.database.alembic_process import held_proof, migration
@@ -26,8 +26,9 @@ from pantheon_runbook.runner.clients import Parts
 from pantheon_runbook.secrets import Secret
 
 REHEARSAL = "database/rehearsal"
-_STAGING, _PRODUCTION = f"{REHEARSAL}/staging", f"{REHEARSAL}/production"
+STAGING, PRODUCTION = f"{REHEARSAL}/staging", f"{REHEARSAL}/production"
 _NO_ROLE = "no role may dump production's schema: pantheon-runbook read-role --dump prints what makes it"
+PRODUCTION_REVISION = "production/revision"
 _SECONDS = 10
 _MILLISECONDS = 60_000
 
@@ -40,8 +41,8 @@ class Found:
     when that is not known. `production_heads` None: nobody could look.
     """
 
-    staging: Rehearsal = Rehearsal()
-    production: Rehearsal = Rehearsal()
+    staging: Rehearsal = field(default_factory=Rehearsal)
+    production: Rehearsal = field(default_factory=Rehearsal)
     expected: tuple[str, ...] = ()
     why_not: str = ""
     production_heads: tuple[str, ...] | None = None
@@ -166,14 +167,16 @@ class Rehearsals(Kind):
             return _Source(name, dump, {table: _about(rows) for table, rows in row_counts(connection).items()})
 
     def _resources(self, production: _Source | str) -> Iterator[Resource]:
-        for address, one in ((_STAGING, self.found.staging), (_PRODUCTION, self.found.production)):
+        for address, one in ((STAGING, self.found.staging), (PRODUCTION, self.found.production)):
             if one.not_rehearsed:
                 yield Resource(address, "unreadable", note=f"not rehearsed: {one.not_rehearsed}")
             elif one.ran or one.failed:
                 yield Resource(address, "present", one.settled, note=_told(one))
         heads = _heads(production)
         if heads is not None:
-            yield Resource("production/revision", "present", {"heads": list(heads)}, f"at {', '.join(heads) or 'nothing'}")
+            yield Resource(
+                "production/revision", "present", {"heads": list(heads)}, f"at {', '.join(heads) or 'nothing'}"
+            )
 
     def _timed(self) -> bytes:
         """Everything, with the seconds that were measured; the snapshot has what is the same each time."""
@@ -189,8 +192,7 @@ class _Source:
 
 def _about(rows: int) -> int:
     """To one digit: a plan that names rows must not be out of date because one was added."""
-    magnitude = 10 ** max(0, len(str(rows)) - 1)
-    return round(rows / magnitude) * magnitude
+    return round(rows, 1 - len(str(rows)))
 
 
 def _heads(production: _Source | str) -> tuple[str, ...] | None:

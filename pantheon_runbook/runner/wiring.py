@@ -29,7 +29,7 @@ from pantheon_runbook.evidence.seal import TRUST, require_pinned, sealing_key
 from pantheon_runbook.evidence.vouchers import made_by_runs
 from pantheon_runbook.isolation.identity import Known, Made, confirmed_in, steps_to_list, unconfirmed
 from pantheon_runbook.isolation.marks import Marks, Search
-from pantheon_runbook.model import Check, Comparison, Desired, Finding, Snapshot
+from pantheon_runbook.model import Change, Check, Comparison, Desired, Finding, Snapshot
 from pantheon_runbook.planning import is_plan, plan_changes
 from pantheon_runbook.providers import railway_services
 from pantheon_runbook.providers.http import WriteGate
@@ -107,9 +107,9 @@ class Provisioning:
             self._answers("transaction pooler", "database.pool_url"),
         )
 
-    def isolation(self, snapshot: Snapshot) -> Comparison:
-        """Staging beside production, as RB-060 sees them."""
-        return beside_production(self._parts, snapshot, self.desired(snapshot))
+    def isolation(self, snapshot: Snapshot, changes: Sequence[Change]) -> Comparison:
+        """Staging beside production, as RB-060 sees them; drift besides these `changes` is told as accepted."""
+        return beside_production(self._parts, snapshot, self.desired(snapshot), changes=changes)
 
     def _answers(self, name: str, url: str) -> Check:
         """A way in that does not answer is a failed check, not a reason to stop checking."""

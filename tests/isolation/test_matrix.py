@@ -6,6 +6,7 @@ import pytest
 
 from pantheon_runbook.isolation.matrix import (
     Allowed,
+    accepted,
     as_wanted,
     drifted,
     of_findings,
@@ -15,7 +16,7 @@ from pantheon_runbook.isolation.matrix import (
     side_by_side,
     subject_of,
 )
-from pantheon_runbook.model import Desired, Exposure, Finding, MatrixRow, Resource, Snapshot
+from pantheon_runbook.model import Change, Desired, Exposure, Finding, MatrixRow, Resource, Snapshot
 
 HERS = {"from": "literal.LOG_LEVEL", "fingerprint": "a" * 64}
 
@@ -158,6 +159,40 @@ def test_drift_names_what_is_different_and_nothing_else():
 
     assert {"a": "changed: y", "b": "gone", "c": "new"} == {row.subject: row.found for row in rows}
     assert all(row.is_alarm for row in rows)
+
+
+def test_apply_tells_what_drifted_besides_its_own_changes():
+    """No alarm in the run that takes it, and said by name: from then on it is the ground."""
+    before = {
+        "railway/service/api": {"repository": "a", "start": "x"},
+        "railway/service/worker": {"repository": "a"},
+        "railway/variable/api/LOG_LEVEL": {"fingerprint": "1", "updated_at": "1"},
+        "production/railway/service/api": {"start": "x"},
+    }
+    now = {
+        "railway/service/api": {"repository": "b", "start": "y"},
+        "railway/service/worker": {"repository": "b"},
+        "railway/variable/api/LOG_LEVEL": {"fingerprint": "2", "updated_at": "2"},
+        "production/railway/service/api": {"start": "y"},
+        "supabase/bucket/uploads": {"public": False},
+    }
+    own = (
+        change("railway/service/api", repository="b"),
+        change("railway/service/worker", repository="b"),
+        change("railway/variables/api", LOG_LEVEL=HERS),
+        change("supabase/bucket/uploads", action="create", public=False),
+    )
+
+    rows = tuple(accepted(drifted(before, now, since="an earlier run"), own))
+
+    assert {"railway/service/api": ("drifted", False), "production/railway/service/api": ("drifted", False)} == (
+        relations(*rows)
+    )
+    assert {"as in an earlier run; accepted by this apply"} == {row.expected for row in rows}
+
+
+def change(address: str, *, action: str = "update", **after: object) -> Change:
+    return Change(address, action, {}, after, (), "none", "put back")
 
 
 def test_way_that_was_opened_or_widened_is_an_alarm_and_one_that_was_closed_is_not():
