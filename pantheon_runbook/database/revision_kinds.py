@@ -153,17 +153,22 @@ class Site:
                         **asdict(self._limits),
                     )
                 )
-                self._require_its_table(started)
+                self._require_same_place(started, connection)
                 self._migration, self._held = started, held.pop_all()
         return self._migration
 
-    def _require_its_table(self, started: Migration) -> None:
-        if started.version_table != self.version_table:
-            raise ConfigError(
-                f"the backend's env.py keeps its revision in {started.version_table}",
-                why=f"pantheon.toml says backend.version_table = {self.version_table}, and that was looked at",
-                next_step=f'write version_table = "{started.version_table}" under [backend], then plan again',
-            )
+    def _require_same_place(self, started: Migration, connection: psycopg.Connection[Any]) -> None:
+        """env.py keeps its revision where we look for it; a table without a schema is found by the search path."""
+        seen = ledger.heads(connection, self.version_table) or ()
+        if started.version_table in {self.version_table, self.version_table.partition(".")[2]} and set(seen) == set(
+            started.heads
+        ):
+            return
+        raise ConfigError(
+            f"the backend's env.py keeps its revision in {started.version_table}, at {', '.join(started.heads) or 'none'}",
+            why=f"{self.version_table} was looked at, which is at {', '.join(seen) or 'none'}",
+            next_step="write version_table under [backend] as env.py has it, with its schema, then plan again",
+        )
 
     def let_go(self) -> None:
         """End the worker; what it has not committed is rolled back."""

@@ -37,7 +37,10 @@ from pantheon_runbook.session import Opening
 from pantheon_runbook.standing import ADOPTED, MISSING, UNSEEN, WRONG
 
 _FIRST_ROWS = 40
-_SIGNS = {"create": "+", "update": "~", "restore": "~", "reset": "~", "wait": "?", "hold": "+", "replace": "!"}
+_SIGNS = {
+    "accept": "+", "apply": "+", "create": "+", "hold": "+", "replace": "!", "reset": "~", "restore": "~",
+    "update": "~", "wait": "?",
+}  # fmt: skip
 _MODES = {"plan": "ends after the plan", "apply": "will write", "check": "reads only"}
 _BESIDE = ("staging/", "production/", "exposure/")  # too many for a card; the matrix is drawn from them
 _OUTCOMES = {"done": "+", "not-ready": "~", "not-done": "-", "unknown": "?"}

@@ -6,11 +6,13 @@ Written by whoever holds production (here: the sandbox itself); the product read
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pantheon_runbook.sandbox.control import Running
+from pantheon_runbook.sandbox.pantheon import backend
 from pantheon_runbook.secrets import fingerprint, is_pinnable
 
 _CONFIG = """\
@@ -29,6 +31,8 @@ vercel = {{ target = "preview", site_url = "https://{site_host}", redirect_urls 
 openrouter = {{ key_name = "pantheon-staging", limit_usd = 20.0, limit_reset = "monthly" }}
 
 [backend]
+alembic = "{alembic}"
+python = "{python}"
 background_jobs = true
 release_branch = "staging"
 services = [
@@ -152,6 +156,8 @@ def _config(facts: Mapping[str, Any]) -> str:
         workspace=facts["railway"]["workspace_id"],
         vercel_project=facts["vercel"]["project_id"],
         vercel_team=facts["vercel"]["team_id"],
+        alembic=Path(backend.__file__).with_name("alembic.ini"),
+        python=sys.executable,
         site_host=f"{project}-git-staging-{team}.vercel.app",
         preview_pattern=f"https://{project}-*-{team}.vercel.app/**",
     )
