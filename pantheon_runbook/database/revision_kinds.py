@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from pantheon_runbook.database.schema import Standing, look_at_schema
 from pantheon_runbook.database.sessions import require_session
 from pantheon_runbook.database.writer import Writer
 from pantheon_runbook.database.writes import DatabaseGate
-from pantheon_runbook.errors import ConfigError, StalePlanError, VendorUnavailableError
+from pantheon_runbook.errors import ConfigError, RunbookError, StalePlanError, VendorUnavailableError
 from pantheon_runbook.model import Change, Resource, short_code
 from pantheon_runbook.providers.kind import Kind, Look, Surroundings
 from pantheon_runbook.providers.supabase import project_answers
@@ -165,17 +165,22 @@ class Site:
         ):
             return
         raise ConfigError(
-            f"the backend's env.py keeps its revision in {started.version_table}, at {', '.join(started.heads) or 'none'}",
+            f"env.py keeps its revision in {started.version_table}, at {', '.join(started.heads) or 'none'}",
             why=f"{self.version_table} was looked at, which is at {', '.join(seen) or 'none'}",
             next_step="write version_table under [backend] as env.py has it, with its schema, then plan again",
         )
 
     def let_go(self) -> None:
-        """End the worker; what it has not committed is rolled back."""
+        """End the worker now, after a failure; what it has not committed is rolled back."""
         if self._migration is not None:
             self._migration.kill()
+        self.close()
+
+    def close(self) -> None:
+        """End the worker, which is idle: what it was asked for is done, so that nothing is lost by how it ends."""
         self._migration = None
-        self._held.close()
+        with suppress(RunbookError):
+            self._held.close()
 
 
 class Ledger(Kind):
@@ -278,7 +283,7 @@ class Revisions(Kind):
         return seen.state == "present"
 
     def close(self) -> None:
-        self._site.let_go()
+        self._site.close()
 
 
 def _described(ground: Ground) -> Mapping[str, Any]:

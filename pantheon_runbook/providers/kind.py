@@ -44,7 +44,6 @@ class Surroundings:
     progress: Callable[[str], None]
     pins: Mapping[str, str] = field(default_factory=dict)
     restores_paused: bool = False
-    production_ref: str = ""  # what no value of staging may point at
     stop: threading.Event = field(default_factory=threading.Event)
     find: Callable[[str], tuple[Trace, ...]] = lambda _text: ()  # what is production's in a text, as `guard` finds it
 
@@ -155,13 +154,6 @@ def production_finding(
             f"{address}/{name}",
             f"{name} holds production's secret ({pinned})",
             f"remove {name} from {address} at the vendor, rotate it in production, then plan again",
-        )
-    if around.production_ref and around.production_ref in value:
-        return Finding(
-            "points-at-production",
-            f"{address}/{name}",
-            f"{name} points at production's Supabase project",
-            f"remove {name} from {address} at the vendor, or give it staging's value, then plan again",
         )
     trace = next(iter(around.find(value)), None)
     if trace is not None:

@@ -217,7 +217,6 @@ def _parts(
             progress,
             pins,
             restores_paused,
-            outside.identities.production.supabase_ref,
             find=Search(Marks.of(outside.identities)).find,
         ),
         plan=plan,
