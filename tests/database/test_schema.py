@@ -110,9 +110,15 @@ DRIFT = {
 
 
 @pytest.fixture(scope="module")
-def connection():
+def server():
+    with scratch() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def connection(server):
     """A Supabase-shaped database, as its owner reaches it; every test makes its own `public`."""
-    with scratch() as server, server.make("schema").connection("postgres") as connection:
+    with server.make("schema").connection("postgres") as connection:
         yield connection
 
 
@@ -215,6 +221,17 @@ def test_look_can_write_nothing(connection):
             connection.execute("select public.writes()")
     finally:
         connection.execute("drop function public.writes; drop table public.t")
+
+
+def test_look_steps_back_from_a_locked_table(server):
+    """PostgreSQL spells an index or a default under a lock of its table, and waits for it."""
+    database = server.make("locked")
+    with database.connection("postgres") as holder, database.connection("postgres") as reader:
+        holder.execute(ONE)
+        holder.execute("begin; lock table public.notes in access exclusive mode")
+        reader.execute("set statement_timeout = '10s'")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            look_at_schema(reader)
 
 
 def test_run_shows_revision_and_fingerprint(world):
