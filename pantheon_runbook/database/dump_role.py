@@ -11,7 +11,7 @@ the read role, which sees one or two relations; whoever may not hold such a logi
 from __future__ import annotations
 
 from pantheon_runbook.checks import ProductionRead
-from pantheon_runbook.database.read_role import WAYS
+from pantheon_runbook.database.read_role import ways_to_write
 from pantheon_runbook.database.schema import SCHEMAS_OF_OTHERS
 
 _APPLICATIONS = """nspname not in ({others})
@@ -76,5 +76,5 @@ def dump_role_sql(read: ProductionRead) -> str:
         name=read.dump_role,
         password=read.dump_password,
         applications=_APPLICATIONS.format(others=others),
-        ways=WAYS.format(role=f"'{read.dump_role}'"),
+        ways=ways_to_write(read.dump_role),
     )
