@@ -16,6 +16,7 @@ import psycopg
 from pantheon_runbook.database.revisions import Effect, Lock, Ran, Statement
 
 _OBSERVER = Path(__file__).with_name("observer.sql")
+_CONCURRENT = "ShareUpdateExclusiveLock"
 _TOLD = """
 with told as (delete from pantheon_runbook.effects returning *)
 select query, change, kind, name, on_table, before, after, is_old, is_on_old from told order by number
@@ -65,7 +66,7 @@ def attached(ran: Ran, told: Iterable[_Told]) -> Ran:
     for one in told:
         number = _index(statements, one.query, number)
         statements[number] = _with(statements[number], one)
-    return replace(ran, statements=tuple(statements))
+    return replace(ran, statements=tuple(_with_short_locks(one) for one in statements))
 
 
 def _index(statements: list[Statement], query: str, number: int) -> int:
@@ -87,6 +88,17 @@ def _with(statement: Statement, told: _Told) -> Statement:
     if statement.is_alone and told.lock not in statement.locks:
         return replace(statement, locks=(*statement.locks, told.lock))
     return statement
+
+
+def _with_short_locks(statement: Statement) -> Statement:
+    """CREATE and DROP INDEX CONCURRENTLY have let go when the server tells of them: as PostgreSQL documents it.
+
+    Whoever looks from a second connection sees it or misses it; a test holds the statement up, and looks.
+    """
+    if not statement.is_alone or statement.locks:
+        return statement
+    tables = dict.fromkeys(one.table for one in statement.effects if one.kind == "index" and one.change != "changed")
+    return replace(statement, locks=tuple(Lock(table, _CONCURRENT) for table in tables))
 
 
 def _spelling(sql: str) -> str:

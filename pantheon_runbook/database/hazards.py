@@ -28,6 +28,8 @@ BLOCKED_BY: Mapping[str, str] = {
 }
 _DONE: Mapping[str, str] = {"update": "updated", "delete": "deleted", "merge": "merged", "insert": "copied"}
 _CERTAIN = "required-column"  # it fails on the target, whatever its author accepts
+_OF_WRITERS = "RowExclusiveLock"
+_CALLS = ("select", "call", "do")
 _UNNAMED_LOSS = ("view", "function", "trigger")  # an index or a constraint goes with its column, as everybody expects
 
 
@@ -61,6 +63,10 @@ class Weights:
         """A table that nobody counted may be of any size."""
         rows = self.rows.get(table, 0)
         return rows is None or rows >= self.big
+
+    def weight(self, table: str) -> float:
+        rows = self.rows.get(table, 0)
+        return float("inf") if rows is None else rows
 
     def has_rows(self, table: str) -> bool:
         return self.rows.get(table, 0) != 0
@@ -148,6 +154,19 @@ def _work(place: _Place) -> Iterator[Hazard]:
 
 def _worked_on(place: _Place) -> Iterator[tuple[str, str, str]]:
     """(table of the target, rule, what is done with its rows), each table once."""
+    yield from _read_through(place)
+    writes = {_worked(place, write): write for write in sql_text.writes(place.statement.sql)}
+    for table, write in writes.items():
+        if table in place.weights.rows and not write.is_bounded:
+            yield table, "data-migration", _DONE[write.verb]
+    if sql_text.verb(place.statement.sql) in _CALLS:
+        for lock in place.statement.locks:
+            if lock.mode == _OF_WRITERS and lock.relation in place.weights.rows and lock.relation not in writes:
+                yield lock.relation, "data-migration", "written by what it calls"
+
+
+def _read_through(place: _Place) -> Iterator[tuple[str, str, str]]:
+    """By a change of the schema, as the server counted it."""
     effects = [one for one in place.statement.effects if one.is_on_old]
     rewritten = [one.table for one in effects if one.change == "rewritten"]
     rewritten += [_full(place, name) for name in sql_text.reclustered(place.statement.sql)]
@@ -157,13 +176,14 @@ def _worked_on(place: _Place) -> Iterator[tuple[str, str, str]]:
         if one.change == "scanned" and one.table not in rewritten:
             is_index = one.table in indexed or sql_text.verb(place.statement.sql) == "reindex"
             yield one.table, *(("index-under-lock", "indexed") if is_index else ("scan-under-lock", "read through"))
-    for write in sql_text.writes(place.statement.sql):
-        table = _full(place, write.table)
-        if write.verb == "insert":
-            sources = [_full(place, name) for name in write.sources]
-            table = max(sources, key=lambda name: place.weights.rows.get(name, 0) or 0, default="")
-        if table in place.weights.rows and not write.is_bounded:
-            yield table, "data-migration", _DONE[write.verb]
+
+
+def _worked(place: _Place, write: sql_text.Write) -> str:
+    """The table whose size says how long it takes: for INSERT ... SELECT the biggest that is read."""
+    if write.verb != "insert":
+        return _full(place, write.table)
+    sources = [_full(place, name) for name in write.sources]
+    return max(sources, key=place.weights.weight, default="")
 
 
 def _blocked(held: Mapping[str, str]) -> str:

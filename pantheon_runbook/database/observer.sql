@@ -132,5 +132,9 @@ end $$;
 create event trigger pantheon_runbook_start on ddl_command_start execute function pantheon_runbook.note_start();
 create event trigger pantheon_runbook_rewrite on table_rewrite execute function pantheon_runbook.note_rewrite();
 create event trigger pantheon_runbook_end on ddl_command_end execute function pantheon_runbook.note_end();
+-- Also for a revision that calls itself a replica, to be rid of triggers.
+alter event trigger pantheon_runbook_start enable always;
+alter event trigger pantheon_runbook_rewrite enable always;
+alter event trigger pantheon_runbook_end enable always;
 
 reset search_path;

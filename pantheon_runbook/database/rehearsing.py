@@ -5,7 +5,7 @@ The copy is on a private server. The backend's own Alembic works on it as it wil
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,6 +14,8 @@ import psycopg
 
 from pantheon_runbook.config import MigrationPolicy
 from pantheon_runbook.database.alembic_process import Backend, Migration, held_proof, migration
+from pantheon_runbook.database.comparable import comparable
+from pantheon_runbook.database.dump import Dump, restore
 from pantheon_runbook.database.effects import old_tables, watch, with_effects
 from pantheon_runbook.database.hazards import Rows
 from pantheon_runbook.database.kinds import SCHEMA
@@ -21,60 +23,55 @@ from pantheon_runbook.database.lint import lint
 from pantheon_runbook.database.reading import RoleReader
 from pantheon_runbook.database.rehearsal import Checked, Failed, Rehearsal, Undone, Way
 from pantheon_runbook.database.revisions import Ran, Revision, Statement
-from pantheon_runbook.database.schema import VERSION_TABLE, Standing, differences, look_at_schema
+from pantheon_runbook.database.schema import Standing, differences, look_at_schema
 from pantheon_runbook.database.scratch import OWNER, Scratch, ScratchDatabase
 from pantheon_runbook.database.verdicts import judge
 from pantheon_runbook.errors import RunbookError, VendorRefusedError
 
 _APPLICATION = "pantheon-runbook rehearsal"
+_UNLIKE_SHOWN = 5
 _LOCK_MILLISECONDS = 5_000  # nobody else is there; who waits for longer waits for itself
 
 
 class _StoppedError(Exception):
-    """A revision ended the worker; what it was at, and why. It leaves the worker's context, which then ends quietly."""
+    """A revision ended the worker. It has to leave the worker's context, which would ask it to end in good order."""
 
-    def __init__(self, revision: str, act: Way, error: RunbookError) -> None:
+    def __init__(self, revision: str, way: Way, error: RunbookError) -> None:
         super().__init__(revision)
         self.revision = revision
-        self.act = act
+        self.way = Undone(revision, way, why=error.why)
         self.error = error
 
 
-@dataclass(frozen=True)
-class Original:
-    """What the copies are of. `restore` puts its schema and Alembic's heads, and no other row, into an empty database.
-
-    `rows` are those of the database that must not be held up, production's. `caveats` say how a copy is unlike it.
-    """
-
-    rows: Rows
-    restore: Callable[[ScratchDatabase], None]
-    version_table: str = VERSION_TABLE
-    caveats: tuple[str, ...] = ()
-
-
 def rehearse(
-    pending: Sequence[Revision], original: Original, *, server: Scratch, backend: Backend, policy: MigrationPolicy
+    pending: Sequence[Revision],
+    dump: Dump,
+    *,
+    rows: Rows,
+    server: Scratch,
+    backend: Backend,
+    policy: MigrationPolicy,
 ) -> Rehearsal:
     """Up through all of them, and each back and up again as far as it allows; what that showed, weighed with the rows.
 
+    `pending` are the revisions above `dump.heads`, in order; `rows` are what the dumped database has in its tables.
     A revision that fails ends it there, and the rehearsal says so.
 
     Errors: UsageError when a copy cannot be made; RunbookError when env.py does not run on it.
     """
-    stage = _Stage(tuple(pending), original, server, backend, policy)
+    stage = _Stage(tuple(pending), dump, server, backend, policy)
     with stage.copy() as copy:
-        climb = _climbed(stage, copy)
-        rows = {**dict.fromkeys(copy.tables), **original.rows}  # who counted not every table left one of unknown size
-        ways = {} if climb.failed else _ways_back(stage, climb, copy)
-    if climb.failed:
-        ways = {one.id: Undone(one.id, "not tried", why="not every revision could be applied") for one in pending}
-    linted = lint(climb.ran, server_version=server.version, version_table=original.version_table)
-    judged = judge(stage.pending[: len(climb.ran)], climb.ran, linted.hazards, rows=rows, policy=policy)
+        counted = {**dict.fromkeys(copy.tables), **rows}  # a table that was not counted may be of any size
+        climb = _Climb([copy.look()])
+        _up_and_down(stage, copy, climb)
+    _down_from_below(stage, climb)
+    table = dump.version_table.rpartition(".")[2]
+    linted = lint(climb.ran, server_version=dump.server.version, version_table=table)
+    judged = judge(stage.pending[: len(climb.ran)], climb.ran, linted.hazards, rows=counted, policy=policy)
     last = climb.looks[-1]
     return Rehearsal(
         ran=tuple(climb.ran),
-        undone=tuple(ways[one.id] for one in pending),
+        undone=tuple(climb.ways[one.id] for one in pending),
         checks=tuple(climb.checks),
         hazards=judged.hazards,
         phases=judged.phases,
@@ -83,10 +80,17 @@ def rehearse(
         lines=last.lines,
         fingerprint=last.fingerprint,
         server_version=server.version,
-        caveats=original.caveats,
+        caveats=(*comparable(dump.server, server), *_unlike(dump.standing, climb.looks[0])),
         not_linted=linted.not_linted,
         failed=climb.failed,
     )
+
+
+def _unlike(original: Standing, copy: Standing) -> tuple[str, ...]:
+    """What the restored copy shows otherwise than the dumped database did."""
+    found = differences(original.lines, copy.lines)
+    told = tuple(f"the copy is not the same: {line}" for line in found[:_UNLIKE_SHOWN])
+    return (*told, f"and {len(found) - _UNLIKE_SHOWN} more") if len(found) > _UNLIKE_SHOWN else told
 
 
 @dataclass
@@ -116,7 +120,7 @@ def _spelled(statement: Statement, names: Mapping[str, str]) -> Statement:
 @dataclass
 class _Stage:
     pending: tuple[Revision, ...]
-    original: Original
+    dump: Dump
     server: Scratch
     backend: Backend
     policy: MigrationPolicy
@@ -128,10 +132,10 @@ class _Stage:
         self.copies += 1
         database = self.server.make(f"copy_{self.copies}")
         try:
-            self.original.restore(database)
+            restore(self.dump, database)
             with database.connection() as superuser:
                 watch(superuser)
-                yield _Copy(database, superuser, self.original.version_table, old_tables(superuser))
+                yield _Copy(database, superuser, self.dump.version_table, old_tables(superuser))
         finally:
             self.server.drop(database)
 
@@ -156,16 +160,19 @@ class _Stage:
 
 @dataclass
 class _Climb:
-    """How far it went; `looks` has one schema more than `ran` has revisions, the first is the original's."""
+    """What came of it. `looks` has one schema more than `ran` has revisions, the first is the original's.
+
+    `ways` are filled from the last revision to the first.
+    """
 
     looks: list[Standing]
     ran: list[Ran] = field(default_factory=list)
     checks: list[Checked] = field(default_factory=list)
+    ways: dict[str, Undone] = field(default_factory=dict)
     failed: Failed | None = None
 
 
-def _climbed(stage: _Stage, copy: _Copy) -> _Climb:
-    climb = _Climb([copy.look()])
+def _up_and_down(stage: _Stage, copy: _Copy, climb: _Climb) -> None:
     try:
         with stage.worker(copy) as worker:
             for revision in stage.pending:
@@ -173,10 +180,42 @@ def _climbed(stage: _Stage, copy: _Copy) -> _Climb:
                 climb.looks.append(copy.look())
                 if revision.check is not None:
                     climb.checks.append(_checked(copy, revision.id, revision.check))
+            _down_from(stage.pending, worker, copy, climb)
     except _StoppedError as stopped:
+        if len(climb.ran) == len(stage.pending):
+            climb.ways[stopped.revision] = stopped.way
+            return
         code = stopped.error.code if isinstance(stopped.error, VendorRefusedError) else ""
         climb.failed = Failed(stopped.revision, stopped.error.why, code)
-    return climb
+        why = "not every revision could be applied"
+        climb.ways = {one.id: Undone(one.id, "not tried", why=why) for one in stage.pending}
+
+
+def _down_from_below(stage: _Stage, climb: _Climb) -> None:
+    """Below a revision that has no clean way back, on a copy that it never touched; and so on."""
+    while left := stage.pending[: len(stage.pending) - len(climb.ways)]:
+        if left[-1].forward_fix_only:
+            climb.ways[left[-1].id] = Undone(left[-1].id, "forward fix only", why="its author says so")
+            continue
+        try:
+            with stage.copy() as copy, stage.worker(copy) as worker:
+                for revision in left:
+                    worker.step(revision.id)
+                _down_from(left, worker, copy, climb)
+        except _StoppedError as stopped:
+            climb.ways[stopped.revision] = stopped.way
+
+
+def _down_from(applied: Sequence[Revision], worker: Migration, copy: _Copy, climb: _Climb) -> None:
+    """As far as the ways back are clean, and meant to be there."""
+    for number in range(len(applied), 0, -1):
+        revision = applied[number - 1]
+        if revision.forward_fix_only:
+            return
+        way = _way_back(worker, copy, revision, around=(climb.looks[number - 1], climb.looks[number]))
+        climb.ways[revision.id] = way
+        if way.way != "clean":
+            return
 
 
 def _up(worker: Migration, revision: Revision) -> Ran:
@@ -207,44 +246,8 @@ def _checked(copy: _Copy, revision: str, check: Mapping[str, Any]) -> Checked:
     return Checked(revision, check["expect"], values[0])
 
 
-def _ways_back(stage: _Stage, climb: _Climb, copy: _Copy) -> dict[str, Undone]:
-    """For each revision whether it goes back to what was there before it.
-
-    One that does not, or is not meant to, is left out: those below it are tried on a copy that it never touched.
-    """
-    ways: dict[str, Undone] = {}
-    top = _descended(stage, climb, copy, len(stage.pending), ways)
-    while top:
-        with stage.copy() as other:
-            top = _descended(stage, climb, other, top, ways, is_new=True)
-    return ways
-
-
-def _descended(
-    stage: _Stage, climb: _Climb, copy: _Copy, top: int, ways: dict[str, Undone], *, is_new: bool = False
-) -> int:
-    """Down from the revision number `top` to the first that has no clean way back; 0 when there is none."""
-    number = top
-    try:
-        with stage.worker(copy) as worker:
-            for revision in stage.pending[: top if is_new else 0]:
-                _up(worker, revision)
-            for number in range(top, 0, -1):
-                revision = stage.pending[number - 1]
-                way = _way_back(worker, copy, revision, around=(climb.looks[number - 1], climb.looks[number]))
-                ways[revision.id] = way
-                if way.way != "clean":
-                    return number - 1
-    except _StoppedError as stopped:
-        ways[stage.pending[number - 1].id] = Undone(stopped.revision, stopped.act, why=stopped.error.why)
-        return number - 1
-    return 0
-
-
 def _way_back(worker: Migration, copy: _Copy, revision: Revision, *, around: tuple[Standing, Standing]) -> Undone:
     """Down, up and down once more: that it can be applied again is half of what a way back is for."""
-    if revision.forward_fix_only:
-        return Undone(revision.id, "forward fix only", why="its author says so")
     before, after = around
     _down(worker, revision)
     left = differences(before.lines, copy.look().lines)

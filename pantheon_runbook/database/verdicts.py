@@ -55,8 +55,11 @@ def verdicts(
         (one.revision, one.statement, rule) for one in seen if one.rule in RECIPES for rule in RECIPES[one.rule].squawk
     }
     news = [_weighed(one, weights) for one in linted if (one.revision, one.statement, one.rule) not in said]
-    allowed = [_after(policy, one) for one in (*seen, *filter(None, news))]
-    return tuple(sorted(filter(None, allowed), key=lambda one: one.tier != "blocks"))
+    allowed = filter(None, (_after(policy, one) for one in (*seen, *filter(None, news))))
+    once: dict[tuple[str, str, str], Hazard] = {}
+    for one in allowed:
+        once.setdefault((one.revision, one.rule, one.what), one)
+    return tuple(sorted(once.values(), key=lambda one: one.tier != "blocks"))
 
 
 def _weighed(one: Hazard, weights: Weights) -> Hazard | None:

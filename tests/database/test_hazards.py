@@ -13,6 +13,7 @@ from pantheon_runbook.database.effects import watch, with_effects
 from pantheon_runbook.database.hazards import Weights, hazards_of
 from pantheon_runbook.database.lint import lint
 from pantheon_runbook.database.phases import derived_phase
+from pantheon_runbook.database.revisions import Effect, Lock, Ran, Statement
 from pantheon_runbook.database.scratch import scratch
 from pantheon_runbook.database.verdicts import verdicts
 
@@ -31,6 +32,7 @@ create view spoken as select id, role from messages;
 create function stamp() returns trigger language plpgsql as $$ begin return new; end $$;
 create trigger stamped before insert on messages for each row execute function stamp();
 create index tokens_now on messages (tokens);
+create function fill() returns void language sql as 'update messages set tokens = 0';
 create domain small as int;
 create table scores (id int primary key, score small);
 """
@@ -40,6 +42,7 @@ ROWS = {
 }  # fmt: skip
 WEIGHTS = Weights(ROWS, 100_000)
 BIG = {"rewrite-under-lock": "blocks"}
+EXCLUSIVE = Lock("public.logs", "AccessExclusiveLock")
 ADVICE = "advice"
 BLOCKS = "blocks"
 
@@ -191,6 +194,10 @@ CASES = (
         says={"data-under-lock": BLOCKS},
         what="locks public.sessions against reads and writes while 1,203,000 rows of public.messages are updated",
     ),
+    case("select fill()", says={"data-migration": BLOCKS}, what="public.messages are written by what it calls"),
+    case("select max(id) from messages"),
+    case("do $$ begin perform fill(); end $$", says={"data-migration": BLOCKS}),
+    case("create table copied as select * from messages"),
     # What is gone.
     case(
         "alter table messages drop column tokens",
@@ -204,6 +211,11 @@ CASES = (
         says={"data-loss": ADVICE},
     ),
     case("alter table drafts drop column body", phase="contract", says={"data-loss": ADVICE}),
+    case(
+        "-- squawk-ignore adding-required-field, adding-not-nullable-field\nalter table logs add note text not null",
+        phase="contract",
+        says={"required-column": BLOCKS, "scan-under-lock": ADVICE},  # what is certain to fail, nobody accepts
+    ),
     case("drop table logs", phase="contract", says={"data-loss": BLOCKS}),
     case("do $$ begin execute 'drop ' || 'table logs'; end $$", phase="contract", says={"data-loss": BLOCKS}),
     case(
@@ -278,3 +290,21 @@ def test_statement_is_weighed_by_what_it_did(rans, linted, number):
     assert one.what in " | ".join(hazard.what for hazard in found)
     assert all(hazard.recipe for hazard in found)
     assert one.phase == derived_phase(ran.statements).phase
+
+
+def only(effect: Effect, *, rows: int | None, **options) -> list[str]:
+    ran = Ran("a", (Statement("alter table logs", 0.0, (EXCLUSIVE,), effects=(effect,)),), 0.0, ("a",))
+    return [one.tier for one in hazards_of(ran, Weights({"public.logs": rows}, 100), **options)]
+
+
+@pytest.mark.parametrize(("rows", "tier"), [(None, BLOCKS), (100, BLOCKS), (99, ADVICE), (0, ADVICE)])
+def test_table_that_nobody_counted_is_big(rows, tier):
+    assert [tier] == only(Effect("rewritten", "table", "public.logs", "public.logs", is_on_old=True), rows=rows)
+
+
+def test_loss_blocks_until_it_is_declared():
+    dropped = Effect("removed", "column", "line", "public.logs", {"name": "line"}, is_old=True, is_on_old=True)
+
+    assert [BLOCKS] == only(dropped, rows=1)
+    assert [ADVICE] == only(dropped, rows=0)
+    assert [ADVICE] == only(dropped, rows=1, is_declared_contract=True)
