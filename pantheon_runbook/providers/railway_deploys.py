@@ -186,7 +186,8 @@ class DeploymentKind(Kind):
         masked = Registry()
         values = variables_of(self._api, self._vault, self._vault.text(f"railway.service.{name}"), is_rendered=True)
         for variable, value in values.items():
-            masked.add(value, name=variable)
+            for spelled in (value, value.lower(), value.upper()):
+                masked.add(spelled, name=variable)
         for document, field in ((_OUTPUT, "deploymentLogs"), (_BUILD_LOG, "buildLogs")):
             lines = [str(one["message"]).strip() for one in self._api.query(document, {"id": identifier})[field]]
             shown = [self._masked(masked, line) for line in lines if line][-_LINES:]

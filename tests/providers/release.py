@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -17,7 +18,6 @@ import pytest
 from vendors import Hands
 
 from pantheon_runbook import deploying
-from pantheon_runbook.config import load_config
 from pantheon_runbook.errors import RunbookError
 from pantheon_runbook.isolation.marks import Marks, Search
 from pantheon_runbook.model import Check, Comparison, Plan, Snapshot
@@ -33,10 +33,12 @@ BACKEND = Path(str(importlib.resources.files("pantheon_runbook.sandbox.pantheon"
 class Deploying:
     """The 'then deploy' half of RB-020 as a session sees it, for one commit."""
 
-    def __init__(self, stage: Stage, before: Any, parts: Any, **given: Any) -> None:
-        self._stage, self._before, self._parts, self._given = stage, before, parts, given
+    def __init__(self, before: Any, parts: Any, head: str = HEAD, **given: Any) -> None:
+        self._before, self._parts, self._head, self._given = before, parts, head, given
         self.notes: list[tuple[str, Mapping[str, Any]]] = []
-        self.config = parts.outside.config
+        known = parts.outside.config
+        quick = [one.model_copy(update={"seconds": 3.0}) for one in (known.staging_proof, *known.proofs)]
+        self.config = known.model_copy(update={"staging_proof": quick[0], "proofs": tuple(quick[1:])})
 
     def desired(self, snapshot: Snapshot) -> Any:
         return deploying.desired_deployments(self.config, "staging", snapshot, **self._given)
@@ -67,7 +69,7 @@ class Deploying:
             find=Search(Marks.of(self._parts.outside.identities)).find,
             bypass=around.vault.get("vercel.bypass"),
         )
-        return proofs(proving, snapshot, head=HEAD, wanted=self._before.wanted(snapshot))
+        return proofs(proving, snapshot, head=self._head, wanted=self._before.wanted(snapshot))
 
 
 class Ended:
@@ -90,13 +92,14 @@ class Stage:
     def __init__(self, world: Any, hands: Hands) -> None:
         self.world, self.hands = world, hands
         self.commits = world.facts["railway"]["commits"]
-        self.config = load_config(world.customer / "pantheon.toml")
+        self.vercel = world.facts["vercel"]
+        self.first: Ended
 
     def release(self, *, until: str = "verify", **given: Any) -> Ended:
         given.setdefault("commit", self.commits["head"])
         run = self.world.open("apply")
         session, before = run.session, run.session.definition
-        definition = Deploying(self, before, before._parts, **given)
+        definition = Deploying(before, before._parts, **given)
         session.definition = definition
         session.kinds = {**session.kinds, **clients.deployments(before._parts)}
         error = None
@@ -109,7 +112,7 @@ class Stage:
             self.world.seal(run)
         return Ended(session, definition, error)
 
-    def prove(self) -> dict[str, Check]:
+    def prove(self, *, head: str = HEAD) -> dict[str, Check]:
         """The proofs alone, of what is there now."""
         with wiring.looked_at("staging") as (_, parts):
             kinds = clients.deployments(parts)
@@ -121,7 +124,36 @@ class Stage:
             finally:
                 self.world.seal(run)
             whole = Snapshot(snapshot.cloud, "staging", snapshot.identities, {}, (*snapshot.resources, *seen), (), "")
-            return {check.name: check for check in Deploying(self, before, parts).probes(whole)}
+            return {check.name: check for check in Deploying(before, parts, head).probes(whole)}
+
+    def until(self, is_so: Any) -> None:
+        deadline = time.monotonic() + 30
+        while not is_so():
+            assert time.monotonic() < deadline, "it did not happen"
+            time.sleep(0.05)
+
+    def previews(self) -> list[dict[str, Any]]:
+        """Of the release branch, the newest first."""
+        where = f"projectId={self.vercel['project_id']}&branch=staging&teamId={self.vercel['team_id']}"
+        listed = self.hands.call("vercel", "GET", f"/v6/deployments?{where}")["deployments"]
+        return [one for one in listed if one.get("target") is None]
+
+    def set_preview(self, name: str, value: str | None = None) -> str:
+        """One readable variable of previews; without a value the same again. The value before is the answer."""
+        (entry,) = [one for one in self.hands.preview() if one["key"] == name]
+        path = f"/v9/projects/{self.vercel['project_id']}/env/{entry['id']}?teamId={self.vercel['team_id']}"
+        self.hands.call("vercel", "PATCH", path, {"value": value or entry["value"]})
+        return str(entry["value"])
+
+    def build_preview(self) -> None:
+        source = {"type": "github", "repoId": 1, "ref": "staging", "sha": self.commits["head"]}
+        body = {"name": "pantheon-web", "project": self.vercel["project_id"], "gitSource": source}
+        self.hands.call("vercel", "POST", f"/v13/deployments?teamId={self.vercel['team_id']}", body)
+        self.until(lambda: self.previews()[0]["state"] == "READY")
+
+    def bypass(self, change: dict[str, Any]) -> None:
+        path = f"/v1/projects/{self.vercel['project_id']}/protection-bypass?teamId={self.vercel['team_id']}"
+        self.hands.call("vercel", "PATCH", path, change)
 
     def variable(self, service: str, name: str) -> str:
         place = self.hands.service(service)
@@ -137,9 +169,12 @@ class Stage:
         edges = self.hands.railway(query, i=place)["deployments"]["edges"]
         return [edge["node"] for edge in edges]
 
+    def api_host(self) -> str:
+        facts = self.hands._service_facts(**self.hands.service("api"))
+        return str(facts["domains"]["serviceDomains"][0]["domain"])
+
     def health(self) -> dict[str, Any]:
-        host = self.hands._service_facts(**self.hands.service("api"))["domains"]["serviceDomains"][0]["domain"]
-        return dict(json.loads(self.hands._http.get(f"http://{host}/health").content))
+        return dict(json.loads(self.hands._http.get(f"http://{self.api_host()}/health").content))
 
     def migrate(self, revision: str = "head") -> None:
         """By bare Alembic, as a developer would from the backend's folder."""
