@@ -126,9 +126,18 @@ def side_by_side(staging: Mapping[str, Resource], production: Mapping[str, Resou
         elif ours is None or ours.state == "absent":
             yield MatrixRow(address, "missing", "as in production, where staging needs it", "in production only")
         elif theirs is None or theirs.state == "absent":
-            yield MatrixRow(address, "only in staging", "staging's own", "nothing of this name in production")
+            yield _alone(address, ours.attributes)
         else:
             yield _pair(address, ours.attributes, theirs.attributes)
+
+
+def _alone(address: str, ours: Mapping[str, Any]) -> MatrixRow:
+    """Under a name that production does not have; a value that is not shown could be production's all the same."""
+    none = "nothing of this name in production"
+    if "fingerprint" in ours and ours["fingerprint"] is None:
+        found = f"{none}, and its value is not shown: whether it is one of production's is not known"
+        return MatrixRow(address, "cannot be read", "staging's own", found)
+    return MatrixRow(address, "only in staging", "staging's own", none)
 
 
 def _named(ours: Resource | None, theirs: Resource | None) -> Iterator[tuple[str, Resource]]:

@@ -90,6 +90,8 @@ def test_row_tells_every_attribute_and_no_value():
     ("ours", "theirs", "expected"),
     [
         (None, there("x"), ("missing", False)),
+        (there("x", fingerprint=None), None, ("cannot be read", False)),
+        (there("x", fingerprint="f"), None, ("only in staging", False)),
         (there("x"), None, ("only in staging", False)),
         (Resource("x", "unreadable", note="403"), there("x"), ("cannot be read", False)),
         (Resource("x", "absent"), there("x"), ("missing", False)),

@@ -319,6 +319,8 @@ def test_production_is_found_wherever_it_stands_in_staging(world, hands):
     hands.set_variable("api", "SETTINGS", json.dumps({"key": supabase["service_role_key"]}))
     hands.set_variable("worker", "API", f"https://{world.facts['railway']['api_domain']}/v1")
     elsewhere.railway(*UPSERT, variables={"COMMON": supabase["ref"].upper()}, skipDeploys=True)
+    hands.new_vercel_variable(key="SEALED", value=supabase["session_url"], target=["preview"], type="encrypted")
+    hands.new_vercel_variable(key="UNKNOWN", value=supabase["session_url"], target=["preview"], type="sensitive")
     elsewhere.supabase("PATCH", "/config/auth", {"uri_allow_list": "https://app.pantheon.example/other/**"})
     shutil.rmtree(world.evidence)
 
@@ -331,3 +333,6 @@ def test_production_is_found_wherever_it_stands_in_staging(world, hands):
         subject: relation for subject, relation in alarms(compared).items() if subject.startswith("railway/")
     }
     assert "supabase/auth" in alarms(compared)
+    assert "shared" == alarms(compared)["vercel/variable/SEALED"]
+    unknown = next(row for row in compared.rows if row.subject == "vercel/variable/UNKNOWN")
+    assert ("cannot be read", False) == (unknown.relation, unknown.is_alarm)
