@@ -211,6 +211,25 @@ def pinned(staging: Mapping[str, Resource], pins: Mapping[str, str]) -> Iterator
             yield MatrixRow(address, "shared", "not production's", found, is_alarm=True, next_step=_OF_ITS_OWN)
 
 
+def copied(staging: Mapping[str, Resource], production: Mapping[str, Resource]) -> Iterator[MatrixRow]:
+    """A Railway environment that was made as a copy: production's variables and volumes came along (FACTS 2).
+
+    It stays one whatever is replaced in it, so it is for the team to declare that nothing of them is left.
+    """
+    address, name = "railway/environment", "copied_from"
+    ours, theirs = staging.get(address), production.get(address)
+    source = ours.attributes.get(name) if ours else None
+    if source and theirs and source == theirs.attributes.get("id"):
+        found, step = "it was copied from production, with its variables", _COPIED
+        yield MatrixRow(address, "shared", "staging's own", found, is_alarm=True, next_step=step, attributes=(name,))
+
+
+_COPIED = (
+    "make staging an empty environment and RB-010 --apply, or declare railway/environment copied_from under "
+    "exceptions in pantheon.toml once nothing of production's is left in it"
+)
+
+
 def untold(problem: str) -> MatrixRow:
     """Drift cannot be told: whoever takes a run away, or changes one, would choose what this one is held against."""
     step = "pantheon-runbook evidence verify, and put the evidence back as it was sealed"

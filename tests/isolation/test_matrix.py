@@ -8,6 +8,7 @@ from pantheon_runbook.isolation.matrix import (
     Allowed,
     accepted,
     as_wanted,
+    copied,
     drifted,
     of_findings,
     opened,
@@ -218,6 +219,18 @@ def test_value_is_productions_whatever_it_is_called():
     held = {"railway/variable/api/OTHER": there("x", fingerprint="f" * 64), "a": there("a", fingerprint="0" * 64)}
 
     assert {"railway/variable/api/OTHER": ("shared", True)} == relations(*pinned(held, {"DATABASE_URL": "f" * 64}))
+
+
+@pytest.mark.parametrize(("source", "expected"), [("e1", True), ("e9", False), (None, False)])
+def test_copy_of_production_is_an_alarm_of_its_own(source, expected):
+    """Whatever has been replaced in it since; the team may declare that nothing is left."""
+    ours = {"railway/environment": there("railway/environment", id="e2", copied_from=source)}
+    theirs = {"railway/environment": there("railway/environment", id="e1", copied_from=None)}
+    rows = tuple(copied(ours, theirs))
+
+    assert ({"railway/environment": ("shared", True)} if expected else {}) == relations(*rows)
+    declared = Allowed("railway/environment", "every value was replaced", "team", ("copied_from",))
+    assert [] == [row for row in settled(rows, (declared,)) if row.is_alarm]
 
 
 def test_exception_covers_its_attributes_and_no_drift():
