@@ -126,9 +126,18 @@ def side_by_side(staging: Mapping[str, Resource], production: Mapping[str, Resou
         elif ours is None or ours.state == "absent":
             yield MatrixRow(address, "missing", "as in production, where staging needs it", "in production only")
         elif theirs is None or theirs.state == "absent":
-            yield MatrixRow(address, "only in staging", "staging's own", "nothing of this name in production")
+            yield _alone(address, ours.attributes)
         else:
             yield _pair(address, ours.attributes, theirs.attributes)
+
+
+def _alone(address: str, ours: Mapping[str, Any]) -> MatrixRow:
+    """Under a name that production does not have; a value that is not shown could be production's all the same."""
+    none = "nothing of this name in production"
+    if "fingerprint" in ours and ours["fingerprint"] is None:
+        found = f"{none}, and its value is not shown: whether it is one of production's is not known"
+        return MatrixRow(address, "cannot be read", "staging's own", found)
+    return MatrixRow(address, "only in staging", "staging's own", none)
 
 
 def _named(ours: Resource | None, theirs: Resource | None) -> Iterator[tuple[str, Resource]]:
@@ -200,6 +209,25 @@ def pinned(staging: Mapping[str, Resource], pins: Mapping[str, str]) -> Iterator
         if name := names.get(str(seen.attributes.get("fingerprint"))):
             found = f"it holds production's secret ({name})"
             yield MatrixRow(address, "shared", "not production's", found, is_alarm=True, next_step=_OF_ITS_OWN)
+
+
+def copied(staging: Mapping[str, Resource], production: Mapping[str, Resource]) -> Iterator[MatrixRow]:
+    """A Railway environment that was made as a copy: production's variables and volumes came along (FACTS 2).
+
+    It stays one whatever is replaced in it, so it is for the team to declare that nothing of them is left.
+    """
+    address, name = "railway/environment", "copied_from"
+    ours, theirs = staging.get(address), production.get(address)
+    source = ours.attributes.get(name) if ours else None
+    if source and theirs and source == theirs.attributes.get("id"):
+        found, step = "it was copied from production, with its variables", _COPIED
+        yield MatrixRow(address, "shared", "staging's own", found, is_alarm=True, next_step=step, attributes=(name,))
+
+
+_COPIED = (
+    "make staging an empty environment and RB-010 --apply, or declare railway/environment copied_from under "
+    "exceptions in pantheon.toml once nothing of production's is left in it"
+)
 
 
 def untold(problem: str) -> MatrixRow:

@@ -178,6 +178,7 @@ READS = (
     Read("vercel", "GET", _VERCEL, "/v2/teams/{id}", ("teamId",)),
     Read("vercel", "GET", _VERCEL, "/v3/teams/{id}/members", ("teamId", "limit", "until")),
     Read("vercel", "GET", _VERCEL, "/v1/env", ("teamId", "projectId", "until")),
+    Read("vercel", "GET", _VERCEL, "/v1/projects/{id}/env/{id}", ("teamId",)),
     Read("vercel", "GET", _VERCEL, "/v5/user/tokens/current"),
     Read("vercel", "GET", _VERCEL, "/v6/deployments", ("teamId", "projectId", "branch", "limit")),
     Read("vercel", "GET", _VERCEL, "/v9/projects/{id}", ("teamId", "until")),

@@ -8,8 +8,14 @@ from typing import Any
 from pantheon_runbook.model import Exposure
 from pantheon_runbook.providers.commands import migrates
 from pantheon_runbook.providers.http import Client
-from pantheon_runbook.providers.vercel_inventory import PRODUCTION
-from pantheon_runbook.providers.vercel_reading import Reading, Seen, protected_part, repository_of, targets_of
+from pantheon_runbook.providers.vercel_reading import (
+    PRODUCTION,
+    Reading,
+    Seen,
+    protected_part,
+    repository_of,
+    targets_of,
+)
 
 # The vendor's access roles: a developer cannot change production's variables, but his merges deploy.
 _TEAM_ROLES_THAT_WRITE = frozenset({"OWNER", "MEMBER", "DEVELOPER"})

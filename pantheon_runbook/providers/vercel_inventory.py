@@ -7,7 +7,8 @@ compared address by address. Deployments come and go and are no part of it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from pantheon_runbook.model import Resource
@@ -15,6 +16,7 @@ from pantheon_runbook.providers import commands
 from pantheon_runbook.providers.http import Client
 from pantheon_runbook.providers.kind import Fingerprint
 from pantheon_runbook.providers.vercel_reading import (
+    PRODUCTION,
     Reading,
     Seen,
     moment,
@@ -24,7 +26,8 @@ from pantheon_runbook.providers.vercel_reading import (
     targets_of,
 )
 
-PRODUCTION, PREVIEW = "production", "preview"
+ValueOf = Callable[[Mapping[str, Any]], Mapping[str, Any]]  # what is shown of a listed variable's value
+_UNREAD = {"unreadable": True}
 _SETTINGS = {
     "id": "id",
     "name": "name",
@@ -54,7 +57,7 @@ def inventory(
 
     Shape: vercel/project, /variable/NAME[@branch], /team-variable/NAME, /domain/NAME, /custom-environment/SLUG,
         /deploy-hook/NAME. What this token may not read is there as "unreadable", with the reason as its note.
-    Values: none of production's, fingerprints of preview's plain ones. Times are UTC, the vendor's own.
+    Values: none of production's, fingerprints of those of previews that are not sensitive. Times are UTC.
     Errors: VendorRefusedError (the token is not accepted), VendorUnavailableError.
     Source: FACTS 3; the vendor's SDK 1.28 for the team's variables, which its description does not have.
     """
@@ -67,8 +70,8 @@ def inventory(
         *_project(whole, fingerprint),
         *_hooks(whole, target, branch),
         *_hidden(variables),
-        *_variables("variable", variables, "envs", target, fingerprint),
-        *_variables("team-variable", team_variables, "data", target, fingerprint),
+        *_variables("variable", variables, "envs", target, partial(_own_value, reading, fingerprint)),
+        *_variables("team-variable", team_variables, "data", target, lambda _: _UNREAD),
         *_domains(reading.domains(), target, branch, fingerprint),
         *_custom_environments(reading.custom_environments(), variables, target),
     )
@@ -147,29 +150,31 @@ def _hidden(variables: Seen) -> Iterator[Resource]:
         yield Resource("vercel/hidden-variables", "unreadable", {"count": count}, note)
 
 
-def _variables(kind: str, seen: Seen, held_in: str, target: str, fingerprint: Fingerprint) -> Iterator[Resource]:
+def _variables(kind: str, seen: Seen, held_in: str, target: str, value_of: ValueOf) -> Iterator[Resource]:
     if seen.why:
         yield from _unreadable(f"{kind}s", seen.why)
     for entry in seen.entries(held_in):
         if target in targets_of(entry):
             name = f"{entry['key']}@{entry['gitBranch']}" if entry.get("gitBranch") else entry["key"]
-            yield Resource(f"vercel/{kind}/{name}", "present", _variable(entry, fingerprint))
+            yield Resource(f"vercel/{kind}/{name}", "present", _variable(entry, value_of(entry)))
 
 
-def _variable(entry: Mapping[str, Any], fingerprint: Fingerprint) -> dict[str, Any]:
+def _own_value(reading: Reading, fingerprint: Fingerprint, entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    value = reading.value_of(entry)
+    return _UNREAD if value is None else {"fingerprint": fingerprint(value)}
+
+
+def _variable(entry: Mapping[str, Any], value: Mapping[str, Any]) -> dict[str, Any]:
     """`updated_at` tells of a sensitive value that was changed by hand under its old comment."""
     attributes: dict[str, Any] = {
         "type": entry.get("type"),
         "targets": targets_of(entry),
         "updated_at": moment(entry.get("updatedAt")),
         "integration": entry.get("configurationId"),
-        "value": {"unreadable": True},
+        "value": value,
     }
     if noted := noted_in(entry):
         attributes["noted"] = {"fingerprint": noted}
-    is_previews_alone = PREVIEW in attributes["targets"] and PRODUCTION not in attributes["targets"]
-    if entry.get("type") == "plain" and entry.get("value") is not None and is_previews_alone:
-        attributes["value"] = {"fingerprint": fingerprint(entry["value"])}
     return attributes
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import singledispatch
 from typing import Any
 
-from pantheon_runbook.certificate import stood_for
+from pantheon_runbook.certificate import open_ways, stood_for
 from pantheon_runbook.closure import Row as CriterionRow
 from pantheon_runbook.errors import RunbookError
 from pantheon_runbook.model import (
@@ -337,6 +337,7 @@ def _(closed: Closed) -> Card:
         rows=tuple(("+", title, "met", stands) for title, stands in stood_for(certificate).items()),
         lines=(
             f"closes: {content['closes']}",
+            *(f"open way into production: {way}" for way in open_ways(certificate)),
             *(f"rests on {name}  sha256 {digest}" for name, digest in content["rests_on"].items()),
             "every row, and every attestation as it was signed: certificate.json",
             f"{mark}: {certificate.title}",

@@ -249,6 +249,7 @@ def compared(
         *matrix.of_findings(snapshot.findings),
         *matrix.side_by_side(known, theirs),
         *matrix.pinned(known, pins),
+        *matrix.copied(known, production),
     ]
     rows += drift_since(before, ground)
     if before.ways is not None:

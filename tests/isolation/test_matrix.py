@@ -8,6 +8,7 @@ from pantheon_runbook.isolation.matrix import (
     Allowed,
     accepted,
     as_wanted,
+    copied,
     drifted,
     of_findings,
     opened,
@@ -90,6 +91,8 @@ def test_row_tells_every_attribute_and_no_value():
     ("ours", "theirs", "expected"),
     [
         (None, there("x"), ("missing", False)),
+        (there("x", fingerprint=None), None, ("cannot be read", False)),
+        (there("x", fingerprint="f"), None, ("only in staging", False)),
         (there("x"), None, ("only in staging", False)),
         (Resource("x", "unreadable", note="403"), there("x"), ("cannot be read", False)),
         (Resource("x", "absent"), there("x"), ("missing", False)),
@@ -216,6 +219,18 @@ def test_value_is_productions_whatever_it_is_called():
     held = {"railway/variable/api/OTHER": there("x", fingerprint="f" * 64), "a": there("a", fingerprint="0" * 64)}
 
     assert {"railway/variable/api/OTHER": ("shared", True)} == relations(*pinned(held, {"DATABASE_URL": "f" * 64}))
+
+
+@pytest.mark.parametrize(("source", "expected"), [("e1", True), ("e9", False), (None, False)])
+def test_copy_of_production_is_an_alarm_of_its_own(source, expected):
+    """Whatever has been replaced in it since; the team may declare that nothing is left."""
+    ours = {"railway/environment": there("railway/environment", id="e2", copied_from=source)}
+    theirs = {"railway/environment": there("railway/environment", id="e1", copied_from=None)}
+    rows = tuple(copied(ours, theirs))
+
+    assert ({"railway/environment": ("shared", True)} if expected else {}) == relations(*rows)
+    declared = Allowed("railway/environment", "every value was replaced", "team", ("copied_from",))
+    assert [] == [row for row in settled(rows, (declared,)) if row.is_alarm]
 
 
 def test_exception_covers_its_attributes_and_no_drift():

@@ -319,7 +319,10 @@ def test_production_is_found_wherever_it_stands_in_staging(world, hands):
     hands.set_variable("api", "SETTINGS", json.dumps({"key": supabase["service_role_key"]}))
     hands.set_variable("worker", "API", f"https://{world.facts['railway']['api_domain']}/v1")
     elsewhere.railway(*UPSERT, variables={"COMMON": supabase["ref"].upper()}, skipDeploys=True)
+    hands.new_vercel_variable(key="SEALED", value=supabase["session_url"], target=["preview"], type="encrypted")
+    hands.new_vercel_variable(key="UNKNOWN", value=supabase["session_url"], target=["preview"], type="sensitive")
     elsewhere.supabase("PATCH", "/config/auth", {"uri_allow_list": "https://app.pantheon.example/other/**"})
+    copied_from_production(world, hands)
     shutil.rmtree(world.evidence)
 
     compared, _ = checked(world)
@@ -327,7 +330,17 @@ def test_production_is_found_wherever_it_stands_in_staging(world, hands):
     expected = {
         f"railway/variable/{place}" for place in ("Redis/BACKUP", "api/SETTINGS", "worker/API", "shared/COMMON")
     }
+    expected |= {"railway/environment"}
     assert dict.fromkeys(expected, "shared") == {
         subject: relation for subject, relation in alarms(compared).items() if subject.startswith("railway/")
     }
     assert "supabase/auth" in alarms(compared)
+    assert "shared" == alarms(compared)["vercel/variable/SEALED"]
+    unknown = next(row for row in compared.rows if row.subject == "vercel/variable/UNKNOWN")
+    assert ("cannot be read", False) == (unknown.relation, unknown.is_alarm)
+
+
+def copied_from_production(world: Any, hands: Hands) -> None:
+    """As somebody duplicates an environment in Railway's dashboard."""
+    copy, source = hands.service("api")["environmentId"], world.facts["railway"]["environment_id"]
+    hands.edit(lambda whole: whole["railway"]["environments"][copy].update(sourceEnvironmentId=source))
