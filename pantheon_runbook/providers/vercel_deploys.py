@@ -11,7 +11,7 @@ from pantheon_runbook.model import Change, Resource
 from pantheon_runbook.providers.http import Client, json_of
 from pantheon_runbook.providers.kind import Kind, Look, Surroundings
 from pantheon_runbook.providers.vercel import VENDOR
-from pantheon_runbook.providers.vercel_reading import moment, targets_of
+from pantheon_runbook.providers.vercel_reading import PREVIEW, moment, targets_of
 
 BYPASS = "vercel.bypass"
 BYPASS_OF_OURS = "credentials.VERCEL_AUTOMATION_BYPASS_SECRET"
