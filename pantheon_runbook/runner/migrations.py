@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,16 +17,18 @@ from pantheon_runbook.database.indexes import index_findings
 from pantheon_runbook.database.release import look_at_release
 from pantheon_runbook.database.revision_kinds import Ground, Ledger, Limits, Revisions, Site
 from pantheon_runbook.database.revisions import LedgerRow
+from pantheon_runbook.database.sql_text import is_repeatable
 from pantheon_runbook.database.tally import Commands, Release, Tally, tally
 from pantheon_runbook.database.writer import Writer
 from pantheon_runbook.database.writes import DatabaseGate
-from pantheon_runbook.model import Change, Check, Desired, Finding, Snapshot
+from pantheon_runbook.model import Change, Check, Comparison, Desired, Finding, Snapshot
 from pantheon_runbook.planning import plan_changes
 from pantheon_runbook.providers.kind import Kind
 from pantheon_runbook.providers.staging_app import Note
 from pantheon_runbook.providers.vercel_deploys import BYPASS
 from pantheon_runbook.provisioning import calls, services_of
 from pantheon_runbook.runner.clients import Parts, deployments
+from pantheon_runbook.runner.proof import beside_production
 from pantheon_runbook.runner.rehearsals import Rehearsals
 from pantheon_runbook.staging_proofs import Proving, proofs
 
@@ -102,8 +104,14 @@ class Migrating:
             release=self._release(ground),
             tables=ground.schema.tables,
             commands=self._commands,
-            again=self._again,
+            again=(*self._again, *self._repeatable()),
         )
+
+    def _repeatable(self) -> Iterable[str]:
+        """Revisions whose every statement outside a transaction may run twice: nobody has to say so again."""
+        for ran in self.rehearsals.found.staging.ran:
+            if all(is_repeatable(one.sql) for one in ran.statements if one.is_alone):
+                yield ran.revision
 
     def _refusal(self, ground: Ground) -> Finding | None:
         assert self._stated is not None
@@ -214,8 +222,9 @@ class Migrating:
             Check("the schema is what its revisions make", "the same", schema, not drift or accepted),
         )
 
-    def isolation(self, snapshot: Snapshot, changes: Sequence[Change]) -> None:
-        """RB-060's: a deployment is no reason to read everything of both sides again."""
+    def isolation(self, snapshot: Snapshot, changes: Sequence[Change]) -> Comparison:
+        """Staging beside production, as RB-060 sees them: what this run has changed is no drift."""
+        return beside_production(self._parts, snapshot, self._provisions.wanted(snapshot), changes=changes)
 
 
 def _is_recorded(revision: str, rows: Sequence[LedgerRow]) -> bool:

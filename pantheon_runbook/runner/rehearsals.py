@@ -86,6 +86,8 @@ class Rehearsals(Kind):
         expected, why_not = self._made_of_nothing(ground, server)
         if isinstance(production, str):
             return Found(staging, Rehearsal(not_rehearsed=production), expected, why_not)
+        if not pending:
+            return Found(staging, Rehearsal(), expected, why_not, production.dump.heads)
         its_own = ground.history.pending(production.dump.heads)
         is_same = its_own == pending and production.dump.standing.lines == ground.schema.lines
         of_production = staging if is_same else self._on(production, its_own, server, rows) if its_own else Rehearsal()
