@@ -32,7 +32,7 @@ def failed(event: Mapping[str, Any], *, output: Sequence[str]) -> RunbookError:
     """The error for a "failed" event of the worker; `output` is kept on it, for the journal."""
     if event["revision"]:
         return _with(_of_revision(event), output)
-    return _with(_before_any(event), output)
+    return _with(_outside_a_revision(event), output)
 
 
 def ended(code: int | None, revision: str, *, seconds: float, output: Sequence[str]) -> RunbookError:
@@ -73,27 +73,30 @@ def _no_alembic() -> RunbookError:
     )
 
 
-def _before_any(event: Mapping[str, Any]) -> RunbookError:
+def _outside_a_revision(event: Mapping[str, Any]) -> RunbookError:
+    """env.py, the tree, or the connection; `done` are the revisions that were applied before it."""
     why = f"{event['where']}: {event['message']}" if event["where"] else event["message"]
+    state = f"{', '.join(event['done'])} applied, nothing else changed" if event["done"] else "nothing was changed"
     if event["cause"] == "proof":
         return WrongEnvironmentError(
             "the backend's env.py connects to another database",
             why=f"{why}; a URL in the code or in an .env file wins over DATABASE_URL",
+            state=state,
             next_step="let env.py take its URL from DATABASE_URL or from the ini's sqlalchemy.url, then plan again",
         )
-    if event["cause"] == "unreachable":
+    if event["cause"] == "unreachable" or event["sqlstate"] in _LOCK_STATES:
+        is_lock = event["sqlstate"] in _LOCK_STATES
         return VendorUnavailableError(
-            "the backend's env.py cannot reach the database",
+            f"the backend's env.py {'did not get a lock' if is_lock else 'cannot reach the database'}",
             vendor="database",
             operation="connect",
             why=why,
-            state="nothing was changed",
+            state=state,
             next_step="check that env.py takes its URL from DATABASE_URL and that the database answers, then run again",
         )
-    what = "the backend's env.py stopped" if event["cause"] == "env" else "the backend's Alembic tree cannot be read"
-    return RefusedError(
-        what, why=why, next_step="run `alembic upgrade head` on a database of your own, and repair what it says"
-    )
+    what = "the backend's Alembic tree cannot be read" if event["cause"] == "tree" else "the backend's env.py stopped"
+    next_step = "run `alembic upgrade head` on a database of your own, and repair what it says"
+    return RefusedError(what, why=why, state=state, next_step=next_step)
 
 
 def _of_revision(event: Mapping[str, Any]) -> RunbookError:
