@@ -6,24 +6,21 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
 
 from psycopg.errors import OperationalError
 
 from pantheon_runbook import clock
-from pantheon_runbook.database.connection import Database
-from pantheon_runbook.errors import AnotherWriterError, UsageError
+from pantheon_runbook.database.connection import Database, unreachable
+from pantheon_runbook.database.sessions import require_session
+from pantheon_runbook.database.writer import Writer, busy, writer_lock
+from pantheon_runbook.errors import UsageError
 from pantheon_runbook.secrets import Vault
 
 _TRIES = 3
 _BETWEEN_TRIES_SECONDS = 0.05
-_HOLDER = """
-select activity.application_name
-from pg_locks as locks join pg_stat_activity as activity using (pid)
-where locks.locktype = 'advisory' and locks.classid::bigint = %s and locks.objid::bigint = %s and locks.granted
-"""
 
 
 def state_folder() -> Path:
@@ -42,7 +39,7 @@ class MachineLock:
         except BlockingIOError as error:
             other = _name_in(self._file)
             self._file.close()
-            raise _busy(other, "on this machine") from error
+            raise busy(other, "on this machine") from error
         self._file.truncate(0)
         self._file.write(holder)
         self._file.flush()
@@ -100,33 +97,22 @@ def _lock_file(name: str) -> TextIO:
 
 
 @contextmanager
-def database_lock(database: Database, vault: Vault, *, scope: str, holder: str) -> Iterator[str]:
-    """The advisory lock on a session of its own, said in words; before the database exists there is nothing to lock.
+def database_lock(
+    database: Database, vault: Vault, *, scope: str, writer: Writer, wait_seconds: float = 0.0
+) -> Iterator[str]:
+    """The writer's lock on a session of its own, said in words; before the database exists there is nothing to lock.
 
-    Until then two creators are told apart by listing again after every create.
+    Until then two creators are told apart by listing again after every create. Errors: AnotherWriterError, and
+    RefusedError when the way to the database is a transaction pooler.
     """
     if vault.get("database.session_url") is None or not database.connects():
         yield "this machine's; there is no database yet that lets us in"
         return
-    key = hashlib.sha256(scope.encode()).digest()
-    high, low = int.from_bytes(key[:4]) >> 1, int.from_bytes(key[4:8]) >> 1
-    with database.session(application_name=f"pantheon-runbook {holder}") as connection:
-        taken = connection.execute("select pg_try_advisory_lock(%s, %s)", (high, low)).fetchone()
-        if taken != (True,):
-            row = connection.execute(_HOLDER, (high, low)).fetchone()
-            raise _busy(str(row[0]) if row else "a session that has just ended", "in the database")
+    with database.session(application_name=writer.session_name) as connection, ExitStack() as held:
         try:
-            yield "this machine's and the database's"
-        finally:
-            try:
-                connection.execute("select pg_advisory_unlock(%s, %s)", (high, low))
-            except OperationalError:
-                connection.close()  # a session that is gone holds no lock
-
-
-def _busy(holder: str, where: str) -> AnotherWriterError:
-    return AnotherWriterError(
-        f"another run is writing to this environment ({holder})",
-        why=f"it holds the lock {where}; there is one writer per environment",
-        next_step="wait for it to end, then run again",
-    )
+            require_session(connection)
+            lock = held.enter_context(writer_lock(connection, scope=scope, writer=writer, wait_seconds=wait_seconds))
+        except OperationalError as error:
+            raise unreachable(error) from error
+        left = f"; it was left by {lock.left_by}" if lock.left_by else ""
+        yield f"this machine's and the database's{left}"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import singledispatch
 from typing import Any
 
-from pantheon_runbook.certificate import stood_for
+from pantheon_runbook.certificate import open_ways, stood_for
 from pantheon_runbook.closure import Row as CriterionRow
 from pantheon_runbook.errors import RunbookError
 from pantheon_runbook.model import (
@@ -37,7 +37,10 @@ from pantheon_runbook.session import Opening
 from pantheon_runbook.standing import ADOPTED, MISSING, UNSEEN, WRONG
 
 _FIRST_ROWS = 40
-_SIGNS = {"create": "+", "update": "~", "restore": "~", "reset": "~", "wait": "?", "hold": "+", "replace": "!"}
+_SIGNS = {
+    "accept": "+", "apply": "+", "create": "+", "hold": "+", "replace": "!", "reset": "~", "restore": "~",
+    "update": "~", "wait": "?",
+}  # fmt: skip
 _MODES = {"plan": "ends after the plan", "apply": "will write", "check": "reads only"}
 _BESIDE = ("staging/", "production/", "exposure/")  # too many for a card; the matrix is drawn from them
 _OUTCOMES = {"done": "+", "not-ready": "~", "not-done": "-", "unknown": "?"}
@@ -262,6 +265,14 @@ def _matrix_lines(compared: Comparison) -> Iterable[str]:
     yield from (f"ways into production besides: {closed}" for _ in closed[:1])
 
 
+def _accepted_lines(compared: Comparison) -> Iterable[str]:
+    """What this apply has taken as it is, so that nobody approves drift without being told."""
+    shown = compared.accepted[:_FIRST_ROWS]
+    yield from (f"drifted, accepted by this apply: {row.subject}: {row.found}" for row in shown)
+    hidden = len(compared.accepted) - len(shown)
+    yield from (f"  and {hidden} more in comparison.json" for _ in range(hidden)[:1])
+
+
 def _ways_in(compared: Comparison) -> Iterable[tuple[str, str, str, str]]:
     """Open ones with what closes them, then those that cannot be read; the closed ones are in the file."""
     for sign, state in (("o", "open"), ("?", "cannot be read")):
@@ -286,6 +297,7 @@ def _(verification: Verification) -> Card:
         lines=(
             *((f"  and {hidden} more in the report",) if hidden > 0 else ()),
             *(_matrix_lines(comparison) if comparison else ()),
+            *(_accepted_lines(comparison) if comparison else ()),
             *(f"{what:<9} {url}" for what, url in verification.endpoints),
             *(f"by hand: {step}" for step in verification.manual_steps),
         ),
@@ -325,6 +337,7 @@ def _(closed: Closed) -> Card:
         rows=tuple(("+", title, "met", stands) for title, stands in stood_for(certificate).items()),
         lines=(
             f"closes: {content['closes']}",
+            *(f"open way into production: {way}" for way in open_ways(certificate)),
             *(f"rests on {name}  sha256 {digest}" for name, digest in content["rests_on"].items()),
             "every row, and every attestation as it was signed: certificate.json",
             f"{mark}: {certificate.title}",

@@ -6,11 +6,13 @@ Written by whoever holds production (here: the sandbox itself); the product read
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pantheon_runbook.sandbox.control import Running
+from pantheon_runbook.sandbox.pantheon import backend
 from pantheon_runbook.secrets import fingerprint, is_pinnable
 
 _CONFIG = """\
@@ -29,7 +31,10 @@ vercel = {{ target = "preview", site_url = "https://{site_host}", redirect_urls 
 openrouter = {{ key_name = "pantheon-staging", limit_usd = 20.0, limit_reset = "monthly" }}
 
 [backend]
+alembic = "{alembic}"
+python = "{python}"
 background_jobs = true
+release_branch = "staging"
 services = [
   {{ name = "api", root = "backend", public = true }},
   {{ name = "worker", root = "backend", is_worker = true }},
@@ -55,6 +60,31 @@ _VARIABLES = (
     ("SENTRY_DSN", ("supabase:secrets",), "credentials.SENTRY_DSN", True),
     ("SESSION_SIGNING_KEY", ("supabase:secrets",), "credentials.SESSION_SIGNING_KEY", True),
 )
+_PROOFS = """
+[staging_proof]
+health = "/health"
+json_fields = { status = "ok", database = "ok", redis = "ok" }
+revision_field = "revision"
+supabase_field = "supabase"
+
+[[proofs]]
+name = "a session is written and read back"
+path = "/sessions"
+body = { title = "proof of staging" }
+read = "/sessions/{id}"
+json_fields = { title = "proof of staging" }
+delete = "/sessions/{id}"
+
+[[proofs]]
+name = "a job reaches the worker"
+uses = "a session is written and read back"
+path = "/jobs"
+body = { session_id = "{id}" }
+status = 202
+read = "/jobs/{id}"
+json_fields = { state = "done" }
+seconds = 30.0
+"""
 # As few as tell whether production answers; it sleeps after a world was loaded, and its first answer takes seconds.
 _CHECKS = """
 [[checks]]
@@ -126,6 +156,8 @@ def _config(facts: Mapping[str, Any]) -> str:
         workspace=facts["railway"]["workspace_id"],
         vercel_project=facts["vercel"]["project_id"],
         vercel_team=facts["vercel"]["team_id"],
+        alembic=Path(backend.__file__).with_name("alembic.ini"),
+        python=sys.executable,
         site_host=f"{project}-git-staging-{team}.vercel.app",
         preview_pattern=f"https://{project}-*-{team}.vercel.app/**",
     )
@@ -133,7 +165,7 @@ def _config(facts: Mapping[str, Any]) -> str:
         listed = ", ".join(f'"{target}"' for target in targets)
         text += f'\n[[variables]]\nname = "{name}"\ntargets = [{listed}]\nsource = "{source}"\n'
         text += "" if secret else "secret = false\n"
-    return text + _CHECKS
+    return text + _PROOFS + _CHECKS
 
 
 def _identities(facts: Mapping[str, Any], salt: str) -> str:
