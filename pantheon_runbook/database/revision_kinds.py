@@ -16,7 +16,7 @@ from pantheon_runbook.database.blocking import Blocker, Watcher
 from pantheon_runbook.database.connection import Database, unreachable
 from pantheon_runbook.database.indexes import InvalidIndex, invalid_indexes
 from pantheon_runbook.database.kinds import SCHEMA
-from pantheon_runbook.database.revisions import History, LedgerRow
+from pantheon_runbook.database.revisions import History, LedgerRow, Revision
 from pantheon_runbook.database.schema import Standing, look_at_schema
 from pantheon_runbook.database.sessions import require_session
 from pantheon_runbook.database.writer import Writer
@@ -289,10 +289,17 @@ class Revisions(Kind):
 def _described(ground: Ground) -> Mapping[str, Any]:
     """Everything that the plan depends on; the ledger's own times apart, which say nothing of what stands."""
     return {
-        "revisions": [[one.id, one.file, one.digest] for one in ground.history.revisions],
+        "revisions": [asdict(one) for one in ground.history.revisions],
         "heads": list(ground.history.heads),
         "at": list(ground.heads) if ground.heads is not None else None,
         "schema": ground.schema.fingerprint,
         "recorded": [[one.revision, one.digest, one.state] for one in ground.rows],
         "invalid_indexes": [one.name for one in ground.invalid],
     }
+
+
+def history_of(described: Mapping[str, Any]) -> History:
+    """The tree out of what a snapshot says of it."""
+    several = ("down", "depends_on", "branch_labels")
+    revisions = (Revision(**{**one, **{name: tuple(one[name]) for name in several}}) for one in described["revisions"])
+    return History(tuple(revisions), tuple(described["heads"]))

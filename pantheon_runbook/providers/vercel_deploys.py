@@ -10,8 +10,8 @@ from pantheon_runbook.errors import RefusedError, VendorRefusedError
 from pantheon_runbook.model import Change, Resource
 from pantheon_runbook.providers.http import Client, json_of
 from pantheon_runbook.providers.kind import Kind, Look, Surroundings
-from pantheon_runbook.providers.vercel import TARGET, VENDOR
-from pantheon_runbook.providers.vercel_reading import moment, targets_of
+from pantheon_runbook.providers.vercel import VENDOR
+from pantheon_runbook.providers.vercel_reading import PREVIEW, moment, targets_of
 
 BYPASS = "vercel.bypass"
 BYPASS_OF_OURS = "credentials.VERCEL_AUTOMATION_BYPASS_SECRET"
@@ -29,7 +29,7 @@ class PreviewDeployment(Kind):
     """
 
     prefix = "vercel/deployment"
-    address = f"{prefix}/{TARGET}"
+    address = f"{prefix}/{PREVIEW}"
 
     def __init__(self, client: Client, frontend: Frontend, surroundings: Surroundings, *, branch: str) -> None:
         self._client = client
@@ -119,7 +119,7 @@ class PreviewDeployment(Kind):
         changed = [
             int(one.get("updatedAt") or 0)
             for one in self._variables
-            if TARGET in targets_of(one) and one.get("gitBranch") in {None, "", self._branch}
+            if PREVIEW in targets_of(one) and one.get("gitBranch") in {None, "", self._branch}
         ]
         coming, link = self._coming(), self._project.get("link") or {}
         live = (self._project.get("targets") or {}).get("production") or {}

@@ -5,14 +5,12 @@ from __future__ import annotations
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
 
 from pantheon_runbook.database.alembic_process import held_proof, migration
-from pantheon_runbook.database.comparable import comparable
 from pantheon_runbook.database.connection import SESSION_PORT, opened
-from pantheon_runbook.database.dump import Dump, dump_schema, restore
+from pantheon_runbook.database.dump import Dump, dump_schema
 from pantheon_runbook.database.rehearsal import Rehearsal
-from pantheon_runbook.database.rehearsing import Original, rehearse
+from pantheon_runbook.database.rehearsing import rehearse
 from pantheon_runbook.database.revision_kinds import Ground, Site
 from pantheon_runbook.database.revisions import Revision
 from pantheon_runbook.database.row_counts import row_counts
@@ -96,16 +94,17 @@ class Rehearsals(Kind):
     def _on(self, source: _Source, pending: Sequence[Revision], server: Scratch, rows: dict[str, int]) -> Rehearsal:
         """Weighed with production's rows, where they are known: it is production that must not be held up."""
         self._parts.surroundings.progress(f"rehearsing {len(pending)} revisions on the schema of {source.name}")
-        original = Original(
-            rows=rows or source.rows,
-            restore=partial(restore, source.dump),
-            version_table=self._site.version_table,
-            caveats=comparable(source.dump.server, server),
-        )
         try:
-            return rehearse(pending, original, server=server, backend=self._site.backend, policy=self._policy)
+            return rehearse(
+                pending,
+                source.dump,
+                rows=rows or source.rows,
+                server=server,
+                backend=self._site.backend,
+                policy=self._policy,
+            )
         except RunbookError as error:
-            return Rehearsal(not_rehearsed=f"{error.what} {error.why}", caveats=original.caveats)
+            return Rehearsal(not_rehearsed=f"{error.what} {error.why}")
 
     def _made_of_nothing(self, ground: Ground, server: Scratch) -> tuple[tuple[str, ...], str]:
         heads = tuple(head for head in ground.heads or () if ground.history.get(head))
@@ -167,11 +166,12 @@ class Rehearsals(Kind):
             return _Source(name, dump, {table: _about(rows) for table, rows in row_counts(connection).items()})
 
     def _resources(self, production: _Source | str) -> Iterator[Resource]:
+        rows = production.rows if isinstance(production, _Source) else {}
         for address, one in ((STAGING, self.found.staging), (PRODUCTION, self.found.production)):
             if one.not_rehearsed:
                 yield Resource(address, "unreadable", note=f"not rehearsed: {one.not_rehearsed}")
             elif one.ran or one.failed:
-                yield Resource(address, "present", one.settled, note=_told(one))
+                yield Resource(address, "present", {**one.settled, "rows": rows}, note=_told(one))
         heads = _heads(production)
         if heads is not None:
             yield Resource(

@@ -7,10 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from pantheon_runbook.checks import ProductionRead
+from pantheon_runbook.database.dump_role import dump_role_sql
+from pantheon_runbook.database.read_role import creation_sql
+from pantheon_runbook.sandbox import network
 from pantheon_runbook.sandbox.control import Running
 from pantheon_runbook.sandbox.pantheon import backend
 from pantheon_runbook.secrets import fingerprint, is_pinnable
@@ -112,6 +120,8 @@ rows = 1
 environments = ["staging", "production"]
 """
 
+_READ = ProductionRead(relations=("public.alembic_version",))
+_READ_PASSWORDS = (_READ.password, _READ.dump_password)
 _PINNED = {
     "DATABASE_URL": ("supabase", "session_url"),
     "DATABASE_POOL_URL": ("supabase", "transaction_url"),
@@ -123,6 +133,24 @@ _PINNED = {
     "secret key": ("supabase", "secret_key"),
     "OPENROUTER_API_KEY": ("openrouter", "key"),
 }
+
+
+def give_read_roles(running: Running) -> None:
+    """Production's holder runs what `read-role` prints, with and without --dump, and hands the two passwords over."""
+    folder, facts = files(running), running.facts()["supabase"]
+    parts = urllib.parse.urlsplit(facts["session_url"])
+    place = network.resolve(str(parts.hostname), parts.port or 5432, running.networks_file)
+    assert place is not None
+    login = make_conninfo(facts["session_url"], hostaddr=place[0], port=place[1])
+    values = {name: hashlib.sha256(f"{facts['password']} {name}".encode()).hexdigest() for name in _READ_PASSWORDS}
+    with psycopg.connect(login, autocommit=True) as connection:
+        for script in (creation_sql(_READ), dump_role_sql(_READ)):
+            connection.execute(script.encode())
+        for role, name in ((_READ.role, _READ.password), (_READ.dump_role, _READ.dump_password)):
+            connection.pgconn.change_password(role.encode(), values[name].encode())
+    with (folder / "pantheon.toml").open("a") as config, (folder / "credentials.toml").open("a") as credentials:
+        config.write(f'\n[production_read]\nrelations = ["{_READ.relations[0]}"]\n')
+        credentials.writelines(f'{name} = "{value}"\n' for name, value in values.items())
 
 
 def files(running: Running) -> Path:
