@@ -17,6 +17,7 @@ from pantheon_runbook.errors import (
 
 _LOCK_STATES = ("55P03", "40P01")  # lock_not_available, deadlock_detected
 _CANCELLED = "57014"
+_NEEDED = ("No module named 'alembic'", "No module named 'sqlalchemy'")
 _LINES_SHOWN = 3
 
 
@@ -40,8 +41,8 @@ def ended(code: int | None, revision: str, *, seconds: float, output: Sequence[s
     how = f"no answer in {seconds:.0f} s" if code is None else f"it ended by itself ({_exit(code)})"
     if revision:
         return _with(_unknown(revision, f"{how}; {_last(output)}"), output)
-    if any("No module named 'alembic'" in line for line in output):
-        return _with(_no_alembic(), output)
+    if missing := [line for line in output if line.endswith(_NEEDED)]:
+        return _with(_no_alembic(missing[0]), output)
     error = RefusedError(
         "the backend's Alembic did not start",
         why=f"{how}; {_last(output)}",
@@ -65,10 +66,10 @@ def _last(output: Sequence[str]) -> str:
     return f"its last words: {' / '.join(said)}" if said else "it had said nothing"
 
 
-def _no_alembic() -> RunbookError:
+def _no_alembic(line: str) -> RunbookError:
     return ConfigError(
         "there is no alembic in the backend's interpreter",
-        why="No module named 'alembic'",
+        why=line,
         next_step="set backend.python in pantheon.toml to the python in which the backend's alembic is installed",
     )
 
