@@ -109,9 +109,9 @@ def test_stand_in_is_weighed_with_productions_rows(rehearsed):
     expected = [
         ("0009", "data-under-lock", "blocks"),
         ("0011", "scan-under-lock", "blocks"),
+        ("0011", "may-fail", "advice"),
+        ("0011", "may-fail", "advice"),
         ("0011", "data-loss", "advice"),  # its author says that it contracts
-        ("0011", "may-fail", "advice"),
-        ("0011", "may-fail", "advice"),
     ]
 
     assert expected == said(rehearsed)
