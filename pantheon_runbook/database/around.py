@@ -15,6 +15,7 @@ import psycopg
 from psycopg import sql
 
 from pantheon_runbook.database.schema import EXTENSIONS_OF_OTHERS, SCHEMAS_OF_OTHERS
+from pantheon_runbook.database.scratch import OWNER
 
 _SCHEMAS = """
 select nspname, pg_get_userbyid(nspowner) from pg_namespace n
@@ -104,15 +105,24 @@ def _make_roles(connection: psycopg.Connection[Any], around: Around) -> None:
 
 def _make_extensions(connection: psycopg.Connection[Any], around: Around) -> None:
     """Those of the source where they are there, and no others; what this server lacks is left out."""
-    offered = {str(row[0]) for row in connection.execute("select name from pg_available_extensions").fetchall()}
     for (name,) in connection.execute("select extname from pg_extension").fetchall():
         if name not in EXTENSIONS_OF_OTHERS:
             connection.execute(sql.SQL("drop extension {} cascade").format(sql.Identifier(name)))
+    offered = dict(connection.execute("select name, bool_or(trusted) from pg_available_extension_versions group by 1"))
     for name, _, schema in around.extensions:
         if name in offered:
-            names = (sql.Identifier(schema), sql.Identifier(name), sql.Identifier(schema))
-            connection.execute(sql.SQL("create schema if not exists {}").format(names[0]))
-            connection.execute(sql.SQL("create extension {} schema {} cascade").format(*names[1:]))
+            connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(schema)))
+            _make_extension(connection, name, schema, is_trusted=offered[name])
+
+
+def _make_extension(connection: psycopg.Connection[Any], name: str, schema: str, *, is_trusted: bool) -> None:
+    """By `postgres` where that is allowed, so that a revision may drop it again, as at Supabase."""
+    asked = connection.execute("select has_schema_privilege(%s, %s, 'create')", (OWNER, schema)).fetchone()
+    if is_trusted and asked == (True,):
+        connection.execute(sql.SQL("set local role {}").format(sql.Identifier(OWNER)))
+    made = sql.SQL("create extension if not exists {} schema {} cascade")
+    connection.execute(made.format(sql.Identifier(name), sql.Identifier(schema)))
+    connection.execute("reset role")
 
 
 def put_on_top(connection: psycopg.Connection[Any], around: Around) -> None:

@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from pantheon_runbook import clock
 from pantheon_runbook.errors import VendorRefusedError, VendorUnavailableError
-from pantheon_runbook.secrets import Vault
+from pantheon_runbook.secrets import Secret, Vault
 
 SESSION_PORT = 5432
 TRANSACTION_PORT = 6543
@@ -64,6 +64,16 @@ class Database:
         self._vault.hold("database.session_url", f"{shared}:{SESSION_PORT}/postgres{self._options}")
         self._vault.hold("database.pool_url", f"{shared}:{TRANSACTION_PORT}/postgres{self._options}")
         self._vault.hold("database.direct_url", f"{direct}:{SESSION_PORT}/postgres{self._options}")
+
+    def url_from_here(self, name: str) -> Secret:
+        """One of the URLs for another program on this machine: in the sandbox its host is no name that others know."""
+        url = self._vault.text(name)
+        parts = urllib.parse.urlsplit(url)
+        elsewhere = self._resolve(str(parts.hostname), parts.port or SESSION_PORT)
+        if elsewhere is None:
+            return Secret(url)
+        login = parts.netloc.rpartition("@")[0]
+        return Secret(parts._replace(netloc=f"{login}@{elsewhere[0]}:{elsewhere[1]}").geturl())
 
     def connects(self) -> bool:
         """Whether the session URL logs in. Errors: VendorUnavailableError when nobody answers at all."""

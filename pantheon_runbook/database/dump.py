@@ -24,6 +24,7 @@ from pantheon_runbook.database.comparable import Server, look_at_server
 from pantheon_runbook.database.connection import Resolve, is_refused_login, opened, settings_of
 from pantheon_runbook.database.relay import PORT, relayed
 from pantheon_runbook.database.schema import (
+    LOCK_MILLISECONDS,
     NO_ROWS,
     NO_TABLE,
     VERSION_TABLE,
@@ -41,10 +42,10 @@ from pantheon_runbook.servers.cluster import BOOTSTRAP_USER
 _APPLICATION = "pantheon-runbook dump"
 _OPERATION = "dump the schema"
 _CONNECT_SECONDS = 10
-_LOCK_MILLISECONDS = 3_000  # behind a migration that holds a table we step back; nobody queues behind us for longer
 _SECONDS = 300
+_NO = frozenset({"28000", "28P01", "42501"})
 _KEPT = (
-    *("--format=custom", "--compress=0", "--schema-only", f"--lock-wait-timeout={_LOCK_MILLISECONDS}"),
+    *("--format=custom", "--compress=0", "--schema-only", f"--lock-wait-timeout={LOCK_MILLISECONDS}"),
     # What a scratch server may not have, and no migration depends on.
     *("--no-tablespaces", "--no-table-access-method", "--no-toast-compression", "--no-security-labels"),
 )
@@ -66,7 +67,7 @@ class Dump:
 def dump_schema(
     url: Secret, *, resolve: Resolve, version_table: str = VERSION_TABLE, without_roles: Sequence[str] = ()
 ) -> Dump:
-    """What the login of `url` may dump: it needs SELECT on each table, not on a column of it (`read_role.dump_sql`).
+    """What the login of `url` may dump: it needs SELECT on each table, not on a column of it (`dump_role`).
 
     Each table is locked in ACCESS SHARE for the seconds that it takes: readers and writers do not notice, an ALTER
     TABLE waits. Reads the catalogue, and no table but Alembic's.
@@ -88,7 +89,7 @@ def dump_schema(
             (snapshot,) = connection.execute("select pg_export_snapshot()").fetchone() or ("",)
             archive = _archive(settings_of(url.reveal(), resolve), [name for name, _ in around.schemas], snapshot)
     except psycopg.Error as error:
-        raise _said(str(error), is_refused=is_refused_login(error) or error.sqlstate is not None) from error
+        raise _said(str(error), is_refused=is_refused_login(error) or error.sqlstate in _NO) from error
     return Dump(archive, around, server, standing, version_table, heads)
 
 

@@ -3,15 +3,15 @@
 pg_dump takes ACCESS SHARE on every table whose definition it writes, and PostgreSQL allows LOCK TABLE to whoever has
 SELECT on the table as a whole. SELECT on its columns does not do; INSERT, UPDATE, DELETE, TRUNCATE and MAINTAIN do, and
 let it write or lock others out. So SELECT it is, table by table: on no view, on nothing in Supabase's own schemas
-(which `pg_read_all_data` would give), without BYPASSRLS. What it can read by that is every row of the application's tables
-that have no row level security, and of the others what their policies show to everybody. It is a role apart from the
-read role, which sees one or two relations; whoever may not hold such a login cannot rehearse on production's schema.
+(which `pg_read_all_data` would give), without BYPASSRLS. What it can read by that is every row of the application's
+tables that have no row level security, and of the others what their policies show to everybody. It is a role apart from
+the read role, which sees one or two relations; whoever may not hold such a login cannot rehearse production's schema.
 """
 
 from __future__ import annotations
 
 from pantheon_runbook.checks import ProductionRead
-from pantheon_runbook.database.read_role import WAYS
+from pantheon_runbook.database.read_role import ways_to_write
 from pantheon_runbook.database.schema import SCHEMAS_OF_OTHERS
 
 _APPLICATIONS = """nspname not in ({others})
@@ -76,5 +76,5 @@ def dump_role_sql(read: ProductionRead) -> str:
         name=read.dump_role,
         password=read.dump_password,
         applications=_APPLICATIONS.format(others=others),
-        ways=WAYS.format(role=f"'{read.dump_role}'"),
+        ways=ways_to_write(read.dump_role),
     )

@@ -21,7 +21,7 @@ _NAME, _EXPECTED = "the read role cannot write", f"every write refused with {REF
 
 # Everything that lets a role write, but what PostgreSQL leaves to every role: temporary tables, large objects of its
 # own, its own password and settings. A customer of Supabase, who is no superuser, cannot take these away.
-WAYS = """\
+_WAYS = """\
 select way from (
   select 'has ' || attribute as way from pg_catalog.pg_roles,
     lateral (values ('SUPERUSER', rolsuper), ('CREATEROLE', rolcreaterole), ('CREATEDB', rolcreatedb),
@@ -109,8 +109,13 @@ def creation_sql(read: ProductionRead) -> str:
         connections=read.connections,
         statement_timeout_ms=read.statement_timeout_ms,
         grants="\n".join(grants),
-        ways=WAYS.format(role=f"'{read.role}'"),
+        ways=ways_to_write(read.role),
     )
+
+
+def ways_to_write(role: str) -> str:
+    """The question to the catalogue that lists what this role could write beyond what every role may."""
+    return _WAYS.format(role=f"'{role}'")
 
 
 def probe_read_role(
@@ -122,7 +127,7 @@ def probe_read_role(
     `relations` are those that it may select from; `spend` is told of each statement before it is sent.
     Errors: those of psycopg for a connection that is lost.
     """
-    ways = [row[0] for row in _rows(connection, WAYS.format(role="current_user"), {}, spend)]
+    ways = [row[0] for row in _rows(connection, _WAYS.format(role="current_user"), {}, spend)]
     answers = {what: _told(connection, statement, spend) for what, statement in _tries(connection, relations, spend)}
     return judged(ways, answers)
 

@@ -26,6 +26,7 @@ from pantheon_runbook.providers.supabase import project_answers
 
 __all__ = [
     "EXTENSIONS_OF_OTHERS",
+    "LOCK_MILLISECONDS",
     "NO_ROWS",
     "NO_TABLE",
     "SCHEMAS_OF_OTHERS",
@@ -49,6 +50,7 @@ SCHEMAS_OF_OTHERS = (
 EXTENSIONS_OF_OTHERS = ("plpgsql", "pg_graphql", "pg_stat_statements", "pgsodium", "supabase_vault", "supautils")
 VERSION_TABLE = "public.alembic_version"
 NO_TABLE, NO_ROWS = "none", "empty"
+LOCK_MILLISECONDS = 3_000
 _LINES = Path(__file__).with_name("schema.sql").read_text()
 
 
@@ -68,10 +70,14 @@ class Standing:
 
 @contextmanager
 def one_moment(connection: psycopg.Connection[Any]) -> Iterator[None]:
-    """A transaction that sees one state, can write nothing, and has every name spelled in full."""
+    """A transaction that sees one state, can write nothing, and has every name spelled in full.
+
+    PostgreSQL spells an expression under a lock of its table: behind a migration that holds one, we step back.
+    """
     with connection.transaction():
         connection.execute("set transaction isolation level repeatable read, read only")
         connection.execute("set local search_path = ''")  # whatever the role's own path is
+        connection.execute(f"set local lock_timeout = {LOCK_MILLISECONDS}".encode())
         yield
 
 

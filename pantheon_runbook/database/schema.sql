@@ -1,5 +1,6 @@
 -- One row (subject, definition) for each thing that stands in the application's own schemas. Read only; every name is
 -- spelled in full, since search_path is empty; what came with an extension is the extension's.
+-- A right that PostgreSQL 15 does not know, MAINTAIN, is no part of "ALL": who had all there has all in 18.
 -- $1: schemas of others   $2: Alembic's table, in full   $3: roles whose grants are left out   $4: extensions of others
 
 with schemas as (
@@ -21,8 +22,8 @@ with schemas as (
 ), functions as (
     select p.*, p.oid::regprocedure::text as name
     from pg_proc p join schemas s on s.oid = p.pronamespace
-    where not exists (select from pg_depend d
-                      where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e')
+    where not exists (select from pg_depend d  -- 'i': the constructors of a range type are the type's
+                      where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype in ('e', 'i'))
 ), types as (
     select t.*, format('%I.%I', s.nspname, t.typname) as name
     from pg_type t join schemas s on s.oid = t.typnamespace
@@ -49,7 +50,7 @@ with schemas as (
     select defaclrole as role, defaclnamespace as schema, defaclobjtype as objects, grantee,
         (case defaclobjtype when 'S' then 's' else defaclobjtype end)::"char" as kind,
         privilege_type as privilege, bool_or(is_grantable) as is_grantable
-    from pg_default_acl left join lateral aclexplode(defaclacl) on true
+    from pg_default_acl, lateral aclexplode(defaclacl)
     where defaclnamespace = 0 or defaclnamespace in (select oid from schemas)
     group by 1, 2, 3, 4, 5, 6
 )
@@ -169,25 +170,32 @@ from types t where typtype <> 'e'
 
 union all
 select format('grant %s to %s', name, case grantee when 0 then 'PUBLIC' else quote_ident(pg_get_userbyid(grantee)) end),
-    case when count(*) = every then case when bool_and(is_grantable) then 'ALL WITH GRANT OPTION' else 'ALL' end
+    case when count(*) filter (where privilege <> 'MAINTAIN') = every
+        then case when bool_and(is_grantable) then 'ALL WITH GRANT OPTION' else 'ALL' end
         else string_agg(privilege || case when is_grantable then ' WITH GRANT OPTION' else '' end, ', '
                         order by privilege) end
-from granted, lateral (select count(*) from aclexplode(acldefault(kind, owner)) a where a.grantee = owner) as all_of (every)
+from granted, lateral (
+    select count(*) from aclexplode(acldefault(kind, owner)) a
+    where a.grantee = owner and a.privilege_type <> 'MAINTAIN') as all_of (every)
 where grantee = 0 or pg_get_userbyid(grantee) <> all($3::text[])
 group by name, kind, owner, grantee, every
-having grantee <> owner or count(*) <> every  -- that an owner may do everything goes without saying
+-- That an owner may do everything goes without saying.
+having grantee <> owner or count(*) filter (where privilege <> 'MAINTAIN') <> every
 
 union all
 select format('defaults of %I%s on %s', pg_get_userbyid(role), ' in ' || quote_ident(nspname),
         case objects when 'r' then 'tables' when 'S' then 'sequences' when 'f' then 'functions' when 'T' then 'types'
             when 'n' then 'schemas' else 'large objects' end),
-    coalesce(string_agg(rights, ', ' order by rights), 'nothing')
+    string_agg(rights, ', ' order by rights)
 from (select role, schema, objects,
           format('%s to %s',
-              case when count(*) = every then 'ALL' else string_agg(privilege, ', ' order by privilege) end
+              case when count(*) filter (where privilege <> 'MAINTAIN') = every then 'ALL'
+                  else string_agg(privilege, ', ' order by privilege) end
                   || case when bool_or(is_grantable) then ' WITH GRANT OPTION' else '' end,
               case grantee when 0 then 'PUBLIC' else quote_ident(pg_get_userbyid(grantee)) end) as rights
-      from defaults, lateral (select count(*) from aclexplode(acldefault(kind, role)) a where a.grantee = role) as all_of (every)
+      from defaults, lateral (
+          select count(*) from aclexplode(acldefault(kind, role)) a
+          where a.grantee = role and a.privilege_type <> 'MAINTAIN') as all_of (every)
       where grantee = 0 or pg_get_userbyid(grantee) <> all($3::text[])
       group by role, schema, objects, grantee, every) as given
     left join pg_namespace n on n.oid = schema

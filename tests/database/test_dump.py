@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 import urllib.parse
@@ -130,7 +131,7 @@ def test_everything_odd_comes_back_as_it_was(server):
         assert "a1, b2" == found.revision
         assert ("a1", "b2") == dump.heads
         assert {2} == {count for name, count in all_rows(there).items() if count}
-        assert len(expected.lines) > 150
+        assert len(expected.lines) > 100
 
 
 def test_dump_says_which_table_it_may_not_lock(holder):
@@ -148,34 +149,40 @@ def test_dump_says_which_table_it_may_not_lock(holder):
 
 
 def test_dump_steps_back_from_a_locked_table(holder):
-    """And its password is in no argument and no environment meanwhile."""
-    told: list[str] = []
-
-    def watch() -> None:
-        while not told:
-            for place in Path("/proc").glob("[0-9]*"):
-                try:
-                    seen = (place / "cmdline").read_bytes() + (place / "environ").read_bytes()
-                except OSError:
-                    continue
-                if b"pg_dump" in seen:
-                    told.append("password seen" if PASSWORD.encode() in seen else "not seen")
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
+    """PostgreSQL spells an index or a default under a lock; whoever queues there holds up all who come later."""
     holder.run("begin; lock table public.messages in access exclusive mode")
     began = time.monotonic()
     try:
-        with pytest.raises(VendorUnavailableError) as stopped:
+        with pytest.raises(VendorUnavailableError, match="lock timeout"):
             dumped(holder)
     finally:
         holder.run("rollback")
-        told.append("")
-        watcher.join()
 
-    assert time.monotonic() - began < 8
-    assert "not seen" == told[0]
-    assert "public.messages" in stopped.value.why or "lock" in stopped.value.why
+    assert 2.5 < time.monotonic() - began < 6
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells")
+def test_password_is_in_no_argument_and_no_environment(holder):
+    seen: set[str] = set()
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.is_set():
+            for place in Path("/proc").glob("[0-9]*"):
+                try:
+                    told = (place / "cmdline").read_bytes(), (place / "environ").read_bytes()
+                except OSError:
+                    continue  # it has ended
+                if b"/pg_dump" in told[0].split(b"\0")[0]:
+                    seen.add("password" if PASSWORD.encode() in b"".join(told) else "no password")
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    dumped(holder)
+    ended.set()
+    watcher.join()
+
+    assert {"no password"} == seen
 
 
 def test_wrong_password_is_a_clear_no(holder):
@@ -203,6 +210,18 @@ def test_dump_role_reads_tables_and_nothing_else(holder):
 
     assert [("public.alembic_version",), *((name,) for name in sorted(TABLES))] == sorted(allowed)
     assert (0,) == shown  # row level security shows it nothing
+
+
+def test_dump_role_can_be_made_again_and_shows_what_it_could_write(holder):
+    """A table that is made later by the same owner can be dumped at once."""
+    holder.run("create table public.later (id int); grant insert on public.jobs to pantheon_dump")
+    try:
+        assert [("may write to public.jobs",)] == holder.run(dump_role_sql(READ).replace("revoke all on all", "--"))
+        assert [] == holder.run(dump_role_sql(READ))
+        holder.run("create table public.latest (id int)")
+        assert any(line.startswith("table public.latest") for line in dumped(holder).standing.lines)
+    finally:
+        holder.run("drop table public.later; drop table if exists public.latest")
 
 
 def test_row_counts_come_from_statistics(holder):
