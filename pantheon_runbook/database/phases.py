@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pantheon_runbook.database.hazards import Hazard, is_demanded, is_renamed, is_tightened
 from pantheon_runbook.database.narrowing import is_narrower
@@ -81,9 +81,14 @@ def _column_contracts(one: Effect, named: str) -> str:
 
 
 def conflicts(revision: Revision, ran: Ran) -> tuple[Hazard, ...]:
-    """Where the author says one thing and the statements another: only an unfounded "expand" can hurt anybody."""
+    """Where the author says one thing and the statements another: only an unfounded "expand" can hurt anybody.
+
+    A contract revision that meets nothing old, in a first installation, is one all the same.
+    """
     derived = derived_phase(ran.statements)
     if not revision.phase or revision.phase == derived.phase:
+        return ()
+    if revision.phase == "contract" and derived_phase(map(_as_if_old, ran.statements)).phase == "contract":
         return ()
     if revision.phase == "expand":
         what = f"is declared to expand, but {derived.why}: the former backend may need it"
@@ -91,6 +96,11 @@ def conflicts(revision: Revision, ran: Ran) -> tuple[Hazard, ...]:
         what = "is declared to contract, but takes nothing away: it waits for the new backend without need"
     tier = "blocks" if revision.phase == "expand" else "advice"
     return (Hazard("phase-conflict", revision.id, -1, tier, what, CONFLICT.text),)  # type: ignore[arg-type]
+
+
+def _as_if_old(statement: Statement) -> Statement:
+    effects = (one if one.change == "added" else replace(one, is_old=True) for one in statement.effects)
+    return replace(statement, effects=tuple(effects))
 
 
 def split(pending: Sequence[Revision], phases: Mapping[str, Phase]) -> Split:
