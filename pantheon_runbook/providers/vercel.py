@@ -79,13 +79,16 @@ class PreviewVariables(Kind):
         self._names = dict(names)
 
     def look(self) -> Look:
-        ours = [entry for entry in self._listed() if TARGET in targets_of(entry)]
+        listed = self._listed()
+        ours = [entry for entry in listed if TARGET in targets_of(entry)]
+        theirs = sorted({entry["key"] for entry in listed if "production" in targets_of(entry)})
         everywhere = [entry for entry in ours if not entry.get("gitBranch")]
         attributes = {entry["key"]: self._attribute(entry) for entry in everywhere}
         findings = [finding for entry in ours for finding in self._findings(entry)]
         address = f"{self.prefix}/{TARGET}"
         seen = Resource(address, "present" if attributes else "absent", attributes)
-        return Look((seen,), tuple(findings), {"vercel_project": self._project, "vercel_target": TARGET})
+        production = Resource("production/variables/vercel", "present", {"names": theirs})
+        return Look((seen, production), tuple(findings), {"vercel_project": self._project, "vercel_target": TARGET})
 
     def ids(self) -> tuple[str, ...]:
         return (self._project,)
