@@ -99,7 +99,8 @@ class Backend(_Table):
     """Somebody's repository. `alembic` starts beside the config, `python` is its own interpreter.
 
     `release_branch` alone migrates and is deployed. A revision waits `lock_seconds` for a lock, while others queue
-    behind it, and one statement may take `statement_seconds`. `seed` fills a staging that was made anew.
+    behind it, and one statement may take `statement_seconds`. `seed` is a Python file,
+    its path beside the config, that `python` runs with DATABASE_URL after a refresh: it fills a staging made anew.
     """
 
     alembic: str = "backend/alembic.ini"
