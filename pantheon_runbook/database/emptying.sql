@@ -14,8 +14,9 @@ with application as (
     from pg_depend d, lateral pg_identify_object(d.classid, d.objid, 0) as named
     where d.refclassid = 'pg_namespace'::regclass and d.refobjid in (select oid from application) and d.deptype = 'n'
       and d.classid not in ('pg_default_acl'::regclass, 'pg_extension'::regclass)
-      and not exists (select from pg_depend e
-                      where e.classid = d.classid and e.objid = d.objid and e.deptype in ('e', 'i'))
+      and not exists (select from pg_depend e  -- a partitioned table is in this sense a part of its own key
+                      where e.classid = d.classid and e.objid = d.objid and e.objsubid = 0 and e.deptype in ('e', 'i')
+                        and (e.refclassid, e.refobjid) <> (d.classid, d.objid))
 )
 select kind, name from (
     select 1 as step, case when type in ('function', 'procedure', 'aggregate') then 'routine'

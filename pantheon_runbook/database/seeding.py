@@ -1,4 +1,4 @@
-"""The backend's seed: a Python file, run by the backend's own interpreter with DATABASE_URL and nothing else of ours."""
+"""The seed: a Python file of the backend, run by its own interpreter with DATABASE_URL and nothing else of ours."""
 
 from __future__ import annotations
 
