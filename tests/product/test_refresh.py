@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-import sys
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from vendors import Hands
 
+from pantheon_runbook.database import refresh_kinds
+from pantheon_runbook.errors import BlockedPlanError, NotVerifiedError, ParameterError, RefusedError, StoppedError
 from pantheon_runbook.model import Check, Plan
+from pantheon_runbook.runbooks import find, typed
 from pantheon_runbook.runner import wiring
 from pantheon_runbook.session import ACTS
 
+pytestmark = pytest.mark.xdist_group("refresh")
 BACKEND = Path(str(resources.files("pantheon_runbook.sandbox.pantheon") / "backend"))
 CONTACTS = """
 import sqlalchemy as sa
 from alembic import op
 revision, down_revision, branch_labels, depends_on = "0012", "0011", None, None
 def upgrade():
-    op.create_table("contacts", sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True), sa.Column("email", sa.Text))
+    number = sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True)
+    op.create_table("contacts", number, sa.Column("email", sa.Text))
 def downgrade():
     op.drop_table("contacts")
 """
 SEED = """
 import json, os, sys
 import psycopg
-found = [dict(os.environ, DATABASE_URL="-"), sys.argv, open("/proc/self/environ").read() if {linux} and {peek} else ""]
+found = [dict(os.environ, DATABASE_URL="-"), sys.argv]
 print("seeding as", __name__)
 with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
     connection.execute("insert into sessions (title) values (%s)", [json.dumps(found)])
@@ -62,8 +68,8 @@ class Story:
         self.outcomes: dict[str, str] = {}
         self.run_id = ""
 
-    def seed_with(self, emails: tuple[str, ...], more: str = "", *, peek: bool = False) -> None:
-        text = SEED.format(emails=emails, more=more, peek=peek, linux=sys.platform == "linux")
+    def seed_with(self, emails: tuple[str, ...], more: str = "") -> None:
+        text = SEED.format(emails=emails, more=more)
         (self.backend / "seed.py").write_text(text)
 
     @property
@@ -108,7 +114,7 @@ def _story(new_world):
         patch.setenv("PANTHEON_CREDENTIALS", str(world.folder / "credentials.toml"))
         story = Story(world)
         assert "done" == world.provision().word
-        story.run()
+        assert "done" == story.run(refresh=True), "a staging that has nothing yet is seeded like any other"
         yield story
         story.hands.close()
 
@@ -159,3 +165,142 @@ def test_schema_is_made_anew_and_seeded(story):
     assert {("applied", story.run_id)} == {(one["state"], one["run_id"]) for one in story.ask(LAST_ROWS)}
     assert "nothing-to-do" == story.run(), "and nothing is left of it"
     assert story.checks[DOMAINS].passed
+
+
+def test_lost_run_is_gone_on_with(story, monkeypatch):
+    """Stopped right after the refresh: what is left is in the database, whoever runs next and without asking again."""
+
+    def stops(session):
+        refresh = session.kinds["database/refresh"]
+        monkeypatch.setattr(refresh, "settle", lambda _change: session.stop.set())
+
+    with pytest.raises(StoppedError):
+        story.run(refresh=True, between=stops)
+    assert ("done", "not-done") == (story.outcomes["database/refresh"], story.outcomes["database/revision/0001"])
+    assert (0, False) == (story.rows("contacts"), story.rows("alembic_version") > 0)
+
+    assert "done" == story.run()
+    assert {"database/seed": "done"} == {one: told for one, told in story.outcomes.items() if one == "database/seed"}
+    assert "database/refresh" not in story.outcomes
+    assert 2 == story.rows("contacts")
+
+
+def test_lost_answer_is_looked_up(story, monkeypatch):
+    """The connection goes when the refresh is committed: it is found, and not done again."""
+    done, refresh = [], refresh_kinds.refresh
+
+    def loses(connection, marked, **about):
+        done.append(refresh(connection, marked, **about))
+        raise psycopg.OperationalError("the connection is lost")
+
+    monkeypatch.setattr(refresh_kinds, "refresh", loses)
+
+    assert "done" == story.run(refresh=True)
+    assert (1, 2) == (len(done), story.rows("contacts"))
+
+
+def test_seed_with_real_addresses_is_not_verified(story):
+    """Their number is told and none of them; users who were there before are not the seed's."""
+    story.seed_with((*GOOD, "jane@company.com", "joe@company.org"))
+
+    with pytest.raises(NotVerifiedError, match=f"first: {DOMAINS}"):
+        story.run(refresh=True)
+
+    assert "4 addresses, elsewhere 2 in public.contacts" == story.checks[DOMAINS].found
+    sealed = [path for path in story.world.evidence.glob(f"*-RB-020-*-{story.run_id[:8]}/*") if path.is_file()]
+    assert sealed
+    assert [] == [path.name for path in sealed if b"company.com" in path.read_bytes()]
+
+
+def test_seed_that_fails_asks_for_another_refresh(story):
+    """What it had committed stands, so it is not simply run again; and its words are in the card."""
+    story.seed_with(GOOD, more="raise SystemExit('no more disk')")
+
+    with pytest.raises(StoppedError) as stopped:
+        story.run(refresh=True)
+    assert "it ended with: no more disk; its last words: seeding as __main__" in stopped.value.why
+    assert "changed in part: what the seed had committed by then stands" in stopped.value.state
+
+    story.seed_with(GOOD)
+    with pytest.raises(BlockedPlanError, match="did not end") as blocked:
+        story.run()
+    assert "-p refresh=true" in blocked.value.next_step
+    assert "done" == story.run(refresh=True)
+    assert 2 == story.rows("contacts")
+
+
+def test_seed_finds_no_credential(story):
+    """Its environment is the allow-listed one, its arguments are its own name."""
+    (told,) = story.ask("select title from sessions order by created_at limit 1")
+    environment, arguments = json.loads(told["title"])
+
+    assert [str(story.backend / "seed.py")] == arguments
+    assert set() == {name for name in environment if "TOKEN" in name or "PANTHEON" in name or "KEY" in name}
+
+
+def test_what_a_feature_branch_left_names_the_refresh(story):
+    """The database is beyond the release; with refresh that is no finding any more."""
+    story.hands.sql(story.ref, "update alembic_version set version_num = 'f00d'")
+    (found,) = [one for one in story.planned().findings if one.code == "beyond-release"]
+
+    assert "f00d" in found.what
+    assert found.next_step.endswith("drops every row: pantheon-runbook run RB-020 -e staging -p refresh=true")
+    assert [] == [one.code for one in story.planned(refresh=True).findings if one.blocks]
+    story.hands.sql(story.ref, "update alembic_version set version_num = '0012'")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "delete from pantheon_runbook.environment",
+        "update pantheon_runbook.environment set name = 'production'",
+    ],
+)
+def test_database_of_another_is_never_dropped(story, change):
+    """Its marker went or changed after the plan was approved; and when it is asked at the very last moment."""
+    marker = story.ask("select name, cloud, ref from pantheon_runbook.environment")[0]
+    before = story.rows("contacts")
+
+    def alters(session):
+        story.hands.sql(story.ref, change)
+        refresh = session.kinds["database/refresh"]
+        session.gate.is_open = True
+        with pytest.raises(RefusedError):
+            refresh.write(next(one for one in session.plan.changes if one.address == "database/refresh"))
+        session.gate.is_open = False
+
+    with pytest.raises(RefusedError):
+        story.run(refresh=True, between=alters)
+
+    story.hands.sql(
+        story.ref,
+        "delete from pantheon_runbook.environment;"
+        "insert into pantheon_runbook.environment (name, cloud, ref, marked_at)"
+        f" values ('{marker['name']}', '{marker['cloud']}', '{marker['ref']}', now())",
+    )
+    assert (before, 12) == (story.rows("contacts"), len(story.ask(LAST_ROWS)))
+
+
+def test_refresh_outside_apply_is_refused(story):
+    before = story.world.running.statements(story.ref)
+
+    def writes(session):
+        refresh = session.kinds["database/refresh"]
+        with pytest.raises(RefusedError, match="outside the apply act"):
+            refresh.write(next(one for one in session.plan.changes if one.address == "database/refresh"))
+        session.stop.set()
+
+    with pytest.raises(StoppedError):
+        story.run(refresh=True, between=writes)
+
+    new = story.world.running.statements(story.ref)[len(before) :]
+    assert [] == [one["statement"] for one in new if one["statement"].lower().startswith("drop")]
+
+
+def test_refresh_and_baseline_contradict(story):
+    with pytest.raises(ParameterError, match="refresh and baseline"):
+        story.run(refresh=True, baseline="0011")
+
+
+def test_command_line_says_true():
+    assert {"refresh": True} == typed(find("RB-020"), {"refresh": "true"})
