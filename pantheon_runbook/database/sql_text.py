@@ -32,8 +32,9 @@ _FOR_EVER = re.compile(
     r"\bset\s+(?:local\s+|session\s+)?(lock_timeout|statement_timeout)\s*(?:=|\bto\b)\s*'?(?:0(?![\d.])|default)"
 )
 _REPEATABLE = re.compile(
-    r"create (?:unique )?index concurrently if not exists\b|drop index concurrently if exists\b|reindex\b|vacuum\b|analyze\b"
-    r"|alter type \S+ add value if not exists\b|alter table .* validate constraint\b|refresh materialized view\b"
+    r"create (?:unique )?index concurrently if not exists\b|drop index concurrently if exists\b|reindex\b|vacuum\b"
+    r"|analyze\b|alter type \S+ add value if not exists\b|alter table .* validate constraint\b"
+    r"|refresh materialized view\b"
 )
 _WRITERS = ("update", "delete", "insert", "merge", "with", "do")
 _IGNORE = re.compile(r"(?:--|/\*)\s*squawk-ignore(?:-file)?\s+([a-z, \t-]+)")
