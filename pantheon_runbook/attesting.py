@@ -71,11 +71,14 @@ class Attested:
     path: Path
     said: Attestation
     source: str
+    pinned_in: Path | None = None  # where the key was pinned by this very use of it, as on the sandbox only
 
     def lines(self) -> Iterator[str]:
         said = self.said
         yield f"{said.criterion} of {said.environment} ({said.cloud}) signed by {said.signer}, {self.source}"
         yield from (f"  over {name}  sha256 {digest}" for name, digest in sorted(said.subject.items()))
+        if self.pinned_in:
+            yield f"  the sandbox believes the first use: this key is {said.signer}'s from now on, in {self.pinned_in}"
         yield f"  {self.path}: commit it"
 
 
@@ -97,8 +100,9 @@ def attest(criterion: str, environment: str, *, key: str, signer: str | None, st
         subject=_subject(desk, criterion, environment),
     )
     path = desk.folder / FOLDER / file_name(criterion, name)
+    pinned = desk.keys()
     _put(desk, path, said, own)
-    return Attested(path, said, f"key {own.keyid[:12]} in {desk.pins}")
+    return Attested(path, said, f"key {own.keyid[:12]} in {desk.pins}", None if own.keyid in pinned else desk.pins)
 
 
 def keys() -> list[dict[str, str]]:

@@ -34,6 +34,14 @@ __all__ = ["Item", "examine"]
 _LIBRARIES = ("papermill", "nbclient", "ipykernel", "jupyter-client")
 _ANSWER_SECONDS = 12.0
 _NETWORK = "check the network and the vendor's status page, then: pantheon-runbook doctor"
+_UNPINNED = (
+    "0 pins: none of production's secrets is pinned, so guard and RB-060 find ids and hosts only. Its holder: "
+    "pantheon-runbook init --pin-production"
+)
+_UNDECIDED = (
+    "not decided: [closure] in pantheon.toml names strategy, approver, supervisor and members; what is open then says: "
+    "pantheon-runbook run RB-050"
+)
 
 
 def examine() -> tuple[Item, ...]:
@@ -125,8 +133,9 @@ def _outside() -> Iterator[Item]:
         yield Item("identities and credentials", "the sandbox's own; they are made when it starts")
         return
     production = outside.identities.production
-    found = f"production is {production.supabase_ref}, {len(production.pins)} pins of {production.pinned_at}"
-    yield Item("identities", f"{found}, {_age(production.pinned_at)}")
+    age = f"{len(production.pins)} pins of {production.pinned_at}, {_age(production.pinned_at)}"
+    yield Item("identities", f"production is {production.supabase_ref}, {age if production.pins else _UNPINNED}")
+    yield Item("closing F25", "decided by [closure]" if outside.config.closure else _UNDECIDED)
     yield from _vendors(outside)
     yield _read_role(outside)
 

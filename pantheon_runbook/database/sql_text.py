@@ -32,8 +32,8 @@ _FOR_EVER = re.compile(
     r"\bset\s+(?:local\s+|session\s+)?(lock_timeout|statement_timeout)\s*(?:=|\bto\b)\s*'?(?:0(?![\d.])|default)"
 )
 _REPEATABLE = re.compile(
-    r"create (?:unique )?index concurrently if not exists\b|drop index concurrently if exists\b|reindex\b|vacuum\b"
-    r"|analyze\b|alter type \S+ add value if not exists\b|alter table .* validate constraint\b"
+    r"create (?:unique )?index concurrently if not exists\b|drop index concurrently if exists\b|reindex\b"
+    r"|vacuum\b|analyze\b|alter type \S+ add value if not exists\b|alter table .* validate constraint\b"
     r"|refresh materialized view\b"
 )
 _WRITERS = ("update", "delete", "insert", "merge", "with", "do")

@@ -38,6 +38,8 @@ _ONE_VALUE_EACH = {
     "railway/variables/": "railway/variable/{place}/{name}",
     "vercel/variables/": "vercel/variable/{name}",
     "supabase/secrets": "supabase/secret/{name}",
+    "railway/source/": "railway/service/{place}",
+    "database/revision/": "database/schema",
 }
 
 

@@ -114,7 +114,10 @@ def test_signing_again_replaces(team):
 def test_sandbox_pins_a_key_as_his_who_uses_it_first(team):
     """From then on it is nobody else's."""
     made = team("sandbox")
-    assert 0 == call("attest", "strategy", "--key", "member-a", "--as", "approver")[0]
+    code, first, _ = call("attest", "strategy", "--key", "member-a", "--as", "approver")
+    _, again, _ = call("attest", "strategy", "--key", "member-a", "--as", "approver")
+    said = "  the sandbox believes the first use: this key is approver's from now on, in evidence/trust.toml"
+    assert (0, True, False) == (code, said in first.splitlines(), said in again.splitlines())
 
     code, _, error = call("attest", "team", "--key", "member-a", "--as", "member-a")
 
