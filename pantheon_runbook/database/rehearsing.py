@@ -100,10 +100,11 @@ class _Copy:
 
     database: ScratchDatabase
     superuser: psycopg.Connection[Any]
-    version_table: str
+    dump: Dump
 
     def look(self) -> Standing:
-        return look_at_schema(self.superuser, version_table=self.version_table)
+        dump = self.dump
+        return look_at_schema(self.superuser, version_table=dump.version_table, without_roles=dump.without_roles)
 
     def watched(self, ran: Ran, tables: tuple[str, ...]) -> Ran:
         """With what the server saw of it, and tables spelled as everywhere else."""
@@ -134,7 +135,7 @@ class _Stage:
         try:
             restore(self.dump, database)
             with database.connection() as superuser:
-                yield _Copy(database, superuser, self.dump.version_table)
+                yield _Copy(database, superuser, self.dump)
         finally:
             self.server.drop(database)
 
