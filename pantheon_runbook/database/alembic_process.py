@@ -1,0 +1,313 @@
+"""Alembic under the backend's own interpreter, seen from the runner: read the tree, apply one revision at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import selectors
+import signal
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from pantheon_runbook import clock
+from pantheon_runbook.database import migration_errors
+from pantheon_runbook.database.revisions import History, LedgerEntry, Lock, Ran, Revision, Statement
+from pantheon_runbook.errors import RefusedError
+from pantheon_runbook.secrets import Secret
+
+WORKER = Path(__file__).with_name("alembic_worker.py")
+# What an interpreter needs to run as it does in the user's own shell. PYTHONPATH is where many backends live.
+PASSED_ON = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "TZ",
+    "TMPDIR",
+    "PYTHONPATH",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+)
+_HISTORY_SECONDS = 60.0
+_START_SECONDS = 60.0
+_STEP_SECONDS = 3600.0
+_END_SECONDS = 5.0
+_LOOK_AGAIN_SECONDS = 0.25
+_LINES_KEPT = 200
+_LONGEST_LINE = 2000
+_LARGEST_KEY = 2**31 - 1
+# Texts that were cut in two hold a part of a password, which nobody would recognise.
+_LOGIN = re.compile(r"(\w://[^\s:/@]*:)[^\s'\"]+")
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Somebody's Alembic tree and the interpreter that runs it; `python` is a path, or a name on PATH."""
+
+    ini: Path
+    python: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A random advisory lock that is held in the database that was checked: the worker has to find it where it is."""
+
+    first: int
+    second: int
+
+
+@contextmanager
+def held_proof(connection: psycopg.Connection[Any]) -> Iterator[Proof]:
+    """Hold it on this session, which has to stay open meanwhile."""
+    numbers = [int(clock.token("proof", length=8), 16) & _LARGEST_KEY for _ in range(2)]
+    connection.execute("select pg_advisory_lock(%s, %s)", numbers)
+    try:
+        yield Proof(*numbers)
+    finally:
+        with suppress(psycopg.OperationalError):  # a session that is gone holds no lock
+            connection.execute("select pg_advisory_unlock(%s, %s)", numbers)
+
+
+def history(backend: Backend) -> History:
+    """The whole tree, without a database; env.py is not run, the revisions are imported.
+
+    Errors: ConfigError (no interpreter, no alembic in it), RefusedError (the tree cannot be read).
+    """
+    with _started(backend) as worker:
+        worker.send(act="history")
+        return _history_of(worker.answer("history", seconds=_HISTORY_SECONDS), "heads")
+
+
+def require_one_head(history: History, backend: Backend) -> str:
+    """The head, "" of an empty tree. Errors: RefusedError, with the command that merges several."""
+    if len(history.heads) <= 1:
+        return next(iter(history.heads), "")
+    heads = " ".join(history.heads)
+    raise RefusedError(
+        f"the Alembic tree of {backend.ini.parent.name} has {len(history.heads)} heads",
+        why=f"{' and '.join(history.heads)} were written side by side; which one comes first is not decided",
+        next_step=f'run: alembic -c {backend.ini.name} merge -m "merge heads" {heads}; commit it, then plan again',
+    )
+
+
+class Migration:
+    """env.py has connected, and waits before the next revision. One thread at a time; `kill` may come from any."""
+
+    def __init__(self, worker: Worker, ready: Mapping[str, Any], *, seconds: float, with_ledger: bool) -> None:
+        self._worker = worker
+        self._seconds = seconds
+        self._with_ledger = with_ledger
+        self.history = _history_of(ready, "tree_heads")  # of the files that this process has loaded
+        self.heads = tuple(ready["heads"])
+        self.version_table = str(ready["version_table"])
+        self.backend_pid = int(ready["pid"])
+
+    def step(self, revision: str) -> Ran:
+        """Apply this revision, which has to be a next one; it is committed, with its ledger row, when this returns.
+
+        Errors: VendorUnavailableError (a lock was not to be had: rolled back), VendorRefusedError (a clear no; `state`
+            says whether all of it was rolled back), OutcomeUnknownError (the connection or the worker was lost).
+        """
+        return self._carried_out("step", revision)
+
+    def undo(self, revision: str) -> Ran:
+        """Downgrade this revision, which has to be a last one; only where there is no ledger. Errors: as `step`."""
+        if self._with_ledger:
+            raise RefusedError(
+                f"revision {revision} was about to be undone in a database that keeps a ledger",
+                why="revisions are undone in rehearsals only",
+                next_step="write a revision that takes it back",
+            )
+        return self._carried_out("undo", revision)
+
+    def kill(self) -> None:
+        """End the worker now, whatever it is doing; whoever waits for it gets OutcomeUnknownError."""
+        self._worker.kill()
+
+    def _carried_out(self, act: str, revision: str) -> Ran:
+        self._worker.send(act=act, revision=revision)
+        done = self._worker.answer("done", seconds=self._seconds, revision=revision)
+        self.heads = tuple(done["heads"])
+        statements = tuple(
+            Statement(
+                one["sql"],
+                round(one["seconds"], 6),
+                tuple(Lock(relation, mode) for relation, mode in one["locks"]),
+                one["is_alone"],
+            )
+            for one in done["statements"]
+        )
+        return Ran(revision, statements, round(done["seconds"], 6), self.heads)
+
+
+@contextmanager
+def migration(
+    backend: Backend,
+    url: Secret,
+    *,
+    proof: Proof,
+    ledger: LedgerEntry | None,
+    lock_timeout_ms: int,
+    statement_timeout_ms: int,
+    observe: bool,
+    application_name: str,
+    seconds: float = _STEP_SECONDS,
+) -> Iterator[Migration]:
+    """One worker for all revisions, ended at the end. `url` is DATABASE_URL as the backend has it, driver included.
+
+    `seconds` bounds one revision, whatever it does; a statement is bounded by `statement_timeout_ms` and a grace.
+    Errors: WrongEnvironmentError (env.py connects elsewhere), RefusedError (env.py), VendorUnavailableError.
+    """
+    with _started(backend) as worker:
+        worker.send(
+            act="migrate",
+            url=url.reveal(),
+            proof=(proof.first, proof.second),
+            ledger=ledger and {"begun": ledger.begun, "applied": ledger.applied, "parameters": dict(ledger.parameters)},
+            lock_timeout_ms=lock_timeout_ms,
+            statement_timeout_ms=statement_timeout_ms,
+            observe=observe,
+            application_name=application_name,
+        )
+        ready = worker.answer("ready", seconds=_START_SECONDS)
+        yield Migration(worker, ready, seconds=seconds, with_ledger=ledger is not None)
+        worker.send(act="end")
+        worker.answer("ended", seconds=_START_SECONDS)
+
+
+class Worker:
+    """The process: requests go in, events come out, and what it prints is kept for an error."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._ini = backend.ini.absolute()
+        self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
+        self._begun = threading.Event()
+        self._failure: OSError | None = None
+        requests, self._requests = os.pipe()
+        self._events, events = os.pipe()
+        command = [backend.python, "-u", str(WORKER), str(requests), str(events)]
+        # The thread that starts it also waits for its end: a parent's death signal follows the thread.
+        self._keeper = threading.Thread(target=self._keep, args=(command, (requests, events)), daemon=True)
+        self._keeper.start()
+        self._begun.wait()
+        self._received = b""
+        os.close(requests)
+        os.close(events)
+        if self._failure is not None:
+            self.close()
+            raise migration_errors.no_interpreter(backend.python, self._failure)
+
+    def _keep(self, command: Sequence[str], passed: tuple[int, int]) -> None:
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                cwd=self._ini.parent,
+                env=_environment(),
+                pass_fds=passed,
+                process_group=0,
+            )
+        except OSError as error:
+            self._failure = error
+            return
+        finally:
+            self._begun.set()
+        assert self._process.stdout is not None
+        with self._process.stdout as output:
+            for line in iter(lambda: output.readline(_LONGEST_LINE), b""):
+                self._lines.append(_LOGIN.sub(r"\1[secret]", line.decode(errors="replace").rstrip()))
+        self._process.wait()
+
+    def send(self, **request: Any) -> None:
+        """What cannot be sent is found out by the answer that does not come."""
+        line = json.dumps({"ini": str(self._ini), **request}).encode() + b"\n"
+        with suppress(BrokenPipeError):
+            while line:
+                line = line[os.write(self._requests, line) :]
+
+    def answer(self, event: str, *, seconds: float, revision: str = "") -> dict[str, Any]:
+        """The next event, which has to be this one. Errors: what a failure means; the process has ended then."""
+        line = self._line(clock.monotonic() + seconds)
+        if line is None:
+            ended = self._process.poll()
+            self.kill()
+            raise migration_errors.ended(ended, revision, seconds=seconds, output=self.output())
+        found: dict[str, Any] = json.loads(line)
+        if found["event"] != event:
+            self._wait()
+            raise migration_errors.failed(found, output=self.output())
+        return found
+
+    def output(self) -> tuple[str, ...]:
+        """The last lines that the backend's code has printed, oldest first; not yet redacted."""
+        self._keeper.join(_LOOK_AGAIN_SECONDS)
+        return tuple(self._lines)
+
+    def _line(self, deadline: float) -> bytes | None:
+        """None: no answer in time, or none any more."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._events, selectors.EVENT_READ)
+            while b"\n" not in self._received:
+                has_ended = self._process.poll() is not None
+                if selector.select(0 if has_ended else _LOOK_AGAIN_SECONDS):
+                    more = os.read(self._events, 2**16)
+                    if not more:
+                        return None
+                    self._received += more
+                elif has_ended or clock.monotonic() > deadline:
+                    return None  # a process that it left behind may hold the pipe open
+        line, _, self._received = self._received.partition(b"\n")
+        return line
+
+    def _wait(self) -> None:
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_END_SECONDS)
+        self.kill()
+
+    def kill(self) -> None:
+        """Its whole process group."""
+        with suppress(ProcessLookupError, PermissionError):  # all of it has ended
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Let go; an idle worker ends by itself when it is alone, any other is killed."""
+        for descriptor in (self._requests, self._events):
+            os.close(descriptor)
+        if self._failure is None:
+            self._wait()
+            self._process.wait()
+
+
+@contextmanager
+def _started(backend: Backend) -> Iterator[Worker]:
+    worker = Worker(backend)
+    try:
+        yield worker
+    finally:
+        worker.close()
+
+
+def _environment() -> dict[str, str]:
+    return {
+        name: value for name, value in os.environ.items() if name in PASSED_ON or name.startswith(("LC_", "LANGUAGE"))
+    }
+
+
+def _history_of(event: Mapping[str, Any], heads: str) -> History:
+    revisions = tuple(
+        Revision(**{**one, **{name: tuple(one[name]) for name in ("down", "depends_on", "branch_labels")}})
+        for one in event["revisions"]
+    )
+    return History(revisions, tuple(event[heads]))

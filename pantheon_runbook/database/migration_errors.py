@@ -1,0 +1,165 @@
+"""What stopped a migration, in the four lines of a card: values in, errors out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pantheon_runbook.errors import (
+    ConfigError,
+    OutcomeUnknownError,
+    RefusedError,
+    RunbookError,
+    VendorRefusedError,
+    VendorUnavailableError,
+    WrongEnvironmentError,
+)
+
+_LOCK_STATES = ("55P03", "40P01")  # lock_not_available, deadlock_detected
+_CANCELLED = "57014"
+_LINES_SHOWN = 3
+
+
+def no_interpreter(python: str, error: OSError) -> RunbookError:
+    return ConfigError(
+        f"the backend's interpreter {python} cannot be started",
+        why=f"{error.strerror}: {python}",
+        next_step="set backend.python in pantheon.toml to the python in which the backend's alembic is installed",
+    )
+
+
+def failed(event: Mapping[str, Any], *, output: Sequence[str]) -> RunbookError:
+    """The error for a "failed" event of the worker; `output` is kept on it, for the journal."""
+    if event["revision"]:
+        return _with(_of_revision(event), output)
+    return _with(_before_any(event), output)
+
+
+def ended(code: int | None, revision: str, *, seconds: float, output: Sequence[str]) -> RunbookError:
+    """It went without a word, or was told to when it gave none in time (`code` is None)."""
+    how = f"no answer in {seconds:.0f} s" if code is None else f"it ended by itself ({_exit(code)})"
+    if revision:
+        return _with(_unknown(revision, f"{how}; {_last(output)}"), output)
+    if any("No module named 'alembic'" in line for line in output):
+        return _with(_no_alembic(), output)
+    error = RefusedError(
+        "the backend's Alembic did not start",
+        why=f"{how}; {_last(output)}",
+        next_step="run `alembic history` with backend.python, and repair what it says",
+    )
+    return _with(error, output)
+
+
+def _with(error: RunbookError, output: Sequence[str]) -> RunbookError:
+    for line in output:
+        error.add_note(line)
+    return error
+
+
+def _exit(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _last(output: Sequence[str]) -> str:
+    said = [line for line in output if line.strip()][-_LINES_SHOWN:]
+    return f"its last words: {' / '.join(said)}" if said else "it had said nothing"
+
+
+def _no_alembic() -> RunbookError:
+    return ConfigError(
+        "there is no alembic in the backend's interpreter",
+        why="No module named 'alembic'",
+        next_step="set backend.python in pantheon.toml to the python in which the backend's alembic is installed",
+    )
+
+
+def _before_any(event: Mapping[str, Any]) -> RunbookError:
+    why = f"{event['where']}: {event['message']}" if event["where"] else event["message"]
+    if event["cause"] == "proof":
+        return WrongEnvironmentError(
+            "the backend's env.py connects to another database",
+            why=f"{why}; a URL in the code or in an .env file wins over DATABASE_URL",
+            next_step="let env.py take its URL from DATABASE_URL or from the ini's sqlalchemy.url, then plan again",
+        )
+    if event["cause"] == "unreachable":
+        return VendorUnavailableError(
+            "the backend's env.py cannot reach the database",
+            vendor="database",
+            operation="connect",
+            why=why,
+            state="nothing was changed",
+            next_step="check that env.py takes its URL from DATABASE_URL and that the database answers, then run again",
+        )
+    what = "the backend's env.py stopped" if event["cause"] == "env" else "the backend's Alembic tree cannot be read"
+    return RefusedError(
+        what, why=why, next_step="run `alembic upgrade head` on a database of your own, and repair what it says"
+    )
+
+
+def _of_revision(event: Mapping[str, Any]) -> RunbookError:
+    revision, sqlstate, outcome = event["revision"], event["sqlstate"], event["outcome"]
+    why = f"{event['where']}: {event['message']}"
+    if outcome == "unknown":
+        return _unknown(revision, why)
+    if sqlstate in _LOCK_STATES and outcome == "rolled back":
+        return VendorUnavailableError(
+            f"revision {revision} did not get the locks that it needs",
+            vendor="database",
+            operation=f"apply {revision}",
+            why=f"{why} (SQLSTATE {sqlstate})",
+            state=f"nothing was changed by {revision}: it was rolled back",
+            next_step="end what holds the lock, or wait until it has ended, then run again",
+        )
+    return VendorRefusedError(
+        _what(event),
+        status=400,
+        code=sqlstate,
+        vendor="database",
+        operation=f"apply {revision}",
+        why=f"{why} (SQLSTATE {sqlstate})" if sqlstate else why,
+        state=_state(revision, outcome),
+        next_step=_next(event),
+    )
+
+
+def _unknown(revision: str, why: str) -> RunbookError:
+    return OutcomeUnknownError(
+        f"what became of revision {revision} is not known",
+        vendor="database",
+        operation=f"apply {revision}",
+        why=why,
+        state=f"unknown: {revision} is applied as a whole, not at all, or in part if it leaves its transaction",
+        next_step="run the plan again: it reads the ledger and alembic_version first",
+    )
+
+
+def _what(event: Mapping[str, Any]) -> str:
+    revision = event["revision"]
+    if event["sqlstate"] == _CANCELLED:
+        return f"revision {revision} took longer than it may"
+    words = {
+        "own-commit": f"revision {revision} ends its own transaction",
+        "role": f"revision {revision} changes the role",
+        "order": f"revision {revision} cannot come next",
+    }
+    return words.get(event["cause"], f"revision {revision} failed")
+
+
+def _state(revision: str, outcome: str) -> str:
+    if outcome == "committed in part":
+        return (
+            f"changed in part: {revision} left its transaction, so what it did before is committed, and it is not done"
+        )
+    return f"nothing was changed by {revision}: it was rolled back"
+
+
+def _next(event: Mapping[str, Any]) -> str:
+    if event["outcome"] == "committed in part":
+        return f"read {event['where']}, put the database right by hand or by a new revision, then plan again"
+    if event["cause"] == "own-commit":
+        return "use `with op.get_context().autocommit_block():` around what cannot run in a transaction"
+    if event["cause"] == "role":
+        return "end it with RESET ROLE, or set the role in env.py for all revisions"
+    if event["sqlstate"] == _CANCELLED:
+        return "split it into smaller statements, or raise policy.statement_timeout, then plan again"
+    return f"correct {event['where'].partition(':')[0]}, then plan again"
