@@ -5,6 +5,7 @@ Rows are added and never altered: what is said of a revision is its last row, an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -59,12 +60,19 @@ values (:revision, :file, :digest, 'applied', :run_id, :operator, coalesce(
      where revision = :revision and run_id = :run_id and state = 'begun'), now()), clock_timestamp())
 """  # noqa: S608
 _UTC = """'YYYY-MM-DD"T"HH24:MI:SS"Z"'"""
+_STANDING = f"""
+(select distinct on (revision) * from {SCHEMA}.migrations order by revision, id desc) as last where state <> 'undone'
+"""  # noqa: S608
 _ROWS = f"""
 select revision, digest, state, run_id, operator,
     to_char(began_at at time zone 'utc', {_UTC}), coalesce(to_char(ended_at at time zone 'utc', {_UTC}), ''),
     file, followed_writes
-from (select distinct on (revision) * from {SCHEMA}.migrations order by revision, id desc) as last
-where state <> 'undone' order by id
+from {_STANDING} order by id
+"""  # noqa: S608
+_UNDONE = f"""
+insert into {SCHEMA}.migrations (revision, file, digest, state, run_id, operator, began_at, ended_at)
+select revision, file, digest, 'undone', %(run_id)s, %(operator)s, now(), clock_timestamp()
+from {_STANDING} and revision = any(%(revisions)s) order by id
 """  # noqa: S608
 
 
@@ -109,6 +117,12 @@ def rows(connection: psycopg.Connection[Any]) -> tuple[LedgerRow, ...]:
 def entry(*, run_id: str, operator: str) -> LedgerEntry:
     """The statements with which the worker writes this run's rows; times are the database's own."""
     return LedgerEntry(_BEGUN, _APPLIED, {"run_id": run_id, "operator": operator})
+
+
+def undo(connection: psycopg.Connection[Any], revisions: Sequence[str], *, run_id: str, operator: str) -> None:
+    """Say that these no longer stand, for example because the schema was made anew; their history stays."""
+    values = {"revisions": list(revisions), "run_id": run_id, "operator": operator}
+    connection.execute(_UNDONE.encode(), values)
 
 
 def heads(connection: psycopg.Connection[Any], version_table: str) -> tuple[str, ...] | None:

@@ -51,6 +51,11 @@ class History:
                 waiting += (*revision.down, *revision.depends_on)
         return frozenset(found)
 
+    def tops(self, revisions: Iterable[str]) -> tuple[str, ...]:
+        """Those of these that no other one of them builds on, sorted; one that the tree does not know is always one."""
+        given = set(revisions)
+        return tuple(sorted(one for one in given if not any(one in self.below([other]) for other in given - {one})))
+
     def pending(self, heads: Iterable[str]) -> tuple[Revision, ...]:
         """What is above these, in the order in which it is applied."""
         applied = self.below(heads)

@@ -21,6 +21,7 @@ from pantheon_runbook.database import sessions
 from pantheon_runbook.database.sessions import require_session
 from pantheon_runbook.errors import RefusedError, VendorUnavailableError
 from pantheon_runbook.sandbox.network import free_port
+from pantheon_runbook.sandbox.pooling import IDLE_CONNECTIONS_KEPT
 
 BOUNCER = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
 TIMES = 200 if os.environ.get("PANTHEON_SWEEP") == "full" else 4
@@ -198,3 +199,30 @@ def test_pooler_that_listens_for_its_clients_is_refused(target, monkeypatch):
     monkeypatch.setattr(sessions, "_is_told", through_its_own)
     with pytest.raises(RefusedError, match="had asked the server to keep was gone"):
         require_session(target.open())
+
+
+def test_pool_that_gives_the_same_server_back_is_refused(target, monkeypatch):
+    """Somebody else has it in between, and it comes back: what is asked of it is answered as a session would."""
+    crowd = [target.open(TRANSACTION) for _ in range(IDLE_CONNECTIONS_KEPT + 5)]
+    asking, free = target.open(TRANSACTION), iter(crowd)
+    second, is_told = sessions._second_in_transaction, sessions._is_told
+    for _ in range(IDLE_CONNECTIONS_KEPT - 1):
+        next(free).execute("begin")  # one is left idle, which the asking client is given each time
+    between = next(free)
+
+    def second_while_it_is_taken(connection: psycopg.Connection) -> psycopg.Connection:
+        between.execute("begin")
+        return second(connection)
+
+    def told_until_it_is_given_back(connection: psycopg.Connection, channel: str) -> bool:
+        told = is_told(connection, channel)
+        next(free).execute("begin")  # takes the second one's server
+        between.execute("commit")
+        assert (True,) == connection.execute("select %s in (select pg_listening_channels())", (channel,)).fetchone()
+        return told
+
+    monkeypatch.setattr(sessions, "_second_in_transaction", second_while_it_is_taken)
+    monkeypatch.setattr(sessions, "_is_told", told_until_it_is_given_back)
+
+    with pytest.raises(RefusedError, match="nothing that the database sent to it came through"):
+        require_session(asking)
