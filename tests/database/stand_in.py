@@ -25,6 +25,28 @@ STAND_IN = Path(sandbox.__file__).parent / "pantheon" / "backend"
 VERSION, LEDGER = "public.alembic_version", "pantheon_runbook.migrations"
 
 
+def shaped(server: Server) -> str:
+    """A new database with all that is in a new Supabase project's."""
+    url = server.new_database()
+    name = url.rpartition("/")[2]
+    tell(server.url("template1"), f"drop database {name}", f"create database {name} template postgres")
+    return url
+
+
+def apply_pending(backend: Backend, url: str, *, handed: str = "", up_to: str = "") -> tuple[str, ...]:
+    """As RB-020 does it, with the ledger; the heads before. `handed` is the URL as the backend's own driver has it."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        ledger.make(connection)
+    entry = ledger.entry(run_id="run-0", operator="supervisor")
+    with migrating(backend, url, handed=handed, ledger=entry) as one:
+        before = one.heads
+        for revision in one.history.pending(before):
+            one.step(revision.id)
+            if revision.id == up_to:
+                break
+    return before
+
+
 class Scene:
     """The stand-in backend's own clone, and a database that has every schema and role of a Supabase project."""
 
@@ -35,13 +57,11 @@ class Scene:
         shutil.copytree(STAND_IN, self.ini.parent)
         self.url = self.new_database()
         self.runs = 0
+        self.backend = Backend(self.ini, sys.executable)
         self.ends = ExitStack()
 
     def new_database(self) -> str:
-        url = self.server.new_database()
-        name = url.rpartition("/")[2]
-        tell(self.server.url("template1"), f"drop database {name}", f"create database {name} template postgres")
-        return url
+        return shaped(self.server)
 
     def run(self, **more: Any) -> Run:
         run = self.prepared_run(self.folder, **more)
@@ -65,7 +85,7 @@ class Scene:
     def migration(self, **more: Any) -> Iterator[Migration]:
         """In this process, with the ledger; whoever holds the locks is the caller's business."""
         entry = ledger.entry(run_id="run-0", operator="supervisor")
-        with migrating(Backend(self.ini, sys.executable), self.url, ledger=entry, **more) as one:
+        with migrating(self.backend, self.url, ledger=entry, **more) as one:
             yield one
 
     @contextmanager
@@ -85,12 +105,16 @@ class Scene:
                 " (version_num varchar(32) not null, constraint alembic_version_pkc primary key (version_num))"
             )
 
-    def bare_schema(self) -> str:
-        """What `alembic upgrade head` leaves in a new database, in the words of pg_dump."""
-        url = self.new_database()
-        command = [str(ALEMBIC), "-c", str(self.ini), "upgrade", "head"]
+    def bare(self, url: str, revision: str = "head") -> None:
+        """`alembic upgrade`, as the backend's own people would call it."""
+        command = [str(ALEMBIC), "-c", str(self.ini), "upgrade", revision]
         done = subprocess.run(command, env={"DATABASE_URL": url}, cwd=self.folder, capture_output=True, check=False)
         assert 0 == done.returncode, done.stderr
+
+    def bare_schema(self) -> str:
+        """What it leaves in a new database, in the words of pg_dump."""
+        url = self.new_database()
+        self.bare(url)
         return dump(url)
 
     def rows(self) -> list[tuple[str, str]]:
@@ -108,6 +132,5 @@ class Scene:
             for one in invalid_indexes(connection):
                 connection.execute(one.drop.encode())
 
-    def wrong(self) -> list[str]:
-        known = history(Backend(self.ini, sys.executable))
-        return disagreements(self.url, known, VERSION)
+    def wrong(self, **more: Any) -> list[str]:
+        return disagreements(self.url, history(self.backend), VERSION, **more)

@@ -6,13 +6,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
-from alembic_trees import Server, asked, migrating, running_server, tell
+from alembic_trees import Server, asked, running_server, tell
 from dumps import differences, disagreements, dump
 from published import DATAJUNCTION, DSTACK, ZUUL, Installed, Published, installed
+from stand_in import apply_pending
 
-from pantheon_runbook.database import ledger
 from pantheon_runbook.database.alembic_process import history, require_one_head
 
 FUNCTION = "grant create on schema public to anon; create function of_notes() returns int language sql return 1"
@@ -56,15 +55,7 @@ def enter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 
 
 def guarded(found: Installed, url: str) -> tuple[str, ...]:
-    """Everything that is pending, as RB-020 does it; the heads before."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        ledger.make(connection)
-    entry = ledger.entry(run_id="run-1", operator="supervisor")
-    with migrating(found.backend, url, ledger=entry, handed=found.tree.url(url)) as one:
-        before = one.heads
-        for revision in one.history.pending(before):
-            one.step(revision.id)
-    return before
+    return apply_pending(found.backend, url, handed=found.tree.url(url))
 
 
 def copy_of(server: Server, url: str) -> str:
