@@ -58,7 +58,9 @@ def certified(table: Table, facts: Facts, *, run_id: str) -> Certificate:
             "runbook": "RB-050",
             "issued_at": table.at,
             "run": run_id,
+            "dates": "an attestation's signer's own word; the chain shows that it stood here by issued_at",
             "rows": [asdict(row) for row in table.rows],
+            "open_ways": [dict(one) for one in facts.open_ways],
             "rests_on": dict(sorted(_rests_on(facts).items())),
             "attestations": {name: dict(read.envelope) for name, read in sorted(_counted(facts).items())},
         }
@@ -90,6 +92,15 @@ def stood_for(certificate: Certificate) -> dict[str, str]:
     }
 
 
+def open_ways(certificate: Certificate) -> tuple[str, ...]:
+    """One line each: closing F25 does not close them, and says so."""
+    return tuple(_way(one) for one in certificate.content["open_ways"])
+
+
+def _way(one: Mapping[str, str]) -> str:
+    return f"{one['address']}: {one['what']}: {one['found']} -> {one['next_step']}"
+
+
 def certificate_text(certificate: Certificate) -> str:
     """As Markdown. The first and the last line, and every heading, say which cloud it is of."""
     content = certificate.content
@@ -101,6 +112,8 @@ def certificate_text(certificate: Certificate) -> str:
         for row in (row for row in content["rows"] if row["criterion"] == criterion):
             by = ", ".join(part for part in (row["date"], row["signer"], row["source"]) if part)
             lines.append(f"- {row['state']}: {row['evidence']} ({by})")
+    lines += ["", f"A date is {content['dates']}.", "", f"## ways into production that are open ({mark})", ""]
+    lines += [f"- {_way(one)}" for one in content["open_ways"]] or ["- none that the isolation proof could see"]
     lines += ["", f"## what it rests on, by sha256 ({mark})", ""]
     lines += [f"- {digest}  {name}" for name, digest in content["rests_on"].items()]
     return "\n".join((*lines, "", f"{mark}: {certificate.title}")) + "\n"

@@ -19,6 +19,7 @@ from pantheon_runbook.budget import Budget
 from pantheon_runbook.checks import HttpCheck, ProductionRead, SqlCheck
 from pantheon_runbook.config import config_path, load_config
 from pantheon_runbook.credentials import FILE_VARIABLE
+from pantheon_runbook.database.dump_role import dump_role_sql
 from pantheon_runbook.database.read_role import creation_sql, probe_read_role, unproven
 from pantheon_runbook.database.reading import EndpointReader, Reader, RoleReader, session_as, unanswered, wrapped
 from pantheon_runbook.errors import (
@@ -94,6 +95,15 @@ class Checked:
 
 def read_role_sql() -> str:
     """What makes production's read role, from the config alone. Errors: ConfigError when it names none."""
+    return creation_sql(_declared_role())
+
+
+def role_for_dumps_sql() -> str:
+    """What makes the role that rehearsals dump production's schema with. Errors: as above."""
+    return dump_role_sql(_declared_role())
+
+
+def _declared_role() -> ProductionRead:
     path = config_path()
     config = load_config(path) if path else committed().config
     if config.production_read is None:
@@ -102,7 +112,7 @@ def read_role_sql() -> str:
             why="it names the tables and views that the role may select from",
             next_step='add it, for example with relations = ["public.alembic_version"], then run this again',
         )
-    return creation_sql(config.production_read)
+    return config.production_read
 
 
 def check(name: str, *, progress: Progress = lambda _words: None) -> Checked:

@@ -33,6 +33,7 @@ class ProductionRead(_Table):
     """The role that SQL checks of production run as. `password` is its name under [values] in the credentials file.
 
     `relations` are all that it may select from. Its pooler is read from Supabase, never built (FACTS 1.1).
+    `dump_role` is another, for rehearsals alone: it may lock every table, and so read most of them.
     """
 
     role: RoleName = "pantheon_read"
@@ -40,13 +41,22 @@ class ProductionRead(_Table):
     relations: Annotated[tuple[Relation, ...], Field(min_length=1, max_length=20)]
     statement_timeout_ms: Milliseconds = 5_000
     connections: int = Field(default=3, ge=1, le=10)
+    dump_role: RoleName = "pantheon_dump"
+    dump_password: CredentialName = "PRODUCTION_DUMP_PASSWORD"  # noqa: S105  the name of one
 
-    @field_validator("role")
+    @field_validator("role", "dump_role")
     @classmethod
     def _is_a_role_of_its_own(cls, role: str) -> str:
         if role in _TAKEN or role.startswith(_TAKEN_PREFIXES):
             raise ValueError(f'"{role}" is a role that Supabase made; the read role is one of its own')
         return role
+
+    @model_validator(mode="after")
+    def _has_two_roles(self) -> ProductionRead:
+        """A check must not be able to read what the dump may."""
+        if self.role == self.dump_role or self.password == self.dump_password:
+            raise ValueError("dump_role and dump_password are a login of their own, apart from role and password")
+        return self
 
 
 class _Check(_Table):

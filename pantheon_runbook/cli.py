@@ -204,11 +204,12 @@ def check(*, environment: str, as_json: bool) -> None:
 
 
 @main.command("read-role")
-def read_role() -> None:
+@click.option("--dump", "for_dumps", is_flag=True, help="The role that rehearsals dump production's schema with.")
+def read_role(*, for_dumps: bool) -> None:
     """Print the SQL that makes production's read role, for its holder to run; this tool never runs it."""
     from pantheon_runbook import checking  # noqa: PLC0415
 
-    click.echo(checking.read_role_sql(), nl=False)
+    click.echo(checking.role_for_dumps_sql() if for_dumps else checking.read_role_sql(), nl=False)
 
 
 @main.command()

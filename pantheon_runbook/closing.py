@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from pantheon_runbook import attesting, clock, guarding
 from pantheon_runbook.attesting import Desk
-from pantheon_runbook.closure import TEAM, Facts, Found, signers
+from pantheon_runbook.closure import TEAM, Facts, Found, latest_proof, signers
 from pantheon_runbook.config import Closure, read_regular
 from pantheon_runbook.errors import ConfigError
 from pantheon_runbook.evidence import attestation, verify
+from pantheon_runbook.isolation.local_files import BINARY, Report
 
 _LARGEST_ATTESTATION = 100_000  # bytes; one of ours has about a thousand
 _SUPABASE_REF = re.compile(r"(?<![a-z])(?:db\.)?([a-z]{20})\.supabase\.co|(?:postgres|//[\w-]+)\.([a-z]{20})(?![a-z])")
@@ -34,8 +38,9 @@ def facts_of(
     Errors: ConfigError when local files cannot be told from production's.
     """
     decided = desk.config.closure
+    sealed = desk.sealed()
     team = (*found.get(TEAM, ()), *(_local_files(desk, decided, environment, staging) if decided else ()))
-    return Facts(
+    facts = Facts(
         cloud=desk.config.cloud,
         environment=environment,
         now=clock.stamp(),
@@ -43,11 +48,22 @@ def facts_of(
         decided_by=desk.decided_by,
         strategy=hashlib.sha256(document).hexdigest() if document is not None else "",
         attestations=_attestations(desk, decided) if decided else {},
-        sealed=desk.sealed(),
+        sealed=sealed,
         staging=staging.get("supabase_ref", ""),
         evidence=str(desk.evidence),
         found={**found, TEAM: team},
     )
+    return replace(facts, open_ways=tuple(_open_ways(desk, facts)))
+
+
+def _open_ways(desk: Desk, facts: Facts) -> Iterator[Mapping[str, str]]:
+    """What the latest isolation proof found open, row by row: its bundle has been verified."""
+    proof = latest_proof(facts)
+    path = desk.evidence / proof.bundle / "comparison.json" if proof else None
+    if path and path.exists():
+        for one in json.loads(path.read_bytes()).get("exposures", ()):
+            if one["state"] == "open":
+                yield {name: str(one[name]) for name in ("address", "what", "found", "next_step")}
 
 
 def strategy(desk: Desk) -> bytes | None:
@@ -97,7 +113,7 @@ def _guarded(desk: Desk, decided: Closure) -> Found:
     listed = tuple(dict.fromkeys((*decided.guard_paths, *there)))
     guarded = guarding.guard(tuple(desk.folder / path for path in listed))
     command = f"pantheon-runbook guard {' '.join(listed)}"
-    what = f"guard over {', '.join(listed)}: {guarded.report.files} files"
+    what = f"guard over {', '.join(listed)}: {guarded.report.files} files{_left_out(guarded.report, desk.folder)}"
     if not guarded.pins:
         return Found(what, "no secret of production's is pinned", "pantheon-runbook init --pin-production")
     if guarded.report.findings:
@@ -107,6 +123,14 @@ def _guarded(desk: Desk, decided: Closure) -> Found:
     if unseen:
         return Found(what, f"{min(unseen)} was skipped: nobody looked into it", command)
     return Found(what, "" if guarded.report.files else "there was no file to look into", command)
+
+
+def _left_out(report: Report, folder: Path) -> str:
+    """What nobody looked into: by name, but for files that hold no text."""
+    binaries = sum(one.why == BINARY for one in report.skipped)
+    named = [f"{os.path.relpath(one.path, folder)} ({one.why})" for one in report.skipped if one.why != BINARY]
+    counted = [f"{binaries} that hold no text"] if binaries else []
+    return f"; not looked into: {', '.join((*named, *counted))}" if report.skipped else ""
 
 
 def _wrong_in(path: Path, staging: Mapping[str, str]) -> str:

@@ -55,7 +55,7 @@ class Facts:
 
     `attestations` are by file name, `decided_by` the sha256 of the committed files by name, `strategy` that of the
     document ("" when there is none); `staging` is its Supabase ref as it was seen now, and `found` what else was looked
-    at now, by criterion.
+    at now, by criterion. `open_ways` are those into production that the latest isolation proof found open.
     """
 
     cloud: str
@@ -69,6 +69,7 @@ class Facts:
     staging: str = ""
     evidence: str = "evidence"
     found: Mapping[str, tuple[Found, ...]] = field(default_factory=dict)
+    open_ways: tuple[Mapping[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,12 @@ def _provisioning(facts: Facts) -> Iterator[Row]:
         yield Row(PROVISIONING, f"provisioning run {run.bundle}", "stale", _provision(facts), why, run.sealed_at)
         return
     changed = f"the latest provisioning run is another than was signed: {run.bundle}"
-    yield _signed(facts, PROVISIONING, facts.decided.supervisor, subject_of_run(run), changed=changed)
+    row = _signed(facts, PROVISIONING, facts.decided.supervisor, subject_of_run(run), changed=changed)
+    if row.is_met and moment_of(row.date) < moment_of(run.sealed_at) - CLOCKS_DIFFER:
+        sign = f"pantheon-runbook attest {PROVISIONING} -e {facts.environment} --key {facts.decided.supervisor}"
+        why = f"it is dated {row.date}, before the run that it confirms was sealed ({run.sealed_at})"
+        row = _opened(row, "forged", why, sign)
+    yield row
 
 
 def _without_run(facts: Facts, criterion: str, what: str, runs: Sequence[SealedRun], command: str) -> Row:

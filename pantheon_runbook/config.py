@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from pantheon_runbook.checks import DeclaredCheck, ProductionRead, wrong_in
 from pantheon_runbook.errors import ConfigError, ParameterError
+from pantheon_runbook.proofs import Proof, StagingProof
+from pantheon_runbook.proofs import wrong_in as wrong_in_proofs
 from pantheon_runbook.secrets import has_token_shape
 
 CONFIG_VARIABLE = "PANTHEON_CONFIG"
@@ -25,6 +27,7 @@ Slug = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s,<>]+$")]  # a comma would make two of it at Supabase
 Host = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+VersionTable = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*$")]
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$")]
 Source = Annotated[
     str,
@@ -93,8 +96,18 @@ class Service(_Table):
 
 
 class Backend(_Table):
+    """Somebody's repository. `alembic` starts beside the config, `python` is its own interpreter.
+
+    `release_branch` alone migrates and is deployed. A revision waits `lock_seconds` for a lock, while others queue
+    behind it, and one statement may take `statement_seconds`. `seed` fills a staging that was made anew.
+    """
+
     alembic: str = "backend/alembic.ini"
     python: str = "python"
+    version_table: VersionTable = "public.alembic_version"
+    lock_seconds: float = Field(default=3.0, gt=0, le=60)
+    statement_seconds: float = Field(default=600.0, gt=0, le=24 * 3600)
+    seed: Text | None = None
     background_jobs: bool = False
     release_branch: str = "main"
     services: tuple[Service, ...] = (Service(name="api", public=True),)
@@ -141,6 +154,27 @@ class Policy(_Table):
     request_seconds: float = Field(default=30, gt=0, le=_WEEK_SECONDS)
     wait_seconds: float = Field(default=900, gt=0, le=_WEEK_SECONDS)
     smoke_requests: int = Field(default=20, ge=1, le=200)
+
+
+class RuleException(_Table):
+    """One rule of the migration checks that does not block, or says nothing: in these revisions, or in all of them."""
+
+    rule: Slug
+    tier: Literal["advice", "off"]
+    revisions: tuple[str, ...] = ()
+    owner: Text
+    reason: Annotated[str, StringConstraints(min_length=10, max_length=500)]
+
+
+class MigrationPolicy(_Table):
+    """`big_table_rows`: from how many rows of production on a table must not be held up by a migration.
+
+    `rehearsal_statement_seconds` bounds one statement on the copy, which has no rows.
+    """
+
+    big_table_rows: int = Field(default=100_000, ge=1)
+    rehearsal_statement_seconds: int = Field(default=60, ge=1, le=3600)
+    rules: tuple[RuleException, ...] = ()
 
 
 class Evidence(_Table):
@@ -191,8 +225,11 @@ class Config(_Table):
     exceptions: tuple[DeclaredException, ...] = ()
     evidence: Evidence = Evidence()
     policy: Policy = Policy()
+    migration_policy: MigrationPolicy = MigrationPolicy()
     production_read: ProductionRead | None = None
     checks: tuple[DeclaredCheck, ...] = ()
+    staging_proof: StagingProof = StagingProof()
+    proofs: tuple[Proof, ...] = ()
     closure: Closure | None = None
 
     @model_validator(mode="after")
@@ -243,6 +280,7 @@ class Config(_Table):
     def _checks_can_be_made(self) -> Config:
         budget = self.policy.smoke_requests
         wrong = wrong_in(self.checks, tuple(self.environments), read=self.production_read, budget=budget)
+        wrong = wrong or wrong_in_proofs(self.proofs)
         if wrong:
             raise ValueError(wrong)
         return self

@@ -79,6 +79,10 @@ def _runs(story: _Story, sandbox: control.Running, progress: Say) -> None:
         _run(story, sandbox, progress, mode="apply", expected="done")
     with story.phase("RB-010 --apply again: finds nothing left to do"):
         _run(story, sandbox, progress, mode="apply", expected="nothing-to-do")
+    with story.phase("RB-020 --apply: rehearses the migrations on copies, applies them, deploys, and proves staging"):
+        _run(story, sandbox, progress, runbook="RB-020", mode="apply", expected="done")
+    with story.phase("RB-020 --apply again: finds nothing left to do"):
+        _run(story, sandbox, progress, runbook="RB-020", mode="apply", expected="nothing-to-do")
     with story.phase("RB-060: staging held beside production, reads only"):
         _run(story, sandbox, progress, runbook="RB-060", mode="plan", expected="done")
     with story.phase("Three people of the story sign what closing F25 needs"):
@@ -149,6 +153,7 @@ def _going_on() -> str:
 @contextmanager
 def _pointed_at(sandbox: control.Running, out: Path) -> Iterator[None]:
     """Our own process works on the private sandbox, whatever the caller's config, credentials and pins are."""
+    customer.give_read_roles(sandbox)
     text = (customer.files(sandbox) / "pantheon.toml").read_text(encoding="utf-8")
     config = customer.files(sandbox) / "demo.toml"
     config.write_text(f'{text}\n[evidence]\npath = "{out}"\n{_CLOSURE}', encoding="utf-8")

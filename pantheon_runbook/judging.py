@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pantheon_runbook.checks import MOST_ROWS, HttpCheck, Scalar, SqlCheck
@@ -19,9 +19,9 @@ def judged_page(check: HttpCheck, status: int, body: bytes, location: str, milli
     found = [str(status) + (f" to {location[:_SHOWN]}" if location else "")]
     passed = status == check.status and milliseconds <= check.latency_ms
     if check.json_fields:
-        answered = _object_in(body)
-        found += ["no JSON object"] if answered is None else _fields(check, answered)
-        passed = passed and answered is not None and _all_equal(check, answered)
+        answered = object_in(body)
+        found += ["no JSON object"] if answered is None else found_fields(check.json_fields, answered)
+        passed = passed and answered is not None and all_equal(check.json_fields, answered)
     return Check(check.name, expected_of(check), ", ".join([*found, f"{milliseconds} ms"]), passed=passed)
 
 
@@ -53,7 +53,7 @@ def expected_of(check: HttpCheck | SqlCheck) -> str:
 def _expected(check: HttpCheck | SqlCheck) -> Iterator[str]:
     if isinstance(check, HttpCheck):
         yield str(check.status)
-        yield from (f"{name} = {_shown(value)}" for name, value in check.json_fields.items())
+        yield from expected_fields(check.json_fields)
         return
     if check.rows is not None:
         yield _counted(check.rows)
@@ -67,7 +67,8 @@ def _counted(rows: int) -> str:
     return "1 row" if rows == 1 else f"{rows} rows"
 
 
-def _object_in(body: bytes) -> dict[str, Any] | None:
+def object_in(body: bytes) -> dict[str, Any] | None:
+    """The JSON object in an answer; None for anything else."""
     try:
         answered = json.loads(body)
     except (ValueError, RecursionError):
@@ -75,14 +76,17 @@ def _object_in(body: bytes) -> dict[str, Any] | None:
     return answered if isinstance(answered, dict) else None
 
 
-def _fields(check: HttpCheck, answered: dict[str, Any]) -> list[str]:
-    return [
-        f"{name} = {_shown(answered[name])}" if name in answered else f"no {name}" for name in sorted(check.json_fields)
-    ]
+def expected_fields(wanted: Mapping[str, Scalar]) -> list[str]:
+    return [f"{name} = {_shown(value)}" for name, value in wanted.items()]
 
 
-def _all_equal(check: HttpCheck, answered: dict[str, Any]) -> bool:
-    return all(_is_equal(value, answered.get(name, _ABSENT)) for name, value in check.json_fields.items())
+def found_fields(wanted: Mapping[str, Scalar], answered: Mapping[str, Any]) -> list[str]:
+    """The same fields as they were answered, and no others: what is not declared is not shown."""
+    return [f"{name} = {_shown(answered[name])}" if name in answered else f"no {name}" for name in sorted(wanted)]
+
+
+def all_equal(wanted: Mapping[str, Scalar], answered: Mapping[str, Any]) -> bool:
+    return all(_is_equal(value, answered.get(name, _ABSENT)) for name, value in wanted.items())
 
 
 def _is_equal(expected: Scalar, found: Any) -> bool:

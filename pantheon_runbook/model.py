@@ -232,13 +232,17 @@ class MatrixRow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The whole matrix. `ground` is what a later run is held against; `baseline` names the run that this one was."""
+    """The whole matrix. `ground` is what a later run is held against; `baseline` names the run that this one was.
+
+    `accepted` is what drifted since then and is the ground of later runs from this one on: an apply run takes it so.
+    """
 
     environment: str
     rows: tuple[MatrixRow, ...]
     exposures: tuple[Exposure, ...]
     ground: Mapping[str, Any]
     baseline: str = ""
+    accepted: tuple[MatrixRow, ...] = ()
 
     @property
     def alarms(self) -> tuple[MatrixRow, ...]:

@@ -57,6 +57,11 @@ def held_as(variable: Variable) -> str:
     return f"literal.{variable.name}" if variable.source.startswith("literal:") else variable.source
 
 
+def redirect_urls(config: Config, environment: Environment) -> tuple[str, ...]:
+    """Where a sign-in may lead back to."""
+    return (f"{site_url(config, environment)}/**", *environment.vercel.redirect_urls)
+
+
 def site_url(config: Config, environment: Environment) -> str:
     """Where staging's frontend answers: the release branch's own preview host unless the config names another."""
     return environment.vercel.site_url or f"https://{config.product}-web-git-staging.vercel.app"
@@ -116,7 +121,7 @@ def _keys() -> Iterable[Desired]:
 def _auth(config: Config, environment: Environment, snapshot: Snapshot) -> Desired:
     there = list(snapshot.get("supabase/auth").attributes.get("redirect_urls", []))
     url = site_url(config, environment)
-    wanted = [f"{url}/**", *environment.vercel.redirect_urls]
+    wanted = redirect_urls(config, environment)
     return Desired(
         "supabase/auth",
         {"site_url": url, "redirect_urls": [*there, *(one for one in wanted if one not in there)]},

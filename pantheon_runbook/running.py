@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pantheon_runbook.runner.engine import Outcome
 
 _OPTIONS = {"mode": "--apply, or leave it out for a plan run", "environment": "-e", "plan_file": "--plan"}
-_FOLLOWS = {"RB-010": "RB-060", "RB-060": "RB-050", "RB-050": "RB-050"}
+_FOLLOWS = {"RB-010": "RB-020", "RB-020": "RB-060", "RB-060": "RB-050", "RB-050": "RB-050"}
 _STOPPED = frozenset(word for word, code in EXIT_CODES.items() if code)
 
 

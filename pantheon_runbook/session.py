@@ -69,6 +69,13 @@ class Opening:
     decided_by: Mapping[str, str] = field(default_factory=dict)  # sha256 of the committed files, by name
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What the looks have measured beside what they saw, by file of the bundle."""
+
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
 class Definition(Protocol):
     """What one runbook wants of the world; pure, apart from `probes` and `isolation`, which read."""
 
@@ -84,7 +91,7 @@ class Definition(Protocol):
 
     def probes(self, snapshot: Snapshot) -> tuple[Check, ...]: ...
 
-    def isolation(self, snapshot: Snapshot) -> Comparison: ...
+    def isolation(self, snapshot: Snapshot, changes: Sequence[Change]) -> Comparison | None: ...
 
 
 @dataclass
@@ -117,6 +124,7 @@ class Session:
         self.approval: Approval | None = None
         self.results: tuple[StepResult, ...] = ()
         self.checks: tuple[Check, ...] = ()
+        self._measured = Measured()
         self._done: list[str] = []
         self.gate.before = self._before_write
         self.gate.after = self._after_write
@@ -174,7 +182,11 @@ class Session:
 
     def _observe(self) -> tuple[Snapshot, dict[str, Any]]:
         self.snapshot = self._look_at_everything()
-        return self.snapshot, {"resources": len(self.snapshot.resources), "snapshot": self.snapshot.digest}
+        facts = {"resources": len(self.snapshot.resources), "snapshot": self.snapshot.digest}
+        if not self._measured.files:
+            return self.snapshot, facts
+        self.keep(self._measured)
+        return self.snapshot, {**facts, "files": file_digests(self._measured)}
 
     def _plan(self) -> tuple[Plan, dict[str, Any]]:
         assert self.snapshot is not None
@@ -240,8 +252,10 @@ class Session:
         if self.opening.mode == "plan":
             return self._held("verify"), {"held": True}
         snapshot = self._look_at_everything()
-        comparison = self.definition.isolation(snapshot)
-        self.checks = (*self._as_desired(snapshot), *self.definition.probes(snapshot), _isolated(comparison))
+        assert self.plan is not None
+        comparison = self.definition.isolation(snapshot, self.plan.changes)
+        self.checks = (*self._as_desired(snapshot), *self.definition.probes(snapshot))
+        self.checks += (_isolated(comparison),) if comparison else ()
         failed = [check for check in self.checks if not check.passed]
         self.journal.write(
             "checks", checks=[[check.name, check.expected, check.found, check.passed] for check in self.checks]
@@ -255,7 +269,10 @@ class Session:
             )
         endpoints, by_hand = self.definition.endpoints(snapshot), self.definition.manual_steps(snapshot)
         facts = {"passed": len(self.checks), "endpoints": dict(endpoints), "by_hand": list(by_hand)}
-        facts |= {"identities": dict(snapshot.identities), "files": file_digests(comparison)}
+        facts["identities"] = dict(snapshot.identities)
+        if comparison:
+            facts["files"] = file_digests(comparison)
+            facts["drift_accepted"] = [row.subject for row in comparison.accepted]
         return Verification(self.checks, snapshot, endpoints, by_hand, comparison), facts
 
     def _look_at_everything(self) -> Snapshot:
@@ -263,6 +280,7 @@ class Session:
         resources: list[Resource] = []
         findings: list[Finding] = []
         identities: dict[str, str] = {}
+        files: dict[str, bytes] = {}
         groups = order_of_looks((prefix, kind.looks_after) for prefix, kind in self.kinds.items())
         with ThreadPoolExecutor(max_workers=8, thread_name_prefix="look") as pool:
             for group in groups:
@@ -270,7 +288,9 @@ class Session:
                     resources.extend(look.resources)
                     findings.extend(look.findings)
                     identities.update(look.identities)
+                    files.update(look.files)
                 self._refuse_production(identities)
+        self._measured = Measured(files)
         refuse_unobserved(resources, identities, self.known)
         self.gate.accepted = frozenset(name for kind in self.kinds.values() for name in kind.ids())
         seen = Snapshot(

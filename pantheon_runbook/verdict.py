@@ -100,14 +100,16 @@ def _by_acts(events: list[Mapping[str, Any]], ended: Mapping[str, Any]) -> tuple
     if mode == "check":
         return "done", str(ended["verify"].get("summary"))
     changes = int(ended["plan"].get("changes", 0))
+    drift = len(ended.get("verify", {}).get("drift_accepted", ()))
+    accepted = f"; {_counted(drift, 'thing')} drifted and {'is' if drift == 1 else 'are'} accepted" if drift else ""
     if changes == 0:
-        return "nothing-to-do", "everything is as desired"
+        return "nothing-to-do", f"everything is as desired{accepted}"
     if mode == "plan":
         blocking = int(ended["plan"].get("blocking", 0))
         return "planned", f"{changes} to change" + (f", BLOCKED by {_counted(blocking, 'finding')}" if blocking else "")
     by_hand = len(ended["verify"].get("by_hand", ()))
     left = f"; {by_hand} steps by hand are left to people" if by_hand else ""
-    return "done", f"{_counted(changes, 'change')} made with {_writes(events)}, and verified{left}"
+    return "done", f"{_counted(changes, 'change')} made with {_writes(events)}, and verified{accepted}{left}"
 
 
 def _counted(number: int, noun: str) -> str:

@@ -63,6 +63,7 @@ DATABASE_URL = "{fingerprint(SALT, PRODUCTIONS_SECRET)}"
 """
 ENV_FILE = f"SUPABASE_URL=https://{'b' * 20}.supabase.co\nAPI_URL=https://api-staging.up.railway.app\n"
 SEEN = {closure.ENDPOINTS: (Found("API answers"), Found("Supabase answers"))}
+MATRIX: dict[str, object] = {"rows": []}
 CHANGE = {"address": "railway/environment", "action": "create", "depends_on": []}
 
 
@@ -175,7 +176,7 @@ def _acted(act: str, bundle: Bundle, journal: Journal, told: Mapping[str, str]) 
         journal.write("write-result", **write, result=200)
         journal.write("change-ends", address=CHANGE["address"], outcome="done", reason="", seconds=0.1)
     if act == "compare":
-        comparison = json.dumps({"rows": []}).encode()
+        comparison = json.dumps(MATRIX).encode()
         bundle.write("comparison.json", comparison)
         return {"files": {"comparison.json": hashlib.sha256(comparison).hexdigest()}}
     if act == "verify":

@@ -111,6 +111,7 @@ class Migration:
         self._worker = worker
         self._seconds = seconds
         self._with_ledger = with_ledger
+        self.has_failed = False  # a worker ends with the first revision that does
         self.history = _history_of(ready, "tree_heads")  # of the files that this process has loaded
         self.heads = tuple(ready["heads"])
         self.version_table = str(ready["version_table"])
@@ -139,8 +140,16 @@ class Migration:
         self._worker.kill()
 
     def _carried_out(self, act: str, revision: str) -> Ran:
+        if self.has_failed:
+            raise RefusedError(
+                f"revision {revision} was about to follow one that failed",
+                why="its worker has ended, and what the failed one left has to be looked at first",
+                next_step="run the plan again: it looks first",
+            )
+        self.has_failed = True  # until the answer says otherwise
         self._worker.send(act=act, revision=revision)
         done = self._worker.answer("done", seconds=self._seconds, revision=revision)
+        self.has_failed = False
         self.heads = tuple(done["heads"])
         statements = tuple(
             Statement(
@@ -184,9 +193,11 @@ def migration(
             application_name=application_name,
         )
         ready = worker.answer("ready", seconds=_START_SECONDS)
-        yield Migration(worker, ready, seconds=seconds, with_ledger=ledger is not None)
-        worker.send(act="end")
-        worker.answer("ended", seconds=_START_SECONDS)
+        one = Migration(worker, ready, seconds=seconds, with_ledger=ledger is not None)
+        yield one
+        if not one.has_failed:
+            worker.send(act="end")
+            worker.answer("ended", seconds=_START_SECONDS)
 
 
 class Worker:
@@ -244,8 +255,8 @@ class Worker:
     def answer(self, event: str, *, seconds: float, revision: str = "") -> dict[str, Any]:
         """The next event, which has to be this one. Errors: what a failure means; the process has ended then."""
         line = self._line(clock.monotonic() + seconds)
-        if line is None:
-            ended = self._process.poll()
+        if not line:
+            ended = None if line is None else self._wait()
             self.kill()
             raise migration_errors.ended(ended, revision, seconds=seconds, output=self.output())
         found: dict[str, Any] = json.loads(line)
@@ -260,7 +271,7 @@ class Worker:
         return tuple(self._lines)
 
     def _line(self, deadline: float) -> bytes | None:
-        """None: no answer in time, or none any more."""
+        """None: no answer in time; empty: none any more."""
         with selectors.DefaultSelector() as selector:
             selector.register(self._events, selectors.EVENT_READ)
             while b"\n" not in self._received:
@@ -268,17 +279,23 @@ class Worker:
                 if selector.select(0 if has_ended else _LOOK_AGAIN_SECONDS):
                     more = os.read(self._events, 2**16)
                     if not more:
-                        return None
+                        return b""
                     self._received += more
-                elif has_ended or clock.monotonic() > deadline:
-                    return None  # a process that it left behind may hold the pipe open
+                elif has_ended:
+                    return b""  # a process that it left behind may hold the pipe open
+                elif clock.monotonic() > deadline:
+                    return None
         line, _, self._received = self._received.partition(b"\n")
         return line
 
-    def _wait(self) -> None:
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_END_SECONDS)
-        self.kill()
+    def _wait(self) -> int | None:
+        """Its exit code; None when it has not ended in time, and was killed."""
+        try:
+            return self._process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            self.kill()
 
     def kill(self) -> None:
         """Its whole process group."""

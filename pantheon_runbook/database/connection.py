@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from pantheon_runbook import clock
 from pantheon_runbook.errors import VendorRefusedError, VendorUnavailableError
-from pantheon_runbook.secrets import Vault
+from pantheon_runbook.secrets import Secret, Vault
 
 SESSION_PORT = 5432
 TRANSACTION_PORT = 6543
@@ -65,6 +65,16 @@ class Database:
         self._vault.hold("database.pool_url", f"{shared}:{TRANSACTION_PORT}/postgres{self._options}")
         self._vault.hold("database.direct_url", f"{direct}:{SESSION_PORT}/postgres{self._options}")
 
+    def url_from_here(self, name: str) -> Secret:
+        """One of the URLs for another program on this machine: in the sandbox its host is no name that others know."""
+        url = self._vault.text(name)
+        parts = urllib.parse.urlsplit(url)
+        elsewhere = self._resolve(str(parts.hostname), parts.port or SESSION_PORT)
+        if elsewhere is None:
+            return Secret(url)
+        login = parts.netloc.rpartition("@")[0]
+        return Secret(parts._replace(netloc=f"{login}@{elsewhere[0]}:{elsewhere[1]}").geturl())
+
     def connects(self) -> bool:
         """Whether the session URL logs in. Errors: VendorUnavailableError when nobody answers at all."""
         try:
@@ -94,8 +104,7 @@ def opened(
     url: str, *, resolve: Resolve, seconds: int, application_name: str = "pantheon-runbook"
 ) -> Iterator[psycopg.Connection[Any]]:
     """One connection to a URL as an application has it, tried once; closed at the end. Errors: psycopg's own."""
-    plain = re.sub(r"^(postgres(?:ql)?)\+\w+:", r"\1:", url)  # SQLAlchemy's names carry the driver
-    settings = _resolved(plain, resolve)
+    settings = settings_of(url, resolve)
     connection = psycopg.connect(
         **{**settings, "connect_timeout": seconds, "application_name": application_name},
         autocommit=True,
@@ -105,6 +114,12 @@ def opened(
         yield connection
     finally:
         connection.close()
+
+
+def settings_of(url: str, resolve: Resolve) -> dict[str, Any]:
+    """What libpq is given for a URL as an application has it."""
+    plain = re.sub(r"^(postgres(?:ql)?)\+\w+:", r"\1:", url)  # SQLAlchemy's names carry the driver
+    return _resolved(plain, resolve)
 
 
 def _resolved(url: str, resolve: Resolve) -> dict[str, Any]:
@@ -164,7 +179,7 @@ def _refused_login() -> VendorRefusedError:
     )
 
 
-def is_refused_login(error: psycopg.OperationalError) -> bool:
+def is_refused_login(error: psycopg.Error) -> bool:
     """The client library gives no SQLSTATE for a failed login; the server's words are all there is."""
     text = str(error)
     return "password authentication failed" in text or "Tenant or user not found" in text

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 
 from pantheon_runbook.database.revisions import LedgerRow
-from pantheon_runbook.database.schema import _OF_OTHERS
+from pantheon_runbook.database.schema import SCHEMAS_OF_OTHERS
 from pantheon_runbook.model import Finding
 
 # The index of a partitioned table is invalid until each partition has its own: that is no accident (relkind 'I').
@@ -38,7 +38,7 @@ class InvalidIndex:
 
 def invalid_indexes(connection: psycopg.Connection[Any]) -> tuple[InvalidIndex, ...]:
     """The application's own that are not usable, by table and name. Reads only. Errors: psycopg.Error."""
-    return tuple(InvalidIndex(*row) for row in connection.execute(_INVALID, {"others": list(_OF_OTHERS)}))
+    return tuple(InvalidIndex(*row) for row in connection.execute(_INVALID, {"others": list(SCHEMAS_OF_OTHERS)}))
 
 
 def index_findings(

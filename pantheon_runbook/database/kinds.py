@@ -9,11 +9,11 @@ from psycopg import sql
 
 from pantheon_runbook import clock
 from pantheon_runbook.database.connection import Database, unreachable
-from pantheon_runbook.errors import OutcomeUnknownError, VendorRefusedError, WrongEnvironmentError
+from pantheon_runbook.database.writes import DatabaseGate
+from pantheon_runbook.errors import WrongEnvironmentError
 from pantheon_runbook.model import Change, Resource
 from pantheon_runbook.providers.http import Client, WriteGate
 from pantheon_runbook.providers.kind import Kind, Look, Surroundings
-from pantheon_runbook.providers.naming import named_in
 from pantheon_runbook.providers.supabase import project_answers
 
 SCHEMA = "pantheon_runbook"
@@ -91,7 +91,7 @@ class Marker(Kind):
     ) -> None:
         self._vault = surroundings.vault
         self._database = database
-        self._gate = gate
+        self._gate = DatabaseGate(gate, surroundings.vault)
         self._environment = environment
         self._cloud = cloud
 
@@ -137,48 +137,18 @@ class Marker(Kind):
         """A paused project does not show its marker, so it may be there by now."""
         if self.look().resources:
             return "adopted: it was there by then"
-        row = (self._environment, self._cloud, self._vault.text("supabase.ref"), clock.now())
-        where_to = (self._vault.text("supabase.pooler_user"), self._vault.text("supabase.pooler_host"))
-        self._gate.check("database", "mark the environment", *map(str, row), *where_to)
-        login = named_in(where_to[0], "", {}, None)
-        self._gate.require_accepted("database", "mark the environment", (row[2], *login))
-        assert self._gate.before is not None
         named = {"environment": self._environment, "cloud": self._cloud, "ref": self._vault.text("supabase.ref")}
-        where = {"host": self._vault.text("supabase.pooler_host"), "path": f"{SCHEMA}.environment", "sent": named}
-        event = {"vendor": "database", "operation": "mark the environment", "method": "SQL", **where}
-        self._gate.before(event)
-        try:
-            with self._database.session() as connection, connection.transaction():
-                connection.execute(_MAKE_TABLE)
-                self._refuse_marked(connection)
-                connection.execute(
-                    sql.SQL("insert into {}.environment (name, cloud, ref, marked_at) values (%s, %s, %s, %s)").format(
-                        sql.Identifier(SCHEMA)
-                    ),
-                    row,
-                )
-        except psycopg.OperationalError as error:
-            raise OutcomeUnknownError(
-                "the database went away while it was marked",
-                vendor="database",
-                operation="mark the environment",
-                why=type(error).__name__,
-                state="unknown until looked up",
-                next_step="run the plan again: it looks first",
-            ) from error
-        except psycopg.Error as error:
-            raise VendorRefusedError(
-                "the database refused to be marked",
-                vendor="database",
-                operation="mark the environment",
-                status=400,
-                code=str(error.sqlstate),
-                why=str(error.diag.message_primary),
-                state="nothing was changed: it is one transaction",
-                next_step="look at the schema pantheon_runbook in that database, then run the plan again",
-            ) from error
-        if self._gate.after is not None:
-            self._gate.after({**event, "result": "committed"})
+        insert = sql.SQL("insert into {}.environment (name, cloud, ref, marked_at) values (%s, %s, %s, %s)").format(
+            sql.Identifier(SCHEMA)
+        )
+        with (
+            self._gate.write("mark the environment", path=f"{SCHEMA}.environment", sent=named),
+            self._database.session() as connection,
+            connection.transaction(),
+        ):
+            connection.execute(_MAKE_TABLE)
+            self._refuse_marked(connection)
+            connection.execute(insert, (*named.values(), clock.now()))
         return None
 
 

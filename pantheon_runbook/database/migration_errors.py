@@ -17,6 +17,7 @@ from pantheon_runbook.errors import (
 
 _LOCK_STATES = ("55P03", "40P01")  # lock_not_available, deadlock_detected
 _CANCELLED = "57014"
+_NEEDED = ("No module named 'alembic'", "No module named 'sqlalchemy'")
 _LINES_SHOWN = 3
 
 
@@ -32,7 +33,7 @@ def failed(event: Mapping[str, Any], *, output: Sequence[str]) -> RunbookError:
     """The error for a "failed" event of the worker; `output` is kept on it, for the journal."""
     if event["revision"]:
         return _with(_of_revision(event), output)
-    return _with(_before_any(event), output)
+    return _with(_outside_a_revision(event), output)
 
 
 def ended(code: int | None, revision: str, *, seconds: float, output: Sequence[str]) -> RunbookError:
@@ -40,8 +41,8 @@ def ended(code: int | None, revision: str, *, seconds: float, output: Sequence[s
     how = f"no answer in {seconds:.0f} s" if code is None else f"it ended by itself ({_exit(code)})"
     if revision:
         return _with(_unknown(revision, f"{how}; {_last(output)}"), output)
-    if any("No module named 'alembic'" in line for line in output):
-        return _with(_no_alembic(), output)
+    if missing := [line for line in output if line.endswith(_NEEDED)]:
+        return _with(_no_alembic(missing[0]), output)
     error = RefusedError(
         "the backend's Alembic did not start",
         why=f"{how}; {_last(output)}",
@@ -65,35 +66,38 @@ def _last(output: Sequence[str]) -> str:
     return f"its last words: {' / '.join(said)}" if said else "it had said nothing"
 
 
-def _no_alembic() -> RunbookError:
+def _no_alembic(line: str) -> RunbookError:
     return ConfigError(
         "there is no alembic in the backend's interpreter",
-        why="No module named 'alembic'",
+        why=line,
         next_step="set backend.python in pantheon.toml to the python in which the backend's alembic is installed",
     )
 
 
-def _before_any(event: Mapping[str, Any]) -> RunbookError:
+def _outside_a_revision(event: Mapping[str, Any]) -> RunbookError:
+    """env.py, the tree, or the connection; `done` are the revisions that were applied before it."""
     why = f"{event['where']}: {event['message']}" if event["where"] else event["message"]
+    state = f"{', '.join(event['done'])} applied, nothing else changed" if event["done"] else "nothing was changed"
     if event["cause"] == "proof":
         return WrongEnvironmentError(
             "the backend's env.py connects to another database",
             why=f"{why}; a URL in the code or in an .env file wins over DATABASE_URL",
+            state=state,
             next_step="let env.py take its URL from DATABASE_URL or from the ini's sqlalchemy.url, then plan again",
         )
-    if event["cause"] == "unreachable":
+    if event["cause"] == "unreachable" or event["sqlstate"] in _LOCK_STATES:
+        is_lock = event["sqlstate"] in _LOCK_STATES
         return VendorUnavailableError(
-            "the backend's env.py cannot reach the database",
+            f"the backend's env.py {'did not get a lock' if is_lock else 'cannot reach the database'}",
             vendor="database",
             operation="connect",
             why=why,
-            state="nothing was changed",
+            state=state,
             next_step="check that env.py takes its URL from DATABASE_URL and that the database answers, then run again",
         )
-    what = "the backend's env.py stopped" if event["cause"] == "env" else "the backend's Alembic tree cannot be read"
-    return RefusedError(
-        what, why=why, next_step="run `alembic upgrade head` on a database of your own, and repair what it says"
-    )
+    what = "the backend's Alembic tree cannot be read" if event["cause"] == "tree" else "the backend's env.py stopped"
+    next_step = "run `alembic upgrade head` on a database of your own, and repair what it says"
+    return RefusedError(what, why=why, state=state, next_step=next_step)
 
 
 def _of_revision(event: Mapping[str, Any]) -> RunbookError:

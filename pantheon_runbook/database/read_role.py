@@ -109,8 +109,13 @@ def creation_sql(read: ProductionRead) -> str:
         connections=read.connections,
         statement_timeout_ms=read.statement_timeout_ms,
         grants="\n".join(grants),
-        ways=_WAYS.format(role=f"'{read.role}'"),
+        ways=ways_to_write(read.role),
     )
+
+
+def ways_to_write(role: str) -> str:
+    """The question to the catalogue that lists what this role could write beyond what every role may."""
+    return _WAYS.format(role=f"'{role}'")
 
 
 def probe_read_role(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Phase = Literal["expand", "contract", ""]
@@ -71,16 +71,38 @@ class Lock:
 
 
 @dataclass(frozen=True, slots=True)
+class Effect:
+    """One thing that a statement did, as the catalog of the rehearsal's server shows it (`database.effects`).
+
+    `kind` is table, column, constraint, index, policy, trigger, function, view, sequence, type or label; `table` is the
+    one that it belongs to, "" for none. `name` is the one before; `before` and `after` have "name", and for a column
+    "type", "required", "filled", for a table "security", for a constraint and an index "valid".
+    `is_old`: it stood there before the first pending revision; `is_on_old`: its table did.
+    """
+
+    change: Literal["added", "changed", "removed", "rewritten", "scanned"]
+    kind: str
+    name: str
+    table: str = ""
+    before: Mapping[str, Any] = field(default_factory=dict)
+    after: Mapping[str, Any] = field(default_factory=dict)
+    is_old: bool = False
+    is_on_old: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Statement:
     """One statement that ran: its text, how long it took, and the locks that were not held before it.
 
     `is_alone`: it ran outside a transaction, so its locks ended with it and were seen by somebody else, or not at all.
+    `effects` are known in a rehearsal only.
     """
 
     sql: str
     seconds: float
     locks: tuple[Lock, ...] = ()
     is_alone: bool = False
+    effects: tuple[Effect, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What stands in the application's own schemas: one fingerprint, and the revision that Alembic says it is at.
+"""What stands in the application's own schemas, line by line; and the revision that Alembic says it is at.
 
 Reads only. Whether an existing database may be taken for a stated revision is decided by whoever holds the two beside
 each other; nothing is accepted here.
@@ -7,94 +7,128 @@ each other; nothing is accepted here.
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from pantheon_runbook.database.connection import Database, unreachable
+from pantheon_runbook.database.differences import differences
 from pantheon_runbook.database.kinds import SCHEMA
 from pantheon_runbook.model import Resource
 from pantheon_runbook.providers.kind import Kind, Look, Surroundings
 from pantheon_runbook.providers.supabase import project_answers
 
+__all__ = [
+    "EXTENSIONS_OF_OTHERS",
+    "LOCK_MILLISECONDS",
+    "NO_ROWS",
+    "NO_TABLE",
+    "SCHEMAS_OF_OTHERS",
+    "VERSION_TABLE",
+    "Schema",
+    "Standing",
+    "differences",
+    "heads_in",
+    "look_at_schema",
+    "one_moment",
+    "standing_in",
+]
+
 # Supabase's own, which change with its releases, and ours.
-_OF_OTHERS = (
-    *("auth", "storage", "realtime", "extensions", "graphql", "graphql_public", "vault", "net", "cron", "pgsodium"),
-    *("pgsodium_masks", "pgbouncer", "supabase_functions", "supabase_migrations", "information_schema", SCHEMA),
+SCHEMAS_OF_OTHERS = (
+    *("auth", "storage", "realtime", "_realtime", "extensions", "graphql", "graphql_public", "vault", "net", "cron"),
+    *("pgsodium", "pgsodium_masks", "pgbouncer", "supabase_functions", "supabase_migrations", "_analytics"),
+    *("_supavisor", "pgmq_public", "information_schema", SCHEMA),
 )
-_VERSION_TABLE = "alembic_version"
-# Objects that came with an extension are the extension's; every line is spelled by PostgreSQL itself, names in full.
-_APPLICATIONS = """
-with schemas as (
-    select oid, nspname from pg_namespace where nspname <> all(%(others)s) and nspname not like 'pg\\_%%'
-), relations as (
-    select c.oid, c.relkind, c.relrowsecurity, c.relforcerowsecurity, format('%%I.%%I', s.nspname, c.relname) as name
-    from pg_class c join schemas s on s.oid = c.relnamespace
-    where c.relname <> %(version)s and not exists (select from pg_depend d where d.objid = c.oid and d.deptype = 'e')
-)
-"""
-_LINES = """
-select format('relation %%s %%s %%s %%s', name, relkind, relrowsecurity, relforcerowsecurity) from relations
-where relkind in ('r', 'p', 'v', 'm', 'S', 'f')
-
-select format('column %%s %%I %%s %%s %%s%%s %%s', r.name, attname, format_type(atttypid, atttypmod), attnotnull,
-    attidentity, attgenerated, pg_get_expr(adbin, adrelid))
-from relations r join pg_attribute on attrelid = r.oid left join pg_attrdef on adrelid = attrelid and adnum = attnum
-where relkind in ('r', 'p', 'v', 'm', 'f') and attnum > 0 and not attisdropped
-
-select format('view %%s %%s', name, pg_get_viewdef(oid)) from relations where relkind in ('v', 'm')
-
-select format('index %%s', pg_get_indexdef(indexrelid)) from relations r join pg_index on indrelid = r.oid
-
-select format('constraint %%s %%I %%s', r.name, conname, pg_get_constraintdef(k.oid))
-from relations r join pg_constraint k on conrelid = r.oid
-
-select format('policy %%s %%I %%s %%s %%s %%s %%s', r.name, polname, polcmd, polpermissive,
-    (select array_agg(coalesce(rolname, 'public') order by rolname)
-     from unnest(polroles) role(id) left join pg_roles on pg_roles.oid = role.id),
-    pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid))
-from relations r join pg_policy on polrelid = r.oid
-
-select format('trigger %%s', pg_get_triggerdef(t.oid)) from relations r join pg_trigger t on tgrelid = r.oid
-where not tgisinternal
-
-select format('function %%s', pg_get_functiondef(p.oid)) from pg_proc p join schemas s on s.oid = pronamespace
-where prokind in ('f', 'p') and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')
-
-select format('enum %%I.%%I %%s', nspname, typname, array_agg(enumlabel order by enumsortorder))
-from pg_enum join pg_type t on t.oid = enumtypid join schemas s on s.oid = typnamespace group by nspname, typname
-""".strip().split("\n\n")
+# Those that Supabase keeps in every project for its own ends; whether an application has them is no choice of its own.
+EXTENSIONS_OF_OTHERS = ("plpgsql", "pg_graphql", "pg_stat_statements", "pgsodium", "supabase_vault", "supautils")
+VERSION_TABLE = "public.alembic_version"
+NO_TABLE, NO_ROWS = "none", "empty"
+LOCK_MILLISECONDS = 3_000
+_LINES = Path(__file__).with_name("schema.sql").read_text()
 
 
 @dataclass(frozen=True)
 class Standing:
-    """`fingerprint` is sha256 in hexadecimal over the sorted lines; `revision` is "none" without Alembic's table."""
+    """`lines` are "kind name: definition", sorted; `fingerprint` is sha256 over them, in hexadecimal.
+
+    `revision` is "none" without Alembic's table. Equal lines mean equal schemas, from whichever server they were read;
+    across two major versions PostgreSQL may spell a view or an expression in another way.
+    """
 
     fingerprint: str
     tables: int
     revision: str
+    lines: tuple[str, ...]
 
 
-def look_at_schema(connection: psycopg.Connection[Any]) -> Standing:
-    """Both of one moment: a transaction that sees one state and can write nothing. Errors: psycopg.Error."""
+@contextmanager
+def one_moment(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """A transaction that sees one state, can write nothing, and has every name spelled in full.
+
+    PostgreSQL spells an expression under a lock of its table: behind a migration that holds one, we step back.
+    """
     with connection.transaction():
         connection.execute("set transaction isolation level repeatable read, read only")
-        connection.execute("set local search_path = ''")  # names are spelled in full, whatever the role's own path is
-        names = {"others": list(_OF_OTHERS), "version": _VERSION_TABLE}
-        lines = [str(row[0]) for query in _LINES for row in connection.execute(_APPLICATIONS + query, names)]
-        revision = _revision(connection)
-    text = "\n".join(sorted(lines))
-    tables = sum(line.startswith("relation ") and line.split()[-3] in {"r", "p"} for line in lines)
-    return Standing(hashlib.sha256(text.encode()).hexdigest(), tables, revision)
+        connection.execute("set local search_path = ''")  # whatever the role's own path is
+        connection.execute(f"set local lock_timeout = {LOCK_MILLISECONDS}".encode())
+        yield
 
 
-def _revision(connection: psycopg.Connection[Any]) -> str:
-    """Where Alembic says that it is: every head, or that its table is empty."""
-    if connection.execute("select to_regclass(%s)", (f"public.{_VERSION_TABLE}",)).fetchone() == (None,):
-        return "none"
-    rows = connection.execute("select version_num from public.alembic_version order by 1").fetchall()
-    return ", ".join(str(row[0]) for row in rows) or "empty"
+def look_at_schema(
+    connection: psycopg.Connection[Any], *, version_table: str = VERSION_TABLE, without_roles: Sequence[str] = ()
+) -> Standing:
+    """All of one moment; reads only. Errors: psycopg.Error.
+
+    `without_roles`: grants to these are left out, such as those to production's read role, which staging lacks.
+    """
+    with one_moment(connection):
+        return standing_in(connection, version_table=version_table, without_roles=without_roles)
+
+
+def standing_in(connection: psycopg.Connection[Any], *, version_table: str, without_roles: Sequence[str]) -> Standing:
+    """The same, inside `one_moment` of the caller's."""
+    given = [list(SCHEMAS_OF_OTHERS), version_table, list(without_roles), list(EXTENSIONS_OF_OTHERS)]
+    rows = psycopg.RawCursor(connection).execute(_LINES.encode(), given).fetchall()
+    lines = tuple(sorted(f"{subject}: {_settled(subject, definition)}" for subject, definition in rows))
+    tables = sum(line.startswith("table ") for line in lines)
+    fingerprint = hashlib.sha256("\0".join(lines).encode()).hexdigest()
+    return Standing(fingerprint, tables, ", ".join(heads_in(connection, version_table)), lines)
+
+
+_CAST_LIST = re.compile(r"\(ARRAY\[((?:[^\[\]']|'(?:[^']|'')*')*)\]\)::([a-z][\w .\"]*?)\[\]")
+_CAST_ITEM = re.compile(r"(?:[^,'()]|'(?:[^']|'')*'|\([^()]*\))+")
+
+
+def _settled(subject: str, definition: str) -> str:
+    """As PostgreSQL spells it when it has read its own spelling: a dump restored gives back the same.
+
+    Of all that was tried, only a cast of a list changes: `state IN ('a', 'b')` on a varchar is
+    `(ARRAY['a'::character varying, ...])::text[]` at first, and then `ARRAY[('a'::character varying)::text, ...]`.
+    """
+    if subject.startswith("function "):
+        return definition.strip()  # a body is kept as it was written
+    return _CAST_LIST.sub(_each_cast, definition).strip()
+
+
+def _each_cast(found: re.Match[str]) -> str:
+    items = (item.strip() for item in _CAST_ITEM.findall(found[1]))
+    return f"ARRAY[{', '.join(f'({item})::{found[2]}' for item in items)}]"
+
+
+def heads_in(connection: psycopg.Connection[Any], version_table: str = VERSION_TABLE) -> tuple[str, ...]:
+    """Where Alembic says that it is: every head, "none" without its table, "empty" when nothing is in it."""
+    table = sql.Identifier(*version_table.split("."))
+    if connection.execute("select to_regclass(%s)", (table.as_string(connection),)).fetchone() == (None,):
+        return (NO_TABLE,)
+    rows = connection.execute(sql.SQL("select version_num from {} order by 1").format(table)).fetchall()
+    return tuple(str(row[0]) for row in rows) or (NO_ROWS,)
 
 
 class Schema(Kind):

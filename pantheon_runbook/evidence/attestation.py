@@ -79,7 +79,7 @@ def read(raw: bytes, keys: Mapping[str, verify.Key], *, cloud: str, now: str) ->
     if said is None:
         return Read("forged", "what it holds is no statement of ours")
     standing, why = _standing(said, envelope, keys, cloud=cloud, now=now)
-    source = _source(envelope.key) if envelope.key else ""
+    source = _source(envelope.key, now) if envelope.key else ""
     return Read(standing, why, said, source, json.loads(raw))
 
 
@@ -125,8 +125,8 @@ def _by_pinned_key(said: Attestation, key: verify.Key, *, cloud: str, now: str) 
     return "signed", ""
 
 
-def _source(key: verify.Key) -> str:
-    """Where an identity comes from, as it is."""
-    if key.cloud == "sandbox":
-        return f"sandbox key of {key.owner} ({key.where})"
-    return f"repository-pinned key of {key.owner} ({key.where})"
+def _source(key: verify.Key, now: str) -> str:
+    """Where an identity comes from, as it is. Of a key that has ended nothing bounds when it signed: that is said."""
+    kind = "sandbox" if key.cloud == "sandbox" else "repository-pinned"
+    ended = "" if key.is_valid_at(now) else f", ended {key.valid_until}: that it signed before is its holder's word"
+    return f"{kind} key of {key.owner} ({key.where}){ended}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,10 @@ class SealedRun:
     why: str = ""
     decided_by: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def came_to_good_end(self) -> bool:
+        return self.verdict in {"done", "nothing-to-do"}
+
 
 @dataclass(frozen=True)
 class SealedRuns:
@@ -63,19 +67,23 @@ def sealed_runs(evidence: Path, trust: Path | None) -> SealedRuns:
 def latest_with(
     sealed: SealedRuns, evidence: Path, *, cloud: str, environment: str, runbooks: Container[str], holds: str
 ) -> tuple[str, dict[str, Any]] | None:
-    """Name and content of the JSON file `holds`, of the newest of these runs that came to a good end and has one.
+    """Name and content of the JSON file `holds`, of the newest of these runs that came to a good end and has one."""
+    kept = each_with(sealed, evidence, cloud=cloud, environment=environment, runbooks=runbooks, holds=holds)
+    return next(((run.bundle, content) for run, content in kept if run.came_to_good_end), None)
+
+
+def each_with(
+    sealed: SealedRuns, evidence: Path, *, cloud: str, environment: str, runbooks: Container[str], holds: str
+) -> Iterator[tuple[SealedRun, dict[str, Any]]]:
+    """The same of every such run, whatever its end, the newest first.
 
     By what is signed, and only of a folder with nothing wrong in it: a run that was taken away or changed would
     make an older one the ground.
     """
     for run in reversed(sealed.runs):
         is_about = (run.cloud, run.environment) == (cloud, environment) and run.runbook in runbooks
-        if is_about and run.verdict in _GOOD_ENDS and (evidence / run.bundle / holds).exists():
-            return run.bundle, dict(json.loads((evidence / run.bundle / holds).read_bytes()))
-    return None
-
-
-_GOOD_ENDS = frozenset({"done", "nothing-to-do"})
+        if is_about and (evidence / run.bundle / holds).exists():
+            yield run, dict(json.loads((evidence / run.bundle / holds).read_bytes()))
 
 
 def _run(bundle: Path, sealed_by: str, key: str) -> SealedRun:

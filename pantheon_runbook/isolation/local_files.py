@@ -18,6 +18,7 @@ from pathlib import Path
 from pantheon_runbook.isolation.marks import Search, Trace
 
 LARGEST_BYTES = 5_000_000
+BINARY = "binary"
 ENV_FILE = ".env"
 _KINDS = (".env*", "*.env", "*.toml", "*.json", "*.yaml", "*.yml", "*.ini", "*.cfg", "*.sh")
 _IS_OF_A_KIND = re.compile("|".join(fnmatch.translate(kind) for kind in _KINDS), re.IGNORECASE)
@@ -160,7 +161,7 @@ def _text_of(path: Path) -> str | Skipped | Finding:
         return _unreadable(path, error)
     encoding = next((name for mark, name in _ENCODINGS if content.startswith(mark)), None)
     if encoding is None and b"\0" in content[:_BYTES_OF_A_HEAD]:
-        return Skipped(str(path), "binary")
+        return Skipped(str(path), BINARY)
     return content.decode(encoding or "utf-8", errors="replace")
 
 

@@ -12,7 +12,17 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from pantheon_runbook.model import RELATIONS, Desired, Exposure, Finding, MatrixRow, Relation, Resource, Snapshot
+from pantheon_runbook.model import (
+    RELATIONS,
+    Change,
+    Desired,
+    Exposure,
+    Finding,
+    MatrixRow,
+    Relation,
+    Resource,
+    Snapshot,
+)
 from pantheon_runbook.planning import difference, shown
 
 # What must differ and what must be equal, as "<address> <attribute>"; the rest may be as it likes.
@@ -116,9 +126,18 @@ def side_by_side(staging: Mapping[str, Resource], production: Mapping[str, Resou
         elif ours is None or ours.state == "absent":
             yield MatrixRow(address, "missing", "as in production, where staging needs it", "in production only")
         elif theirs is None or theirs.state == "absent":
-            yield MatrixRow(address, "only in staging", "staging's own", "nothing of this name in production")
+            yield _alone(address, ours.attributes)
         else:
             yield _pair(address, ours.attributes, theirs.attributes)
+
+
+def _alone(address: str, ours: Mapping[str, Any]) -> MatrixRow:
+    """Under a name that production does not have; a value that is not shown could be production's all the same."""
+    none = "nothing of this name in production"
+    if "fingerprint" in ours and ours["fingerprint"] is None:
+        found = f"{none}, and its value is not shown: whether it is one of production's is not known"
+        return MatrixRow(address, "cannot be read", "staging's own", found)
+    return MatrixRow(address, "only in staging", "staging's own", none)
 
 
 def _named(ours: Resource | None, theirs: Resource | None) -> Iterator[tuple[str, Resource]]:
@@ -192,6 +211,25 @@ def pinned(staging: Mapping[str, Resource], pins: Mapping[str, str]) -> Iterator
             yield MatrixRow(address, "shared", "not production's", found, is_alarm=True, next_step=_OF_ITS_OWN)
 
 
+def copied(staging: Mapping[str, Resource], production: Mapping[str, Resource]) -> Iterator[MatrixRow]:
+    """A Railway environment that was made as a copy: production's variables and volumes came along (FACTS 2).
+
+    It stays one whatever is replaced in it, so it is for the team to declare that nothing of them is left.
+    """
+    address, name = "railway/environment", "copied_from"
+    ours, theirs = staging.get(address), production.get(address)
+    source = ours.attributes.get(name) if ours else None
+    if source and theirs and source == theirs.attributes.get("id"):
+        found, step = "it was copied from production, with its variables", _COPIED
+        yield MatrixRow(address, "shared", "staging's own", found, is_alarm=True, next_step=step, attributes=(name,))
+
+
+_COPIED = (
+    "make staging an empty environment and RB-010 --apply, or declare railway/environment copied_from under "
+    "exceptions in pantheon.toml once nothing of production's is left in it"
+)
+
+
 def untold(problem: str) -> MatrixRow:
     """Drift cannot be told: whoever takes a run away, or changes one, would choose what this one is held against."""
     step = "pantheon-runbook evidence verify, and put the evidence back as it was sealed"
@@ -204,8 +242,29 @@ def drifted(before: Mapping[str, Any], now: Mapping[str, Any], *, since: str) ->
         then, today = before.get(subject), now.get(subject)
         if then == today:
             continue
-        found = "gone" if today is None else "new" if then is None else _changes(then, today)
-        yield MatrixRow(subject, "drifted", f"as in {since}", found, is_alarm=True, next_step=_LOOK_AND_ACCEPT)
+        names = _changed(then, today) if then and today else ()
+        found = "gone" if today is None else "new" if then is None else f"changed: {', '.join(names)}"
+        yield MatrixRow(
+            subject, "drifted", f"as in {since}", found, is_alarm=True, next_step=_LOOK_AND_ACCEPT, attributes=names
+        )
+
+
+def accepted(drift: Iterable[MatrixRow], changes: Iterable[Change]) -> Iterator[MatrixRow]:
+    """Drift that an apply run takes as it is: no alarm in it, nor in a later one. What its plan `changes` is none."""
+    own = dict(_planned(changes))
+    for row in drift:
+        is_own = row.subject in own and (own[row.subject] is None or set(row.attributes) <= set(own[row.subject] or ()))
+        if not is_own:
+            yield MatrixRow(row.subject, row.relation, f"{row.expected}; accepted by this apply", row.found)
+
+
+def _planned(changes: Iterable[Change]) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
+    """Each subject with the attributes that are changed, None for the whole of it: a new thing, or a variable."""
+    for one in changes:
+        for name in one.after:
+            subject = subject_of(one.address, name)
+            is_whole = one.action == "create" or subject != one.address
+            yield subject, None if is_whole else one.after
 
 
 def opened(before: Iterable[Mapping[str, Any]], now: Iterable[Exposure], *, since: str) -> Iterator[MatrixRow]:
@@ -224,9 +283,8 @@ _LOOK_AND_ACCEPT = (
 )
 
 
-def _changes(then: Mapping[str, Any], today: Mapping[str, Any]) -> str:
-    names = sorted(name for name in {*then, *today} if then.get(name) != today.get(name))
-    return f"changed: {', '.join(names)}"
+def _changed(then: Mapping[str, Any], today: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(sorted(name for name in {*then, *today} if then.get(name) != today.get(name)))
 
 
 def settled(rows: Iterable[MatrixRow], exceptions: Iterable[Allowed]) -> tuple[MatrixRow, ...]:

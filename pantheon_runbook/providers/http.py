@@ -328,27 +328,37 @@ class Visit:
     location: str = ""
 
 
-def visit(url: str, *, reach: Reach, timeout_seconds: float) -> Visit:
-    """One GET, tried once, with no credential and no redirect followed; see `providers.deployed` for which URLs.
+def visit(
+    url: str,
+    *,
+    reach: Reach,
+    timeout_seconds: float,
+    method: str = "GET",
+    body: Any = None,
+    headers: Mapping[str, Secret] | None = None,
+) -> Visit:
+    """One request to a deployed app, tried once, no redirect followed.
 
+    `providers.deployed` and `providers.staging_app` say which URLs, and who may send more than a GET.
     Errors: VendorUnavailableError for no answer in time, or one over a megabyte.
     """
     deadline = clock.monotonic() + timeout_seconds
+    shown = {name: value.reveal() for name, value in (headers or {}).items()}
     with httpx.Client(
         transport=reach.transport(),
         timeout=timeout_seconds,
         trust_env=False,  # and no redirect: that is the default
     ) as client:
         try:
-            with client.stream("GET", url) as response:
-                body = b""
+            with client.stream(method, url, json=body, headers=shown) as response:
+                content = b""
                 for chunk in response.iter_bytes():  # a time-out of httpx is for each chunk
-                    body += chunk
-                    if len(body) > _LARGEST_PAGE_BYTES or clock.monotonic() > deadline:
+                    content += chunk
+                    if len(content) > _LARGEST_PAGE_BYTES or clock.monotonic() > deadline:
                         raise _unseen(url, "the answer has no end")
         except httpx.HTTPError as error:
             raise _unseen(url, type(error).__name__) from error
-    return Visit(response.status_code, body, response.headers.get("location", ""))
+    return Visit(response.status_code, content, response.headers.get("location", ""))
 
 
 def _unseen(url: str, why: str) -> VendorUnavailableError:

@@ -21,11 +21,15 @@ Fingerprint = Callable[[str], str]
 
 @dataclass(frozen=True)
 class Look:
-    """What one kind saw. `identities` are the names the vendor itself gives to where we are."""
+    """What one kind saw. `identities` are the names the vendor itself gives to where we are.
+
+    `files` go into the bundle beside the snapshot: what was measured on the way and differs from time to time.
+    """
 
     resources: tuple[Resource, ...] = ()
     findings: tuple[Finding, ...] = ()
     identities: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,6 @@ class Surroundings:
     progress: Callable[[str], None]
     pins: Mapping[str, str] = field(default_factory=dict)
     restores_paused: bool = False
-    production_ref: str = ""  # what no value of staging may point at
     stop: threading.Event = field(default_factory=threading.Event)
     find: Callable[[str], tuple[Trace, ...]] = lambda _text: ()  # what is production's in a text, as `guard` finds it
 
@@ -49,9 +52,12 @@ class Surroundings:
         """How long a thing that was made may be missing in a list before it is made again: names are not unique."""
         return self.wait_seconds / 60
 
-    def wait_until(self, is_done: Callable[[], bool], *, what: str, vendor: str) -> None:
+    def wait_until(
+        self, is_done: Callable[[], bool], *, what: str, vendor: str, shortest_pause_seconds: float = 0.05
+    ) -> None:
         """Ask again and again, each pause 15 % of the time waited so far: few calls, and never much too late.
 
+        `shortest_pause_seconds` is for what is asked side by side under a small limit an hour.
         Errors: VendorUnavailableError after `wait_seconds`, StopRequestedError as soon as `stop` is set.
         """
         started = clock.monotonic()
@@ -66,7 +72,7 @@ class Surroundings:
                     state="changed in part: what was asked for exists but is not ready",
                     next_step="look at the vendor's dashboard; running again goes on from there",
                 )
-            pause = min(_LONGEST_PAUSE_SECONDS, max(0.05, waited * 0.15))
+            pause = min(_LONGEST_PAUSE_SECONDS, max(shortest_pause_seconds, waited * 0.15))
             if self._paused(pause, waited, what):
                 raise StopRequestedError(
                     f"the wait for {what} was broken off",
@@ -148,13 +154,6 @@ def production_finding(
             f"{address}/{name}",
             f"{name} holds production's secret ({pinned})",
             f"remove {name} from {address} at the vendor, rotate it in production, then plan again",
-        )
-    if around.production_ref and around.production_ref in value:
-        return Finding(
-            "points-at-production",
-            f"{address}/{name}",
-            f"{name} points at production's Supabase project",
-            f"remove {name} from {address} at the vendor, or give it staging's value, then plan again",
         )
     trace = next(iter(around.find(value)), None)
     if trace is not None:

@@ -16,7 +16,7 @@ from pantheon_runbook.isolation.survey import (
 from pantheon_runbook.providers import railway, supabase
 from pantheon_runbook.providers.enumerated import reads
 from pantheon_runbook.providers.http import Client, json_of
-from pantheon_runbook.providers.vercel_reading import targets_of
+from pantheon_runbook.providers.vercel_reading import PRODUCTION, Reading, targets_of
 
 _STORES = re.compile(r"redis|valkey|postgres|mysql|mariadb|mongo|clickhouse", re.IGNORECASE)
 _PAGE = 100
@@ -181,9 +181,8 @@ def railway_variables(api: railway.RailwayApi, production: RailwayEnvironment) -
 
 
 def _vercel_names(client: Client, project: VercelProject) -> tuple[str, ...]:
-    path, scope = f"/v10/projects/{project.id}/env", {"teamId": project.team_id}
-    entries = json_of(client.read("GET", path, operation="list production's variable names", params=scope))["envs"]
-    return tuple(sorted({entry["key"] for entry in entries if "production" in targets_of(entry)}))
+    entries = Reading(client, project=project.id, team=project.team_id).every_variable()
+    return tuple(sorted({entry["key"] for entry in entries if PRODUCTION in targets_of(entry)}))
 
 
 def _edge_secrets(client: Client, ref: str) -> tuple[str, ...]:

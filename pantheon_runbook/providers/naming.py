@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-_PLACES = frozenset({"projectId", "environmentId", "serviceId"})
+_PLACES = frozenset({"projectId", "environmentId", "serviceId", "project"})
 _IN_A_HOST = re.compile(r"([a-z]{20})\.supabase\.co|postgres\.([a-z]{20})")
 _IN_A_PATH = re.compile(r"/v\d+/projects/([^/?]+)")
 
@@ -15,8 +15,9 @@ _IN_A_PATH = re.compile(r"/v\d+/projects/([^/?]+)")
 def named_in(host: str, path: str, params: Mapping[str, str], body: Any) -> tuple[str, ...]:
     """Every such id, sorted; () for a request that makes a new project.
 
-    Supabase: the ref in the host or the path. Vercel: the project in the path. Railway: what stands under projectId,
-    environmentId or serviceId, however deep; a mutation that takes a bare id has no place here and sends none.
+    Supabase: the ref in the host or the path. Vercel: the project in the path, or under project. Railway: what stands
+    under projectId, environmentId or serviceId, however deep; a mutation that takes a bare id has no place here and
+    sends none.
     """
     named = {one for found in _IN_A_HOST.findall(host) for one in found if one}
     named |= {unquote(found) for found in _IN_A_PATH.findall(path)}

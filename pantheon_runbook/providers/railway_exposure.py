@@ -7,15 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pantheon_runbook.model import Exposure
+from pantheon_runbook.providers import commands
 from pantheon_runbook.providers import railway_looks as looks
 from pantheon_runbook.providers.railway import RailwayApi
 from pantheon_runbook.providers.railway_looks import Part, TokenReach, ask
 
-# A migration tool, its verb or a script named for it: a command with one in it runs it at every deploy.
-_MIGRATES = re.compile(
-    r"migrat|alembic|flyway|liquibase|sqitch|dbmate|\bgoose\b|\batlas\b|prisma\s+db\s+push|\bdb[:\s]push|\bpsql\b",
-    re.IGNORECASE,
-)
 # The whole name of the image: "redis-worker" is somebody's own and may run anything.
 _DATA_STORE = re.compile(
     r"(?:^|/)(?:redis|valkey|postgres(?:ql|-ssl)?|mysql|mariadb|mongo(?:db)?|clickhouse-server)(?:[:@]|$)"
@@ -205,10 +201,11 @@ def _commands(services: Part, names: Mapping[str, str]) -> Iterator[Exposure]:
 def _commands_of(node: Mapping[str, Any], name: str) -> Exposure:
     """A repository's config file overrides what is set in Railway, which shows the file's name at most."""
     address, what = f"railway/commands/{name}", "commands that migrate production when it deploys"
-    given = {label: looks.command_of(node[field]) for label, field in _COMMANDS.items()}
-    migrating = [label for label, command in given.items() if _MIGRATES.search(command)]
+    given = {label: commands.command_of(node[field]) for label, field in _COMMANDS.items()}
+    migrating = [label for label, command in given.items() if commands.migrates(command)]
     source = node["source"] or {}
-    said = "; ".join(f"{label} {_quoted(command)}" for label, command in given.items() if command) or "none is set"
+    told = "; ".join(f"{label} {commands.in_words(command)}" for label, command in given.items() if command)
+    said = told or "none is set"
     if migrating:
         step = f"take the migration out of the {' and the '.join(migrating)} of {name}, and let the runbook migrate"
         return Exposure(address, what, "open", said, step)
@@ -223,7 +220,3 @@ def _commands_of(node: Mapping[str, Any], name: str) -> Exposure:
         return Exposure(address, what, "cannot be read", found, step)
     kind = f"image {source['image']}" if source.get("image") else "it has no source"
     return Exposure(address, what, "closed by vendor", f"{said}; {kind}")
-
-
-def _quoted(command: str) -> str:
-    return "(not shown: a secret may be written into it)" if looks.may_hold_secret(command) else f'"{command}"'

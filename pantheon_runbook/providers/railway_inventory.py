@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from pantheon_runbook.model import Attributes, Resource, canonical
+from pantheon_runbook.providers import commands
 from pantheon_runbook.providers import railway_looks as looks
 from pantheon_runbook.providers.kind import Fingerprint
 from pantheon_runbook.providers.railway import RailwayApi
@@ -16,7 +17,6 @@ from pantheon_runbook.providers.railway_looks import Part, ask
 Names = Mapping[str, str]  # a service's name by its id
 Seen = tuple[str, Attributes]  # what stands behind the prefix of an address, and what is there
 _SETTINGS = {
-    "build_command": "buildCommand",
     "builder": "builder",
     "config_file": "railwayConfigFile",
     "cron": "cronSchedule",
@@ -27,16 +27,19 @@ _SETTINGS = {
     "ipv6_egress": "ipv6EgressEnabled",
     "nixpacks_plan": "nixpacksPlan",
     "overlap_seconds": "overlapSeconds",
-    "pre_deploy_command": "preDeployCommand",
     "region": "region",
     "replicas": "numReplicas",
     "restart_policy": "restartPolicyType",
     "restart_retries": "restartPolicyMaxRetries",
     "root_directory": "rootDirectory",
     "sleeps": "sleepApplication",
-    "start_command": "startCommand",
     "upstream_url": "upstreamUrl",
     "watch_patterns": "watchPatterns",
+}
+_COMMANDS = {
+    "build_command": "buildCommand",
+    "pre_deploy_command": "preDeployCommand",
+    "start_command": "startCommand",
 }
 
 
@@ -45,7 +48,7 @@ def inventory(
 ) -> tuple[Resource, ...]:
     """What stands in one environment, sorted by address; reads only, and two looks at the same thing are equal.
 
-    Addresses go by the service's name and hold no environment's name. A command with a secret written into it is
+    Addresses go by the service's name and hold no environment's name. A command, and what may hold a secret, is a
     {"fingerprint"}; of variables there are names and times. What Railway does not show is "unreadable".
     Errors: VendorRefusedError for a refused token, VendorUnavailableError.
     """
@@ -157,6 +160,7 @@ def _service(node: dict[str, Any], *, names: Names, fingerprint: Fingerprint) ->
         "repository": source.get("repo"),
         "image": source.get("image"),
         **{name: _shown(node[field], fingerprint) for name, field in _SETTINGS.items()},
+        **{name: commands.compared(node[field], fingerprint) for name, field in _COMMANDS.items()},
     }
 
 
@@ -166,9 +170,7 @@ def _shown(value: Any, fingerprint: Fingerprint) -> Any:
         return [_shown(one, fingerprint) for one in value]
     if isinstance(value, dict):
         return {"fingerprint": fingerprint(canonical(value).decode())}
-    if isinstance(value, str) and looks.may_hold_secret(value):
-        return {"fingerprint": fingerprint(value)}
-    return value
+    return commands.shown(value, fingerprint) if isinstance(value, str) else value
 
 
 def _public(services: Part) -> Part:

@@ -6,25 +6,14 @@ usage, which change by themselves; private networks, egress addresses and bucket
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pantheon_runbook.errors import VendorRefusedError
 from pantheon_runbook.providers.enumerated import reads
 from pantheon_runbook.providers.railway import RailwayApi, every_page, project_token, workspaces
-from pantheon_runbook.secrets import has_token_shape
 
 SHARED = "shared"  # in addresses: the environment's own variables
-_WORDS = r"(?:pass|pwd|secret|token|key|auth)"
-_CREDENTIALS = re.compile(
-    r"://[^/\s:@]*:[^@\s]+@"  # a URL with a password
-    rf"|{_WORDS}\w*=['\"]?[^\s$'\"]"  # NAME=value or --name=value, but not a reference to a variable
-    rf"|-[\w-]*{_WORDS}[\w-]*\s+['\"]?[^\s$'\"-]"  # --name value
-    r"|(?:authorization|api-key):\s*\S",
-    re.IGNORECASE,
-)
 
 
 class Question(NamedTuple):
@@ -218,13 +207,3 @@ def tcp_proxies(api: RailwayApi, services: Part, environment_id: str) -> dict[st
         node["serviceId"]: ask(api, TCP_PROXIES, environmentId=environment_id, serviceId=node["serviceId"])
         for node in services.found
     }
-
-
-def command_of(value: str | Sequence[str] | None) -> str:
-    """One text of a command; the pre-deploy command is a list in the API's output."""
-    return value or "" if isinstance(value, str) or value is None else " && ".join(value)
-
-
-def may_hold_secret(text: str) -> bool:
-    """Whether a setting has a token, a URL with a password or an assignment to something secret written into it."""
-    return has_token_shape(text) or _CREDENTIALS.search(text) is not None

@@ -114,17 +114,14 @@ class ServiceKind(Kind):
     def write(self, change: Change) -> None:
         name = str(change.after["name"])
         self._refuse_other_environments(name)
-        where = {
-            "projectId": self._vault.text("railway.project_id"),
-            "environmentId": self._vault.text("railway.environment_id"),
-        }
+        place = where(self._vault)
         if name != REDIS:
-            self._api.mutate(_SERVICE_CREATE, {"input": {**where, "name": name}})
+            self._api.mutate(_SERVICE_CREATE, {"input": {**place, "name": name}})
             return
         template = self._api.query(_TEMPLATE)["template"]
         answer = self._api.mutate(
             _TEMPLATE_DEPLOY,
-            {"input": {**where, "templateId": template["id"], "serializedConfig": template["serializedConfig"]}},
+            {"input": {**place, "templateId": template["id"], "serializedConfig": template["serializedConfig"]}},
         )
         self._workflows[change.address] = answer["templateDeployV2"]["workflowId"]
 
@@ -160,23 +157,9 @@ class ServiceKind(Kind):
             )
         return bool(status["status"] == "Running")
 
-    def _project(self) -> dict[str, Any]:
-        project_id = self._vault.text("railway.project_id")
-        for entry in all_projects(self._api, self._settings.workspace):
-            if entry["id"] == project_id:
-                return entry
-        raise VendorUnavailableError(
-            "railway does not list the project that it showed before",
-            vendor=VENDOR,
-            operation="Projects (query)",
-            why=f"{project_id} is not among the workspace's projects",
-            state="nothing was changed by this call",
-            next_step="look at the project in Railway, then run the plan again",
-        )
-
     def _refuse_other_environments(self, name: str) -> None:
         """`serviceCreate` makes a service in every environment that is not a fork, production included (FACTS 2)."""
-        others = other_environments(self._project(), self._vault.text("railway.environment_id"))
+        others = beside_ours(self._api, self._settings, self._vault)
         if others:
             raise RefusedError(
                 f'the service "{name}" was not created: the Railway project has other environments',
@@ -205,7 +188,7 @@ class DomainKind(Kind):
         service_id = self._vault.get(f"railway.service.{self._service}")
         if service_id is None:
             return Look()
-        found = self._api.query(_DOMAINS, {**_where(self._vault), "serviceId": service_id.reveal()})
+        found = self._api.query(_DOMAINS, {**where(self._vault), "serviceId": service_id.reveal()})
         domains = sorted(entry["domain"] for entry in found["domains"]["serviceDomains"])
         if not domains:
             return Look()
@@ -266,7 +249,7 @@ class VariablesKind(Kind):
             _VARIABLES_UPSERT,
             {
                 "input": {
-                    **_where(self._vault),
+                    **where(self._vault),
                     "serviceId": self._vault.text(f"railway.service.{service}"),
                     "variables": variables,
                     "skipDeploys": True,
@@ -301,11 +284,32 @@ class VariablesKind(Kind):
 
 def variables_of(api: RailwayApi, vault: Vault, service_id: str | None, *, is_rendered: bool) -> dict[str, str]:
     """What was set for a service, by name; rendered, with references resolved as its processes get them. Reads only."""
-    answer = api.query(_VARIABLES, {**_where(vault), "serviceId": service_id, "unrendered": not is_rendered})
+    answer = api.query(_VARIABLES, {**where(vault), "serviceId": service_id, "unrendered": not is_rendered})
     return {name: value for name, value in answer["variables"].items() if not name.startswith("RAILWAY_")}
 
 
-def _where(vault: Vault) -> dict[str, str]:
+def beside_ours(api: RailwayApi, settings: Railway, vault: Vault) -> list[str]:
+    """Names of the project's other environments: what is made or set in one that is no fork reaches them (FACTS 2)."""
+    return other_environments(_project(api, settings, vault), vault.text("railway.environment_id"))
+
+
+def _project(api: RailwayApi, settings: Railway, vault: Vault) -> dict[str, Any]:
+    project_id = vault.text("railway.project_id")
+    for entry in all_projects(api, settings.workspace):
+        if entry["id"] == project_id:
+            return entry
+    raise VendorUnavailableError(
+        "railway does not list the project that it showed before",
+        vendor=VENDOR,
+        operation="Projects (query)",
+        why=f"{project_id} is not among the workspace's projects",
+        state="nothing was changed by this call",
+        next_step="look at the project in Railway, then run the plan again",
+    )
+
+
+def where(vault: Vault) -> dict[str, str]:
+    """Staging's project and environment, as the vendor's inputs call them."""
     return {
         "projectId": vault.text("railway.project_id"),
         "environmentId": vault.text("railway.environment_id"),

@@ -124,7 +124,8 @@ class Project(Kind):
         projects = self._all()
         found = self._named(projects)
         if not found:
-            return Look((Resource(self.prefix, "absent"),), tuple(self._no_room(projects)))
+            findings = (*self._no_room(projects), *self._branches_of_our_name(projects))
+            return Look((Resource(self.prefix, "absent"),), findings)
         project = found[0]
         self._hold(project)
         if project["status"] in _ON_ITS_WAY or (is_ready(project["status"]) and self._services_are_coming_up()):
@@ -188,14 +189,25 @@ class Project(Kind):
         return super().has_landed(change, seen)
 
     def _no_room(self, projects: list[dict[str, Any]]) -> Iterator[Finding]:
-        active = sum(project["status"] not in {_PAUSED, "REMOVED"} for project in projects)
-        if self._plan == "free" and active >= _ACTIVE_ON_FREE:
+        allowed, active = active_allowed(self._plan), sum(map(is_active, projects))
+        if allowed is not None and active >= allowed:
             yield Finding(
                 "plan-limit",
                 self.prefix,
-                f"the Free plan holds {_ACTIVE_ON_FREE} active projects and there are {active}",
+                f"the Free plan holds {allowed} active projects and there are {active}",
                 "pause or delete a project, or change the plan in Supabase",
             )
+
+    def _branches_of_our_name(self, projects: list[dict[str, Any]]) -> Iterator[Finding]:
+        """What looks like staging and hangs on another project: its merge migrates that, and its data may be copied."""
+        for project in projects:
+            if project.get("is_branch") and project["name"] == self._settings.name and project["status"] != "REMOVED":
+                yield Finding(
+                    "branch-of-a-project",
+                    self.prefix,
+                    f"{project['name']} ({project['ref']}) is a branch of another Supabase project, not one of its own",
+                    f"delete the branch {project['ref']} in Supabase, or give staging's project another name",
+                )
 
     def _named(self, projects: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Every project of our name, branches and removed ones apart; two are a reason to stop."""

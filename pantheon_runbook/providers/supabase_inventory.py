@@ -14,11 +14,11 @@ from typing import Any
 
 from pantheon_runbook.errors import VendorRefusedError
 from pantheon_runbook.model import Resource
+from pantheon_runbook.providers import commands
 from pantheon_runbook.providers.http import Client, json_of
 from pantheon_runbook.providers.kind import Fingerprint
 from pantheon_runbook.providers.supabase import SERVICES
 from pantheon_runbook.providers.supabase_storage import queried_buckets
-from pantheon_runbook.secrets import has_token_shape
 
 UNAUTHORIZED = 401  # the token itself is refused: nothing more can be learned
 _PAYMENT, _FORBIDDEN, _MISSING = 402, 403, 404
@@ -30,7 +30,6 @@ _MAY_BE_SECRET = re.compile(
 )
 # Compared, not shown: addresses that are called and may carry a credential in any part, and whole mails.
 _ONLY_COMPARED = re.compile(r"^hook_\w+_uri$|^mailer_templates_\w+_content$")
-_HOLDS_CREDENTIAL = re.compile(r"://[^/\s,]*@")
 _LISTS = frozenset({"uri_allow_list"})
 
 
@@ -130,10 +129,10 @@ def _look_at_functions(project: _Project) -> Iterator[Resource]:
 
 def _look_at_auth(project: _Project) -> Iterator[Resource]:
     settings = project.read("/config/auth", operation="read the auth settings")
-    yield Resource("supabase/auth", "present", auth_attributes(settings, project.compared))
+    yield Resource("supabase/auth", "present", auth_attributes(settings, project.fingerprint))
 
 
-def auth_attributes(settings: Mapping[str, Any], compared: Callable[[str], Any]) -> dict[str, Any]:
+def auth_attributes(settings: Mapping[str, Any], fingerprint: Fingerprint) -> dict[str, Any]:
     """Every setting that holds one value and no secret; of the secret ones, which are set."""
     attributes: dict[str, Any] = {
         "secrets_set": sorted(name for name in settings if _MAY_BE_SECRET.search(name) and settings[name])
@@ -141,16 +140,14 @@ def auth_attributes(settings: Mapping[str, Any], compared: Callable[[str], Any])
     for name, value in settings.items():
         if _MAY_BE_SECRET.search(name) or isinstance(value, dict | list):
             continue
-        if isinstance(value, str) and (_ONLY_COMPARED.search(name) or _may_hold_secret(value)):
-            attributes[name] = compared(value)
+        if name in _LISTS:
+            attributes[name] = sorted(commands.address_shown(url, fingerprint) for url in split(value))
+        elif isinstance(value, str):
+            is_hidden = _ONLY_COMPARED.search(name) is not None or commands.may_hold_secret(value)
+            attributes[name] = {"fingerprint": fingerprint(value)} if is_hidden else value
         else:
-            attributes[name] = sorted(split(value)) if name in _LISTS else value
+            attributes[name] = value
     return attributes
-
-
-def _may_hold_secret(text: str) -> bool:
-    """Whatever its name is: built like a vendor's token, or a URL with a password in it."""
-    return has_token_shape(text) or _HOLDS_CREDENTIAL.search(text) is not None
 
 
 def split(text: str | None) -> list[str]:

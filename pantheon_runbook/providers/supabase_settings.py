@@ -9,6 +9,7 @@ from typing import Any
 
 from pantheon_runbook import clock
 from pantheon_runbook.model import Change, Finding, Resource
+from pantheon_runbook.providers.commands import address_shown
 from pantheon_runbook.providers.http import Client, json_of
 from pantheon_runbook.providers.kind import Kind, Look, Surroundings, values_have_landed
 from pantheon_runbook.providers.supabase import VENDOR, project_answers
@@ -104,20 +105,25 @@ def _acts_as_expected(key: Mapping[str, Any]) -> bool:
 
 
 class AuthSettings(Kind):
-    """`site_url` and the redirect list; the list is one string that is replaced whole, so it is merged first."""
+    """`site_url` and the redirect list; the list is one string that is replaced whole, so it is merged first.
+
+    What the committed config declares is shown as it is, another's URL without what may be secret in it.
+    """
 
     prefix = "supabase/auth"
     looks_after = ("supabase/project",)
 
-    def __init__(self, client: Client, surroundings: Surroundings) -> None:
+    def __init__(self, client: Client, surroundings: Surroundings, *, declared: frozenset[str] = frozenset()) -> None:
         self._client = client
         self._vault = surroundings.vault
+        self._declared = declared
 
     def look(self) -> Look:
         if not project_answers(self._vault):
             return Look()
         settings = self._read()
-        attributes = {"site_url": settings["site_url"] or "", "redirect_urls": _split(settings["uri_allow_list"])}
+        redirects = [self._shown(url) for url in _split(settings["uri_allow_list"])]
+        attributes = {"site_url": self._shown(settings["site_url"] or ""), "redirect_urls": redirects}
         return Look((Resource(self.prefix, "present", attributes),))
 
     def write(self, change: Change) -> None:
@@ -126,7 +132,9 @@ class AuthSettings(Kind):
             body["site_url"] = change.after["site_url"]
         if "redirect_urls" in change.after:
             there = _split(self._read()["uri_allow_list"])
-            body["uri_allow_list"] = ",".join(merged(there, change.after["redirect_urls"]))
+            shown = {self._shown(url) for url in there}
+            missing = [url for url in change.after["redirect_urls"] if url not in shown]
+            body["uri_allow_list"] = ",".join(merged(there, missing))
         ref = self._vault.text("supabase.ref")
         self._client.write("PATCH", f"/v1/projects/{ref}/config/auth", operation="set the auth URLs", body=body)
 
@@ -136,6 +144,9 @@ class AuthSettings(Kind):
         return seen.attributes.get("site_url") == change.after.get("site_url", seen.attributes.get("site_url")) and set(
             wanted
         ) <= set(seen.attributes.get("redirect_urls", []))
+
+    def _shown(self, url: str) -> str:
+        return url if url in self._declared else address_shown(url, self._vault.fingerprint_of)
 
     def _read(self) -> dict[str, Any]:
         ref = self._vault.text("supabase.ref")

@@ -13,12 +13,10 @@ from pantheon_runbook.errors import VendorRefusedError
 from pantheon_runbook.model import Change, Finding, Resource
 from pantheon_runbook.providers.http import Client, json_of
 from pantheon_runbook.providers.kind import Kind, Look, Surroundings, production_finding, values_have_landed
-from pantheon_runbook.providers.vercel_reading import note_of, noted_in, targets_of
+from pantheon_runbook.providers.vercel_reading import PREVIEW, PRODUCTION, Reading, note_of, noted_in, targets_of
 
 VENDOR = "vercel"
 BASE_URL = "https://api.vercel.com"
-TARGET = "preview"
-_READABLE = frozenset({"plain"})
 
 
 def check_token(client: Client, frontend: Frontend) -> str:
@@ -74,18 +72,20 @@ class PreviewVariables(Kind):
         self._client = client
         self._project = frontend.vercel_project
         self._scope = {"teamId": frontend.vercel_team}
+        self._reading = Reading(client, project=frontend.vercel_project, team=frontend.vercel_team)
         self._surroundings = surroundings
         self._vault = surroundings.vault
         self._names = dict(names)
 
     def look(self) -> Look:
-        ours = [entry for entry in self._listed() if TARGET in targets_of(entry)]
-        everywhere = [entry for entry in ours if not entry.get("gitBranch")]
-        attributes = {entry["key"]: self._attribute(entry) for entry in everywhere}
-        findings = [finding for entry in ours for finding in self._findings(entry)]
-        address = f"{self.prefix}/{TARGET}"
+        ours = [entry for entry in self._reading.every_variable() if PREVIEW in targets_of(entry)]
+        values = [self._reading.value_of(entry) for entry in ours]
+        listed = list(zip(ours, values, strict=True))
+        attributes = {one["key"]: self._attribute(one, value) for one, value in listed if not one.get("gitBranch")}
+        findings = [finding for one, value in listed for finding in self._findings(one, value)]
+        address = f"{self.prefix}/{PREVIEW}"
         seen = Resource(address, "present" if attributes else "absent", attributes)
-        return Look((seen,), tuple(findings), {"vercel_project": self._project, "vercel_target": TARGET})
+        return Look((seen,), tuple(findings), {"vercel_project": self._project, "vercel_target": PREVIEW})
 
     def ids(self) -> tuple[str, ...]:
         return (self._project,)
@@ -117,31 +117,25 @@ class PreviewVariables(Kind):
         """By the comments, which were written together with the values."""
         return values_have_landed(self._vault, change, seen)
 
-    def _listed(self) -> list[dict[str, Any]]:
-        answer = self._client.read(
-            "GET", f"/v10/projects/{self._project}/env", operation="list variables", params=self._scope
-        )
-        return list(json_of(answer)["envs"])
-
     def _body(self, name: str, held_as: str) -> dict[str, Any]:
         value = self._vault.text(held_as)
         return {
             "key": name,
             "value": value,
             "type": "sensitive" if self._names[name] else "plain",
-            "target": [TARGET],
+            "target": [PREVIEW],
             "comment": note_of(self._vault.fingerprint_of(value)),
         }
 
-    def _attribute(self, entry: Mapping[str, Any]) -> dict[str, Any]:
-        if entry["type"] in _READABLE and entry.get("value") is not None:
-            return {"fingerprint": self._vault.fingerprint_of(entry["value"])}
+    def _attribute(self, entry: Mapping[str, Any], value: str | None) -> dict[str, Any]:
+        if value is not None:
+            return {"fingerprint": self._vault.fingerprint_of(value)}
         noted = noted_in(entry)
         return {"fingerprint": noted} if noted else {"unreadable": True}
 
-    def _findings(self, entry: Mapping[str, Any]) -> Iterable[Finding]:
-        address = f"{self.prefix}/{TARGET}"
-        if "production" in targets_of(entry):
+    def _findings(self, entry: Mapping[str, Any], value: str | None) -> Iterable[Finding]:
+        address = f"{self.prefix}/{PREVIEW}"
+        if PRODUCTION in targets_of(entry):
             yield Finding(
                 "shared-variable",
                 f"{address}/{entry['key']}",
@@ -156,7 +150,12 @@ class PreviewVariables(Kind):
                 f"remove it in Vercel's project settings, unless {entry['gitBranch']} is meant to differ from staging",
                 blocks=False,
             )
-        fingerprint, value = self._attribute(entry).get("fingerprint"), str(entry.get("value") or "")
-        finding = production_finding(self._surroundings, address, entry["key"], fingerprint=fingerprint, value=value)
+        finding = production_finding(
+            self._surroundings,
+            address,
+            entry["key"],
+            fingerprint=self._attribute(entry, value).get("fingerprint"),
+            value=value or "",
+        )
         if finding is not None:
             yield finding

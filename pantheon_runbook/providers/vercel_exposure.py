@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pantheon_runbook.model import Exposure
+from pantheon_runbook.providers.commands import migrates
 from pantheon_runbook.providers.http import Client
-from pantheon_runbook.providers.vercel_inventory import PRODUCTION
-from pantheon_runbook.providers.vercel_reading import Reading, Seen, protected_part, repository_of, targets_of
+from pantheon_runbook.providers.vercel_reading import (
+    PRODUCTION,
+    Reading,
+    Seen,
+    protected_part,
+    repository_of,
+    targets_of,
+)
 
 # The vendor's access roles: a developer cannot change production's variables, but his merges deploy.
 _TEAM_ROLES_THAT_WRITE = frozenset({"OWNER", "MEMBER", "DEVELOPER"})
 _PROJECT_ROLES_THAT_WRITE = frozenset({"ADMIN", "PROJECT_DEVELOPER"})
-_MIGRATES = re.compile(r"alembic|migrat\w*|prisma\s+db|drizzle-kit|supabase\s+db|psql|knex|sequelize|flyway|liquibase")
 _STEP_PROMOTE = 'in Vercel, Settings > Environments > Production: turn off "Auto-assign Custom Production Domains"'
 _STEP_READ = "give the token's user a role that may read this, then look again"
 
@@ -100,9 +105,9 @@ def _build_command(whole: Seen) -> Exposure:
     if whole.why:
         return _unread(address, what, whole)
     given = " && ".join(str(whole.whole[key]) for key in ("installCommand", "buildCommand") if whole.whole.get(key))
-    if migrates := _MIGRATES.search(given.lower()):
+    if word := migrates(given):
         step = "take it out of the command in Vercel's project settings"
-        return Exposure(f"vercel/{address}", what, "open", f'the project\'s command says "{migrates.group()}"', step)
+        return Exposure(f"vercel/{address}", what, "open", f'the project\'s command says "{word}"', step)
     found = "the project's commands do not migrate; scripts and vercel.json in the repository are not shown"
     step = "look at the build script and at vercel.json in the repository, and declare what they do"
     return Exposure(f"vercel/{address}", what, "cannot be read", found, step)

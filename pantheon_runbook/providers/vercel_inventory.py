@@ -7,16 +7,18 @@ compared address by address. Deployments come and go and are no part of it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from pantheon_runbook.model import Resource
+from pantheon_runbook.providers import commands
 from pantheon_runbook.providers.http import Client
 from pantheon_runbook.providers.kind import Fingerprint
 from pantheon_runbook.providers.vercel_reading import (
+    PRODUCTION,
     Reading,
     Seen,
-    may_hold_a_secret,
     moment,
     noted_in,
     protected_part,
@@ -24,7 +26,8 @@ from pantheon_runbook.providers.vercel_reading import (
     targets_of,
 )
 
-PRODUCTION, PREVIEW = "production", "preview"
+ValueOf = Callable[[Mapping[str, Any]], Mapping[str, Any]]  # what is shown of a listed variable's value
+_UNREAD = {"unreadable": True}
 _SETTINGS = {
     "id": "id",
     "name": "name",
@@ -54,7 +57,7 @@ def inventory(
 
     Shape: vercel/project, /variable/NAME[@branch], /team-variable/NAME, /domain/NAME, /custom-environment/SLUG,
         /deploy-hook/NAME. What this token may not read is there as "unreadable", with the reason as its note.
-    Values: none of production's, fingerprints of preview's plain ones. Times are UTC, the vendor's own.
+    Values: none of production's, fingerprints of those of previews that are not sensitive. Times are UTC.
     Errors: VendorRefusedError (the token is not accepted), VendorUnavailableError.
     Source: FACTS 3; the vendor's SDK 1.28 for the team's variables, which its description does not have.
     """
@@ -67,9 +70,9 @@ def inventory(
         *_project(whole, fingerprint),
         *_hooks(whole, target, branch),
         *_hidden(variables),
-        *_variables("variable", variables, "envs", target, fingerprint),
-        *_variables("team-variable", team_variables, "data", target, fingerprint),
-        *_domains(reading.domains(), target, branch),
+        *_variables("variable", variables, "envs", target, partial(_own_value, reading, fingerprint)),
+        *_variables("team-variable", team_variables, "data", target, lambda _: _UNREAD),
+        *_domains(reading.domains(), target, branch, fingerprint),
         *_custom_environments(reading.custom_environments(), variables, target),
     )
     return tuple(sorted(_told_apart(found), key=lambda one: one.address))
@@ -97,7 +100,7 @@ def _project(whole: Seen, fingerprint: Fingerprint) -> Iterator[Resource]:
     settings = whole.whole
     link = settings.get("link") or {}
     attributes = {name: settings.get(key) for name, key in _SETTINGS.items()}
-    attributes |= {name: _command(settings.get(key), fingerprint) for name, key in _COMMANDS.items()}
+    attributes |= {name: commands.compared(settings.get(key), fingerprint) for name, key in _COMMANDS.items()}
     attributes |= {
         "git_repository": repository_of(link) if link else None,
         "production_branch": link.get("productionBranch"),
@@ -107,13 +110,6 @@ def _project(whole: Seen, fingerprint: Fingerprint) -> Iterator[Resource]:
         "bypasses": _bypasses(settings.get("protectionBypass") or {}),
     }
     yield Resource("vercel/project", "present", attributes)
-
-
-def _command(text: str | None, fingerprint: Fingerprint) -> Any:
-    """As it is, unless something in it looks like a value: people write tokens into build commands."""
-    if text and may_hold_a_secret(text):
-        return {"fingerprint": fingerprint(text)}
-    return text
 
 
 def _trusted(trusted: Mapping[str, Any] | None) -> Any:
@@ -154,40 +150,44 @@ def _hidden(variables: Seen) -> Iterator[Resource]:
         yield Resource("vercel/hidden-variables", "unreadable", {"count": count}, note)
 
 
-def _variables(kind: str, seen: Seen, held_in: str, target: str, fingerprint: Fingerprint) -> Iterator[Resource]:
+def _variables(kind: str, seen: Seen, held_in: str, target: str, value_of: ValueOf) -> Iterator[Resource]:
     if seen.why:
         yield from _unreadable(f"{kind}s", seen.why)
     for entry in seen.entries(held_in):
         if target in targets_of(entry):
             name = f"{entry['key']}@{entry['gitBranch']}" if entry.get("gitBranch") else entry["key"]
-            yield Resource(f"vercel/{kind}/{name}", "present", _variable(entry, fingerprint))
+            yield Resource(f"vercel/{kind}/{name}", "present", _variable(entry, value_of(entry)))
 
 
-def _variable(entry: Mapping[str, Any], fingerprint: Fingerprint) -> dict[str, Any]:
+def _own_value(reading: Reading, fingerprint: Fingerprint, entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    value = reading.value_of(entry)
+    return _UNREAD if value is None else {"fingerprint": fingerprint(value)}
+
+
+def _variable(entry: Mapping[str, Any], value: Mapping[str, Any]) -> dict[str, Any]:
     """`updated_at` tells of a sensitive value that was changed by hand under its old comment."""
     attributes: dict[str, Any] = {
         "type": entry.get("type"),
         "targets": targets_of(entry),
         "updated_at": moment(entry.get("updatedAt")),
         "integration": entry.get("configurationId"),
-        "value": {"unreadable": True},
+        "value": value,
     }
     if noted := noted_in(entry):
         attributes["noted"] = {"fingerprint": noted}
-    is_previews_alone = PREVIEW in attributes["targets"] and PRODUCTION not in attributes["targets"]
-    if entry.get("type") == "plain" and entry.get("value") is not None and is_previews_alone:
-        attributes["value"] = {"fingerprint": fingerprint(entry["value"])}
     return attributes
 
 
-def _domains(seen: Seen, target: str, branch: str) -> Iterator[Resource]:
+def _domains(seen: Seen, target: str, branch: str, fingerprint: Fingerprint) -> Iterator[Resource]:
     """One without a branch, or with the production branch, is production's; a custom environment has its own."""
     if seen.why:
         yield from _unreadable("domains", seen.why)
     for domain in seen.entries("domains"):
         shown = domain.get("gitBranch")
         if (shown in {None, branch}) == (target == PRODUCTION) and not domain.get("customEnvironmentId"):
-            attributes = {"branch": shown, "redirect": domain.get("redirect"), "verified": domain["verified"]}
+            redirect = domain.get("redirect")
+            shown_of_it = commands.shown(redirect, fingerprint) if redirect else None
+            attributes = {"branch": shown, "redirect": shown_of_it, "verified": domain["verified"]}
             yield Resource(f"vercel/domain/{domain['name']}", "present", attributes)
 
 

@@ -12,10 +12,11 @@ from pantheon_runbook.providers.http import Client, json_of
 
 # Not for this role or token, not on this plan, or not there (FACTS 3).
 _NOT_FOR_US = frozenset({402, 403, 404})
+_NOT_DECRYPTABLE = frozenset({400, *_NOT_FOR_US})
+PRODUCTION, PREVIEW = "production", "preview"
 _PAGE = "100"
 _NOTE = "pantheon-runbook fingerprint "
 _NOTED = re.compile(rf"{_NOTE}([0-9a-f]{{64}})")
-_MAY_HOLD_A_SECRET = re.compile(r"=|://|token|password|secret|key|(?=\S*\d)[\w+-]{16,}", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,33 @@ class Reading:
         """Sealed as the vendor lists them: nothing is asked to be decrypted."""
         return self.read(f"/v10/projects/{self._project}/env", operation="list variables")
 
+    def every_variable(self) -> list[Mapping[str, Any]]:
+        """The same, for whoever cannot do without. Errors: VendorRefusedError too where the vendor says no."""
+        path = f"/v10/projects/{self._project}/env"
+        return self.read(path, operation="list variables", accept=frozenset()).entries("envs")
+
+    def value_of(self, variable: Mapping[str, Any]) -> str | None:
+        """The value of one of previews: None for a sensitive one, or one that this token may not have decrypted.
+
+        Production's is not asked for, whoever else has the variable too; what comes back is held to that again.
+        """
+        targets = targets_of(variable)
+        if PREVIEW not in targets or PRODUCTION in targets:
+            return None
+        if variable.get("type") == "plain":
+            return variable.get("value")
+        if variable.get("type") != "encrypted":
+            return None
+        answer = self._client.read(
+            "GET",
+            f"/v1/projects/{self._project}/env/{variable['id']}",
+            operation="read a preview variable",
+            params={"teamId": self._team},
+            accept=_NOT_DECRYPTABLE,
+        )
+        shown = json_of(answer) if answer.is_success else {}
+        return shown.get("value") if shown.get("decrypted") and PRODUCTION not in targets_of(shown) else None
+
     def domains(self) -> Seen:
         return self.read(f"/v9/projects/{self._project}/domains", operation="list project domains", limit=_PAGE)
 
@@ -65,12 +93,12 @@ class Reading:
     def members(self) -> Seen:
         return self.read(f"/v3/teams/{self._team}/members", operation="list team members", limit=_PAGE)
 
-    def read(self, path: str, *, operation: str, **params: str) -> Seen:
-        """Every page of a list, or the one answer."""
+    def read(self, path: str, *, operation: str, accept: frozenset[int] = _NOT_FOR_US, **params: str) -> Seen:
+        """Every page of a list, or the one answer; `accept` are the refusals that are no error but a reason."""
         pages: list[Mapping[str, Any]] = []
         asked = {"teamId": self._team, **params}
         while True:
-            answer = self._client.read("GET", path, operation=operation, params=asked, accept=_NOT_FOR_US)
+            answer = self._client.read("GET", path, operation=operation, params=asked, accept=accept)
             error = {} if answer.is_success else _error_of(answer)
             if error.get("invalidToken"):  # also a 403: this once the client words the refusal
                 answer = self._client.read("GET", path, operation=operation, params=asked)
@@ -124,11 +152,6 @@ def repository_of(link: Mapping[str, Any]) -> str:
         str(link[part]) for part in ("org", "owner", "slug", "repo") if link.get(part)
     )
     return f"{link['type']} {name}"
-
-
-def may_hold_a_secret(command: str) -> bool:
-    """Whether something in a command looks like a value, so that it must not be shown."""
-    return _MAY_HOLD_A_SECRET.search(command) is not None
 
 
 def protected_part(protection: Mapping[str, Any] | None) -> str | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import singledispatch
 from typing import Any
 
-from pantheon_runbook.certificate import stood_for
+from pantheon_runbook.certificate import open_ways, stood_for
 from pantheon_runbook.closure import Row as CriterionRow
 from pantheon_runbook.errors import RunbookError
 from pantheon_runbook.model import (
@@ -32,12 +32,17 @@ from pantheon_runbook.model import (
 from pantheon_runbook.runner.certificate_picture import certificate_picture
 from pantheon_runbook.runner.closed import Closed, Criteria
 from pantheon_runbook.runner.environment_map import environment_map
+from pantheon_runbook.runner.lock_timeline import lock_timeline_of
 from pantheon_runbook.runner.matrix_picture import matrix_picture
+from pantheon_runbook.runner.revision_path import revision_path, stand_of
 from pantheon_runbook.session import Opening
 from pantheon_runbook.standing import ADOPTED, MISSING, UNSEEN, WRONG
 
 _FIRST_ROWS = 40
-_SIGNS = {"create": "+", "update": "~", "restore": "~", "reset": "~", "wait": "?", "hold": "+", "replace": "!"}
+_SIGNS = {
+    "accept": "+", "apply": "+", "create": "+", "hold": "+", "replace": "!", "reset": "~", "restore": "~",
+    "update": "~", "wait": "?",
+}  # fmt: skip
 _MODES = {"plan": "ends after the plan", "apply": "will write", "check": "reads only"}
 _BESIDE = ("staging/", "production/", "exposure/")  # too many for a card; the matrix is drawn from them
 _OUTCOMES = {"done": "+", "not-ready": "~", "not-done": "-", "unknown": "?"}
@@ -52,7 +57,7 @@ class Card:
     rows: tuple[tuple[str, str, str, str], ...] = ()
     lines: tuple[str, ...] = ()
     next_step: str = ""
-    picture: str = field(default="", repr=False)
+    pictures: tuple[str, ...] = field(default=(), repr=False)
 
     def text(self) -> str:
         """At most about 120 columns; what does not fit is in the bundle's files."""
@@ -68,9 +73,12 @@ class Card:
         return "\n".join(shown)
 
     def html(self) -> str:
-        """The picture, when there is one, above a table of the same rows."""
+        """The pictures, when there are some, above a table of the same rows."""
         rows = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in self.rows)
-        parts = [f"<p><strong>{html.escape(self.head)}</strong> {html.escape(self.tail)}</p>", _image(self.picture)]
+        parts = [
+            f"<p><strong>{html.escape(self.head)}</strong> {html.escape(self.tail)}</p>",
+            *map(_image, self.pictures),
+        ]
         parts += [f"<table>{rows}</table>"] if self.rows else []
         parts += [f"<p>{html.escape(line)}</p>" for line in self.lines]
         parts += [f"<p><strong>Next:</strong> {html.escape(self.next_step)}</p>"] if self.next_step else []
@@ -90,8 +98,6 @@ def _cell(text: str) -> str:
 
 def _image(picture: str) -> str:
     """As an image: JupyterLab strips drawing elements from a notebook that it does not trust yet."""
-    if not picture:
-        return ""
     title = picture.partition("<title>")[2].partition("</title>")[0]
     source = base64.b64encode(picture.encode()).decode()
     return f'<p><img alt="{title}" src="data:image/svg+xml;base64,{source}"></p>'
@@ -139,8 +145,16 @@ def _(snapshot: Snapshot) -> Card:
         f"{present} present, {len(seen) - present} absent, {len(snapshot.findings)} findings",
         rows=tuple(rows),
         lines=(*blocking, *listed),
-        picture=environment_map(snapshot),
+        pictures=_pictures(snapshot),
     )
+
+
+def _pictures(snapshot: Snapshot) -> tuple[str, ...]:
+    """Of a database that is to be migrated its path, and what a rehearsal has locked on it; else the map."""
+    stand = stand_of(snapshot)
+    if stand is None:
+        return (environment_map(snapshot),)
+    return (revision_path(stand), *(one for one in [lock_timeline_of(snapshot)] if one))
 
 
 def _standing(resource: Resource) -> tuple[str, str]:
@@ -245,7 +259,7 @@ def _(compared: Comparison) -> Card:
         ),
         lines=(*more, f"drift: held against {held_against}", *_matrix_lines(compared)),
         next_step=compared.alarms[0].next_step if compared.alarms else "verify",
-        picture=matrix_picture(compared),
+        pictures=(matrix_picture(compared),),
     )
 
 
@@ -260,6 +274,14 @@ def _matrix_lines(compared: Comparison) -> Iterable[str]:
     states = Counter[str](one.state for one in compared.exposures)
     closed = ", ".join(f"{count} {state}" for state, count in sorted(states.items()) if state.startswith("closed"))
     yield from (f"ways into production besides: {closed}" for _ in closed[:1])
+
+
+def _accepted_lines(compared: Comparison) -> Iterable[str]:
+    """What this apply has taken as it is, so that nobody approves drift without being told."""
+    shown = compared.accepted[:_FIRST_ROWS]
+    yield from (f"drifted, accepted by this apply: {row.subject}: {row.found}" for row in shown)
+    hidden = len(compared.accepted) - len(shown)
+    yield from (f"  and {hidden} more in comparison.json" for _ in range(hidden)[:1])
 
 
 def _ways_in(compared: Comparison) -> Iterable[tuple[str, str, str, str]]:
@@ -286,10 +308,11 @@ def _(verification: Verification) -> Card:
         lines=(
             *((f"  and {hidden} more in the report",) if hidden > 0 else ()),
             *(_matrix_lines(comparison) if comparison else ()),
+            *(_accepted_lines(comparison) if comparison else ()),
             *(f"{what:<9} {url}" for what, url in verification.endpoints),
             *(f"by hand: {step}" for step in verification.manual_steps),
         ),
-        picture=matrix_picture(comparison) if comparison else "",
+        pictures=(matrix_picture(comparison),) if comparison else (),
     )
 
 
@@ -325,9 +348,10 @@ def _(closed: Closed) -> Card:
         rows=tuple(("+", title, "met", stands) for title, stands in stood_for(certificate).items()),
         lines=(
             f"closes: {content['closes']}",
+            *(f"open way into production: {way}" for way in open_ways(certificate)),
             *(f"rests on {name}  sha256 {digest}" for name, digest in content["rests_on"].items()),
             "every row, and every attestation as it was signed: certificate.json",
             f"{mark}: {certificate.title}",
         ),
-        picture=certificate_picture(certificate),
+        pictures=(certificate_picture(certificate),),
     )

@@ -16,11 +16,14 @@ from pantheon_runbook.errors import CredentialError, VendorRefusedError
 from pantheon_runbook.providers import (
     openrouter,
     railway,
+    railway_deploys,
     railway_services,
+    railway_sources,
     supabase,
     supabase_settings,
     supabase_storage,
     vercel,
+    vercel_deploys,
 )
 from pantheon_runbook.providers.http import Client, Reach, WriteGate
 from pantheon_runbook.providers.kind import Kind, Surroundings
@@ -131,15 +134,31 @@ def kinds_of(parts: Parts, ends: ExitStack) -> dict[str, Kind]:
     return kinds
 
 
+def deployments(parts: Parts) -> dict[str, Kind]:
+    """What RB-020 has beside RB-010's kinds, by prefix: sources, deployments and the preview."""
+    config, clients, around = parts.outside.config, parts.clients, parts.surroundings
+    names, production = provisioning.services_of(config), parts.outside.identities.production
+    kinds: tuple[Kind, ...] = (
+        railway_sources.ProductionSources(
+            clients.railway, project_id=production.railway_project, environment_id=production.railway_environment
+        ),
+        railway_sources.SourceKind(clients.railway, parts.environment.railway, around, services=names),
+        railway_deploys.DeploymentKind(clients.railway, around, services=names),
+        vercel_deploys.PreviewDeployment(clients.vercel, config.frontend, around, branch=config.backend.release_branch),
+    )
+    return {kind.prefix: kind for kind in kinds}
+
+
 def _supabase(parts: Parts) -> tuple[Kind, ...]:
     config, client, around = parts.outside.config, parts.clients.supabase, parts.surroundings
     production_ref = parts.outside.identities.production.supabase_ref
+    urls = (provisioning.site_url(config, parts.environment), *provisioning.redirect_urls(config, parts.environment))
     sources = {one.name: provisioning.held_as(one) for one in provisioning.variables_for(config, "supabase:secrets")}
     return (
         supabase_storage.ProductionBuckets(client, production_ref=production_ref),
         supabase.Project(client, parts.environment.supabase, around, plan=parts.plan),
         supabase_settings.ApiKeys(client, around),
-        supabase_settings.AuthSettings(client, around),
+        supabase_settings.AuthSettings(client, around, declared=frozenset(urls)),
         supabase_settings.EdgeSecrets(client, around, production_ref=production_ref, sources=sources),
         supabase_storage.Buckets(
             around, reach=parts.outside.reach, gate=parts.gate, timeout_seconds=config.policy.request_seconds

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from pantheon_runbook import provisioning
 from pantheon_runbook.errors import NotVerifiedError
-from pantheon_runbook.evidence.runs import latest_with, sealed_runs
 from pantheon_runbook.isolation import matrix
 from pantheon_runbook.isolation.matrix import subject_of
-from pantheon_runbook.model import Comparison, Exposure, Finding, Resource, Snapshot, Verification
+from pantheon_runbook.model import Change, Comparison, Exposure, Finding, Resource, Snapshot, Verification
 from pantheon_runbook.providers import (
     railway_exposure,
     railway_inventory,
@@ -23,6 +22,7 @@ from pantheon_runbook.providers import (
 )
 from pantheon_runbook.providers.kind import Kind, Look
 from pantheon_runbook.runner.clients import Parts
+from pantheon_runbook.runner.ground import Before, before_of, drift_since
 
 SIDES = ("staging", "production")
 VENDORS = ("supabase", "railway", "vercel")
@@ -34,18 +34,6 @@ _NO_DRIFT = (
     *("supabase/health", "production/supabase/health", "production/vercel/project"),
     *("railway/deployment/", "production/railway/deployment/"),
 )
-
-
-Sealed = tuple[str, dict[str, Any]]  # a bundle's name, and its comparison.json
-
-
-@dataclass(frozen=True)
-class Before:
-    """What this run is held against: what both sides held, and which ways into production were open."""
-
-    ground: Sealed | None = None
-    ways: Sealed | None = None
-    problem: str = ""  # what is wrong with the evidence; then nothing of it is taken for the ground
 
 
 class Held(Kind):
@@ -164,25 +152,19 @@ class Reading:
         return held.reveal() if held else None
 
 
-def beside_production(parts: Parts, snapshot: Snapshot, desired: tuple[Any, ...]) -> Comparison:
-    """The matrix for a run that has just changed staging: it drifts by design, so it is held against no earlier one."""
+def beside_production(
+    parts: Parts, snapshot: Snapshot, desired: tuple[Any, ...], *, changes: Iterable[Change]
+) -> Comparison:
+    """The matrix for a run that has just changed staging, by these `changes`: what else drifted is taken with it."""
     kinds = inventories(Reading(parts))
     with ThreadPoolExecutor(max_workers=8, thread_name_prefix="look") as pool:
         looks = pool.map(lambda kind: kind.look(), kinds.values())
         held = tuple(seen for look in looks for seen in look.resources)
-    return _compared(parts, replace(snapshot, resources=(*snapshot.resources, *held)), desired, before=Before())
-
-
-def before_of(parts: Parts, snapshot: Snapshot) -> Before:
-    """The latest matrix, and the latest that looked for ways into production: RB-010 looks for none."""
-    outside = parts.outside
-    sealed = sealed_runs(outside.evidence, outside.trust)
-
-    def found(runbooks: set[str]) -> Sealed | None:
-        about = {"cloud": snapshot.cloud, "environment": snapshot.environment}
-        return latest_with(sealed, outside.evidence, **about, runbooks=runbooks, holds="comparison.json")
-
-    return Before(found({"RB-010", "RB-060"}), found({"RB-060"}), sealed.problem)
+    everything = replace(snapshot, resources=(*snapshot.resources, *held))
+    before = before_of(parts, snapshot)
+    seen = _compared(parts, everything, desired, before=Before())
+    drift = tuple(matrix.accepted(drift_since(before, seen.ground), changes))
+    return replace(seen, baseline=before.ground[0] if before.ground else "", accepted=drift)
 
 
 def _compared(parts: Parts, snapshot: Snapshot, desired: tuple[Any, ...], *, before: Before) -> Comparison:
@@ -217,7 +199,7 @@ class IsolationProof:
         return ()
 
     def compare(self, snapshot: Snapshot) -> Comparison:
-        """Held against the latest matrix; ways in against the latest RB-060, since RB-010 asks for none."""
+        """Held against what sealed runs have seen."""
         return _compared(self._parts, snapshot, self._desired(snapshot), before=before_of(self._parts, snapshot))
 
     def conclude(self, snapshot: Snapshot, compared: Comparison) -> Verification:
@@ -267,11 +249,9 @@ def compared(
         *matrix.of_findings(snapshot.findings),
         *matrix.side_by_side(known, theirs),
         *matrix.pinned(known, pins),
+        *matrix.copied(known, production),
     ]
-    if before.problem:
-        rows.append(matrix.untold(before.problem))
-    if before.ground is not None:
-        rows += matrix.drifted(before.ground[1]["ground"], ground, since=before.ground[0])
+    rows += drift_since(before, ground)
     if before.ways is not None:
         rows += matrix.opened(before.ways[1]["exposures"], exposures, since=before.ways[0])
     return Comparison(

@@ -29,7 +29,7 @@ from pantheon_runbook.evidence.seal import TRUST, require_pinned, sealing_key
 from pantheon_runbook.evidence.vouchers import made_by_runs
 from pantheon_runbook.isolation.identity import Known, Made, confirmed_in, steps_to_list, unconfirmed
 from pantheon_runbook.isolation.marks import Marks, Search
-from pantheon_runbook.model import Check, Comparison, Desired, Finding, Snapshot
+from pantheon_runbook.model import Change, Check, Comparison, Desired, Finding, Snapshot
 from pantheon_runbook.planning import is_plan, plan_changes
 from pantheon_runbook.providers import railway_services
 from pantheon_runbook.providers.http import WriteGate
@@ -37,6 +37,7 @@ from pantheon_runbook.providers.kind import Surroundings
 from pantheon_runbook.runbooks import Runbook, checked_parameters, find
 from pantheon_runbook.runner.clients import Clients, Parts, kinds_of
 from pantheon_runbook.runner.closed import Closing
+from pantheon_runbook.runner.migrations import Migrating
 from pantheon_runbook.runner.proof import IsolationProof, Reading, beside_production, inventories, ways_in
 from pantheon_runbook.runner.serve import OpenRun
 from pantheon_runbook.runner.surroundings import World, world
@@ -107,9 +108,9 @@ class Provisioning:
             self._answers("transaction pooler", "database.pool_url"),
         )
 
-    def isolation(self, snapshot: Snapshot) -> Comparison:
-        """Staging beside production, as RB-060 sees them."""
-        return beside_production(self._parts, snapshot, self.desired(snapshot))
+    def isolation(self, snapshot: Snapshot, changes: Sequence[Change]) -> Comparison:
+        """Staging beside production, as RB-060 sees them; drift besides these `changes` is told as accepted."""
+        return beside_production(self._parts, snapshot, self.desired(snapshot), changes=changes)
 
     def _answers(self, name: str, url: str) -> Check:
         """A way in that does not answer is a failed check, not a reason to stop checking."""
@@ -216,7 +217,6 @@ def _parts(
             progress,
             pins,
             restores_paused,
-            outside.identities.production.supabase_ref,
             find=Search(Marks.of(outside.identities)).find,
         ),
         plan=plan,
@@ -239,16 +239,27 @@ def _session(
     restores = bool(parameters.get("restore_paused"))
     provisions = Provisioning(parts, restore_paused=restores, known=known, running=bundle.folder)
     kinds = kinds_of(parts, ends)
+    journal = Journal(bundle.folder / "journal.jsonl", run_id=place.run_id, registry=vault.registry)
+    writer = Writer(place.run_id, _operator()[0], platform.node())
     make: Callable[..., Session] = partial(Session, definition=provisions, kinds=kinds)
     if runbook.id == "RB-060":
         proof, reading = IsolationProof(parts, provisions.wanted), Reading(parts)
         make = partial(ComparingSession, definition=proof, kinds={**kinds, **inventories(reading), **ways_in(reading)})
+    elif runbook.id == "RB-020":
+        migrates = Migrating(
+            parts,
+            provisions,
+            parameters=parameters,
+            writer=writer,
+            note=lambda event, told: journal.write(event, **told),
+        )
+        make = partial(Session, definition=migrates, kinds={**kinds, **migrates.kinds(ends)})
     elif runbook.id == "RB-050":
         ends_f25 = Closing(parts, run_id=place.run_id, probe=provisions.probes)
         make = partial(ComparingSession, definition=ends_f25, kinds=kinds)
     return make(
         opening=_opening(runbook, place, mode, warnings, parts.outside.decided_by),
-        journal=Journal(bundle.folder / "journal.jsonl", run_id=place.run_id, registry=vault.registry),
+        journal=journal,
         gate=parts.gate,
         runbook_digest=runbook.digest,
         parameters=parameters,
@@ -257,10 +268,7 @@ def _session(
         progress=parts.surroundings.progress,
         stop=parts.surroundings.stop,
         hold_writer_lock=lambda: database_lock(
-            parts.database,
-            vault,
-            scope=f"pantheon-runbook {parts.name}",
-            writer=Writer(place.run_id, _operator()[0], platform.node()),
+            parts.database, vault, scope=f"pantheon-runbook {parts.name}", writer=writer
         ),
         keep=bundle.keep,
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pantheon_runbook.servers import ServerError
+
 __all__ = ["SandboxError"]
 
 
-class SandboxError(Exception):
+class SandboxError(ServerError):
     """The sandbox could not do what was asked; the message says what, why and what to do."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import json
 import os
 import signal
@@ -11,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +18,11 @@ from typing import Any
 
 from pantheon_runbook.sandbox import SandboxError
 from pantheon_runbook.sandbox.places import write_atomically
+from pantheon_runbook.servers.parent import IS_LINUX, die_with_parent
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 # Where modules are found goes by argument: a deployed process's environment holds its service's variables only.
 LIKE_DASH_M = "import json, runpy, sys; sys.path += json.loads(sys.argv.pop(1)); module = sys.argv.pop(1); \
 runpy.run_module(module, run_name='__main__', alter_sys=True)"
-IS_LINUX = sys.platform == "linux"
 
 
 @dataclass
@@ -102,7 +100,7 @@ class Children:
                     cwd="/",
                     env=None if environment is None else dict(environment),
                     process_group=0,
-                    preexec_fn=_die_with_parent(death_signal) if IS_LINUX else None,  # noqa: PLW1509  prctl, getppid
+                    preexec_fn=die_with_parent(death_signal) if IS_LINUX else None,  # noqa: PLW1509  prctl, getppid
                     **(options or {}),
                 )
             except OSError as error:
@@ -117,18 +115,6 @@ class Children:
         if self._reaper is not None and self._reaper.stdin is not None:
             self._reaper.stdin.close()
             self._reaper.wait(timeout=10)
-
-
-def _die_with_parent(death_signal: signal.Signals) -> Callable[[], None]:
-    library = ctypes.CDLL(None, use_errno=True)
-    parent = os.getpid()
-
-    def hook() -> None:
-        library.prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
-        if os.getppid() != parent:  # the daemon ended between fork and prctl: nobody will send the signal
-            os._exit(1)
-
-    return hook
 
 
 def python_module(module: str, *arguments: str) -> list[str]:

@@ -22,6 +22,7 @@ from urllib.parse import urlencode
 
 from pantheon_runbook.sandbox import SandboxError, places
 from pantheon_runbook.sandbox.children import began, reap_and_wait
+from pantheon_runbook.servers.places import cache_folder
 
 STATE = "state.json"
 CONTROL_HOST = "sandbox.internal"
@@ -175,7 +176,7 @@ def start(
 def prepared(*, seed: str = "pantheon", pinned: str | None = None) -> Path:
     """The pristine initial world as a saved one; made once for each version of the sandbox, seed and pinned time."""
     key = hashlib.sha256(json.dumps([_sandbox_digest(), seed, pinned]).encode()).hexdigest()[:16]
-    folder = places.cache_folder() / "worlds"
+    folder = cache_folder() / "worlds"
     folder.mkdir(exist_ok=True, mode=0o700)
     target = folder / key
     with (folder / f"{key}.lock").open("w") as lock:

@@ -11,11 +11,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from pantheon_runbook.sandbox import SandboxError
 from pantheon_runbook.sandbox.cloud import Cloud
 from pantheon_runbook.sandbox.faults import rule_of
 from pantheon_runbook.sandbox.platform import QueryFailedError
 from pantheon_runbook.sandbox.world import Pace
+from pantheon_runbook.servers import ServerError
 
 
 class ControlEndpoint:
@@ -43,7 +43,7 @@ class ControlEndpoint:
             ("POST", "/reset", self.reset),
             ("POST", "/stop", self.stop),
         ]
-        refusals = dict.fromkeys((SandboxError, QueryFailedError, ValueError, KeyError, TypeError), _refusal)
+        refusals = dict.fromkeys((ServerError, QueryFailedError, ValueError, KeyError, TypeError), _refusal)
         return Starlette(
             routes=[Route(path, handler, methods=[method]) for method, path, handler in routes],
             exception_handlers=refusals,

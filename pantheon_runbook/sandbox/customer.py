@@ -6,11 +6,21 @@ Written by whoever holds production (here: the sandbox itself); the product read
 from __future__ import annotations
 
 import hashlib
+import sys
+import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from pantheon_runbook.checks import ProductionRead
+from pantheon_runbook.database.dump_role import dump_role_sql
+from pantheon_runbook.database.read_role import creation_sql
+from pantheon_runbook.sandbox import network
 from pantheon_runbook.sandbox.control import Running
+from pantheon_runbook.sandbox.pantheon import backend
 from pantheon_runbook.secrets import fingerprint, is_pinnable
 
 _CONFIG = """\
@@ -29,7 +39,10 @@ vercel = {{ target = "preview", site_url = "https://{site_host}", redirect_urls 
 openrouter = {{ key_name = "pantheon-staging", limit_usd = 20.0, limit_reset = "monthly" }}
 
 [backend]
+alembic = "{alembic}"
+python = "{python}"
 background_jobs = true
+release_branch = "staging"
 services = [
   {{ name = "api", root = "backend", public = true }},
   {{ name = "worker", root = "backend", is_worker = true }},
@@ -55,6 +68,31 @@ _VARIABLES = (
     ("SENTRY_DSN", ("supabase:secrets",), "credentials.SENTRY_DSN", True),
     ("SESSION_SIGNING_KEY", ("supabase:secrets",), "credentials.SESSION_SIGNING_KEY", True),
 )
+_PROOFS = """
+[staging_proof]
+health = "/health"
+json_fields = { status = "ok", database = "ok", redis = "ok" }
+revision_field = "revision"
+supabase_field = "supabase"
+
+[[proofs]]
+name = "a session is written and read back"
+path = "/sessions"
+body = { title = "proof of staging" }
+read = "/sessions/{id}"
+json_fields = { title = "proof of staging" }
+delete = "/sessions/{id}"
+
+[[proofs]]
+name = "a job reaches the worker"
+uses = "a session is written and read back"
+path = "/jobs"
+body = { session_id = "{id}" }
+status = 202
+read = "/jobs/{id}"
+json_fields = { state = "done" }
+seconds = 30.0
+"""
 # As few as tell whether production answers; it sleeps after a world was loaded, and its first answer takes seconds.
 _CHECKS = """
 [[checks]]
@@ -82,6 +120,8 @@ rows = 1
 environments = ["staging", "production"]
 """
 
+_READ = ProductionRead(relations=("public.alembic_version",))
+_READ_PASSWORDS = (_READ.password, _READ.dump_password)
 _PINNED = {
     "DATABASE_URL": ("supabase", "session_url"),
     "DATABASE_POOL_URL": ("supabase", "transaction_url"),
@@ -93,6 +133,24 @@ _PINNED = {
     "secret key": ("supabase", "secret_key"),
     "OPENROUTER_API_KEY": ("openrouter", "key"),
 }
+
+
+def give_read_roles(running: Running) -> None:
+    """Production's holder runs what `read-role` prints, with and without --dump, and hands the two passwords over."""
+    folder, facts = files(running), running.facts()["supabase"]
+    parts = urllib.parse.urlsplit(facts["session_url"])
+    place = network.resolve(str(parts.hostname), parts.port or 5432, running.networks_file)
+    assert place is not None
+    login = make_conninfo(facts["session_url"], hostaddr=place[0], port=place[1])
+    values = {name: hashlib.sha256(f"{facts['password']} {name}".encode()).hexdigest() for name in _READ_PASSWORDS}
+    with psycopg.connect(login, autocommit=True) as connection:
+        for script in (creation_sql(_READ), dump_role_sql(_READ)):
+            connection.execute(script.encode())
+        for role, name in ((_READ.role, _READ.password), (_READ.dump_role, _READ.dump_password)):
+            connection.pgconn.change_password(role.encode(), values[name].encode())
+    with (folder / "pantheon.toml").open("a") as config, (folder / "credentials.toml").open("a") as credentials:
+        config.write(f'\n[production_read]\nrelations = ["{_READ.relations[0]}"]\n')
+        credentials.writelines(f'{name} = "{value}"\n' for name, value in values.items())
 
 
 def files(running: Running) -> Path:
@@ -126,6 +184,8 @@ def _config(facts: Mapping[str, Any]) -> str:
         workspace=facts["railway"]["workspace_id"],
         vercel_project=facts["vercel"]["project_id"],
         vercel_team=facts["vercel"]["team_id"],
+        alembic=Path(backend.__file__).with_name("alembic.ini"),
+        python=sys.executable,
         site_host=f"{project}-git-staging-{team}.vercel.app",
         preview_pattern=f"https://{project}-*-{team}.vercel.app/**",
     )
@@ -133,7 +193,7 @@ def _config(facts: Mapping[str, Any]) -> str:
         listed = ", ".join(f'"{target}"' for target in targets)
         text += f'\n[[variables]]\nname = "{name}"\ntargets = [{listed}]\nsource = "{source}"\n'
         text += "" if secret else "secret = false\n"
-    return text + _CHECKS
+    return text + _PROOFS + _CHECKS
 
 
 def _identities(facts: Mapping[str, Any], salt: str) -> str:

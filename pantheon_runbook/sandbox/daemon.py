@@ -32,6 +32,7 @@ from pantheon_runbook.sandbox.network import LOOPBACK
 from pantheon_runbook.sandbox.places import write_atomically
 from pantheon_runbook.sandbox.router import Router
 from pantheon_runbook.sandbox.world import Pace
+from pantheon_runbook.servers import ServerError
 
 STATE = "state.json"
 IDLE_SECONDS = 7200.0
@@ -172,7 +173,7 @@ def main() -> int:
     try:
         with _lock(options.folder):
             asyncio.run(Daemon(options).run())
-    except SandboxError as error:
+    except ServerError as error:
         print(f"sandbox: {error}", file=sys.stderr)  # noqa: T201  the daemon's log
         return REFUSED
     return 0

@@ -15,6 +15,7 @@ HEALTH_SECONDS = 20.0  # the vendor waits 300 s
 POLL_SECONDS = 0.02
 SETTLE_SECONDS = 0.8  # a worker that has spoken and still runs after this has started; last words need a moment
 DRAIN_SECONDS = 8.0
+LOG = "output.log"
 HEALTHY_STATUS = b"200"
 
 
@@ -24,7 +25,7 @@ class Process:
     def __init__(self, deployment: Deployment, folder: Path) -> None:
         self.deployment = deployment
         self.port = 0
-        self.log = folder / "output.log"
+        self.log = folder / LOG
         self._child: Child | None = None
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -128,6 +129,11 @@ class Deployments:
         self._dormant.pop(deployment_id, None)
         if process := self._processes.pop(deployment_id, None):
             await process.end()
+
+    def output(self, deployment_id: str) -> list[str]:
+        """What it wrote; nothing for one that never ran here."""
+        log = self._folder / deployment_id / LOG
+        return log.read_text(errors="replace").splitlines() if log.exists() else []
 
     def route(self, host: str, deployment_id: str | None) -> None:
         """From now on this host leads to that deployment (None: to nothing)."""

@@ -105,6 +105,7 @@ class Machines:
         return await self._running(ref).mutating_statements()
 
     async def create_redis(self, service_id: str, network: str, host: str, password: str) -> None:
+        await self.delete_redis(service_id)  # deployed again, it is another server
         redis = Redis(service_id, self._redis_folder / service_id, self.children)
         await redis.start(password)
         self._redis[service_id] = (redis, network, host)
@@ -118,6 +119,9 @@ class Machines:
 
     async def deploy(self, deployment: Deployment) -> str:
         return await self.deployments.deploy(deployment)
+
+    async def output(self, deployment_id: str) -> list[str]:
+        return await asyncio.to_thread(self.deployments.output, deployment_id)
 
     async def remove(self, deployment_id: str) -> None:
         await self.deployments.remove(deployment_id)

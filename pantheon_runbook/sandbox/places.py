@@ -1,77 +1,18 @@
-"""Where the sandbox keeps its files, and the account under which its servers may run."""
+"""Where the sandbox keeps its files."""
 
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
-import stat
-import subprocess
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
 from pantheon_runbook.sandbox import SandboxError
+from pantheon_runbook.servers.places import MEMORY, SHARED_TEMPORARY, is_reachable_by_server, temporary_base
 
 # A Unix socket's path holds 104 bytes on macOS; "/<20 letters>/.s.PGSQL.65535" is appended to the servers' folder.
 SHORT_PATH_CHARACTERS = 68
-SERVER_ACCOUNT = "nobody"
-SHARED_TEMPORARY = Path("/var/tmp")  # noqa: S108  survives a restart; folders in it are made by mkdtemp
-MEMORY = Path("/dev/shm")  # noqa: S108  Linux's memory file system, likewise only by mkdtemp
-MEMORY_FREE_BYTES = 512 << 20  # a world with three clusters takes about 100 MB
 OWNER_NOTE = "belongs-to"
-
-
-def server_account() -> pwd.struct_passwd | None:
-    """The account PostgreSQL has to run under because it refuses root; None: run it as ourselves."""
-    return pwd.getpwnam(SERVER_ACCOUNT) if os.geteuid() == 0 else None
-
-
-def spawn_identity() -> Mapping[str, object]:
-    """The keyword arguments of Popen that make a child run as the servers' account."""
-    account = server_account()
-    if account is None:
-        return {}
-    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-
-
-def own_by_server(folder: Path) -> None:
-    """Give a tree to the servers' account; nothing to do for an ordinary user."""
-    account = server_account()
-    if account is None:
-        return
-    for parent, _folders, files in os.walk(folder):
-        os.chown(parent, account.pw_uid, account.pw_gid)
-        for name in files:
-            os.chown(os.path.join(parent, name), account.pw_uid, account.pw_gid)  # noqa: PTH118  hot loop
-
-
-def is_reachable_by_server(folder: Path) -> bool:
-    """Whether the servers' account may pass through every parent of this folder."""
-    if server_account() is None:
-        return True
-    chain = [folder.resolve(), *folder.resolve().parents]
-    return all(parent.stat().st_mode & stat.S_IXOTH for parent in chain if parent.exists())
-
-
-def cache_folder() -> Path:
-    """Where templates and prepared worlds are kept between runs: $XDG_CACHE_HOME/pantheon-runbook."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    folder = (Path(base) if base else Path.home() / ".cache") / "pantheon-runbook"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return folder
-
-
-def reachable_cache_folder() -> Path:
-    """The cache, or (root's home is closed to the servers' account) the machine's own cache folder."""
-    own = cache_folder()
-    if is_reachable_by_server(own):
-        return own
-    shared = Path("/var/cache/pantheon-runbook")
-    shared.mkdir(parents=True, exist_ok=True, mode=0o755)
-    if shared.stat().st_uid != os.geteuid() or not is_reachable_by_server(shared):
-        raise SandboxError(f"{shared} must belong to root and be open to {SERVER_ACCOUNT} (mode 0755)")
-    return shared
 
 
 def servers_folder(folder: Path, *, in_memory: bool = False) -> Path:
@@ -86,7 +27,7 @@ def servers_folder(folder: Path, *, in_memory: bool = False) -> Path:
         return servers.resolve()
     if servers.is_symlink():
         raise SandboxError(f"{servers} leads to {servers.readlink()}, which is gone; remove {folder} and start again")
-    base = MEMORY if in_memory and _has_room(MEMORY) else SHARED_TEMPORARY
+    base = temporary_base(in_memory=in_memory)
     if base is not MEMORY and len(str(servers.resolve())) <= SHORT_PATH_CHARACTERS and is_reachable_by_server(folder):
         servers.mkdir(mode=0o711)
         return servers.resolve()
@@ -96,10 +37,6 @@ def servers_folder(folder: Path, *, in_memory: bool = False) -> Path:
     (elsewhere / OWNER_NOTE).write_text(str(folder.resolve()))
     servers.symlink_to(elsewhere)
     return elsewhere
-
-
-def _has_room(folder: Path) -> bool:
-    return folder.is_dir() and os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > MEMORY_FREE_BYTES
 
 
 def discard(folder: Path) -> None:
@@ -128,8 +65,3 @@ def write_atomically(path: Path, text: str) -> None:
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
     Path(temporary).replace(path)
-
-
-def copy_tree(source: Path, target: Path) -> None:
-    """Copy with modes, times and (as root) owners: the system's own cp is three times as fast as shutil here."""
-    subprocess.run(["cp", "-a", str(source), str(target)], check=True, stdin=subprocess.DEVNULL)

@@ -65,6 +65,9 @@ class Platform(Protocol):
     async def deploy(self, deployment: Deployment) -> str:
         """Start the process and wait for its health check: "SUCCESS", "FAILED" or "CRASHED"."""
 
+    async def output(self, deployment_id: str) -> list[str]:
+        """Lines that its process has written, also after it has ended."""
+
     async def remove(self, deployment_id: str) -> None:
         """End the process, if it still runs."""
 

@@ -17,12 +17,13 @@ import psycopg
 from psycopg import sql as composed
 from psycopg.rows import dict_row
 
-from pantheon_runbook.sandbox import SandboxError, templates
-from pantheon_runbook.sandbox.binaries import postgres_binaries
+from pantheon_runbook.sandbox import SandboxError
 from pantheon_runbook.sandbox.children import Child, Children
 from pantheon_runbook.sandbox.network import LOOPBACK, free_port
-from pantheon_runbook.sandbox.places import spawn_identity
 from pantheon_runbook.sandbox.platform import QueryFailedError
+from pantheon_runbook.servers import templates
+from pantheon_runbook.servers.cluster import BOOTSTRAP_USER, command
+from pantheon_runbook.servers.places import spawn_identity
 
 START_ATTEMPTS = 3
 START_SECONDS = 20.0
@@ -76,14 +77,14 @@ class Cluster:
         statement = composed.SQL("ALTER ROLE {} PASSWORD {}").format(
             composed.Identifier(role), composed.Literal(password)
         )
-        async with await self._connect(templates.BOOTSTRAP_USER) as connection:
+        async with await self._connect(BOOTSTRAP_USER) as connection:
             await connection.execute(statement)
 
     async def create_login_role(self, role: str, password: str, *, read_only: bool, ttl_seconds: int) -> None:
         """A temporary login beside `postgres`; its password ends with the time to live."""
         until = datetime.now(UTC) + timedelta(seconds=ttl_seconds)
         name = composed.Identifier(role)
-        async with await self._connect(templates.BOOTSTRAP_USER) as connection:
+        async with await self._connect(BOOTSTRAP_USER) as connection:
             await connection.execute(
                 composed.SQL("CREATE ROLE {} LOGIN PASSWORD {} VALID UNTIL {}").format(
                     name, composed.Literal(password), composed.Literal(until.isoformat())
@@ -93,7 +94,7 @@ class Cluster:
             await connection.execute(composed.SQL("GRANT {} TO {}").format(granted, name))
 
     async def query(
-        self, statement: str, parameters: Sequence[Any] = (), *, role: str = templates.BOOTSTRAP_USER
+        self, statement: str, parameters: Sequence[Any] = (), *, role: str = BOOTSTRAP_USER
     ) -> list[dict[str, Any]]:
         """Rows of the last statement as JSON objects. Raises QueryFailedError."""
         try:
@@ -130,7 +131,7 @@ class Cluster:
             }
             for entry in entries
             if entry["error_severity"] == "LOG"
-            and entry.get("user", templates.BOOTSTRAP_USER) != templates.BOOTSTRAP_USER
+            and entry.get("user", BOOTSTRAP_USER) != BOOTSTRAP_USER
             and entry["message"].startswith(("statement: ", "execute "))
             for error in [errors.get((entry["session_id"], entry["line_num"] + 1), {})]
         ]
@@ -138,7 +139,7 @@ class Cluster:
     async def _flush_log(self) -> None:
         """Everything logged before now is in the file: one pipe leads there, and our mark has come out of it."""
         mark = f"mark {uuid.uuid4()}"
-        async with await self._connect(templates.BOOTSTRAP_USER) as connection:
+        async with await self._connect(BOOTSTRAP_USER) as connection:
             await connection.execute("SET log_statement = 'all'")
             await connection.execute(composed.SQL("SELECT {}").format(composed.Literal(mark)))
         deadline = asyncio.get_running_loop().time() + 5.0
@@ -156,11 +157,9 @@ class Cluster:
         return self.data.with_suffix(".log")
 
     def _spawn(self) -> Child:
-        options = ["-D", str(self.data), "-k", str(self.data), "-p", str(self.port)]
-        command = [postgres_binaries().path("postgres"), *options]
         return self._children.spawn(
             f"postgres-{self.ref}",
-            command,
+            command(self.data, "-p", str(self.port)),
             output=self._output,
             environment={"LC_ALL": "C"},
             death_signal=signal.SIGQUIT,
@@ -173,7 +172,7 @@ class Cluster:
         deadline = asyncio.get_running_loop().time() + START_SECONDS
         while self._server.is_running and asyncio.get_running_loop().time() < deadline:
             try:
-                async with await self._connect(templates.BOOTSTRAP_USER):
+                async with await self._connect(BOOTSTRAP_USER):
                     pass
                 _reader, writer = await asyncio.open_connection(LOOPBACK, self.port)
                 writer.close()

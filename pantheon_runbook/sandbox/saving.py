@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from pantheon_runbook.sandbox import SandboxError
-from pantheon_runbook.sandbox.places import copy_tree, own_by_server
+from pantheon_runbook.servers.places import copy_tree, own_by_server
 
 WORLD, FACTS, CLUSTERS, PAGES = "world.json", "facts.json", "clusters", "pages"
 SLOTS = "slots"  # which project took which slot, in order

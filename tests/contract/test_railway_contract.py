@@ -61,7 +61,9 @@ def test_no_required_argument_or_input_is_left_out() -> None:
 
 
 EVERYTHING = """
-query($project: String!, $environment: String!, $service: String!) {
+query($project: String!, $environment: String!, $service: String!, $deployment: String!) {
+  buildLogs(deploymentId: $deployment, limit: 5) { message severity timestamp attributes { key value } }
+  deploymentLogs(deploymentId: $deployment) { message severity timestamp }
   me { id email name workspaces { id name plan } }
   apiToken { workspaces { id name } }
   projects { edges { node { id name } } pageInfo { hasNextPage endCursor } }
@@ -100,6 +102,9 @@ query($project: String!, $environment: String!, $service: String!) {
   deploymentTriggers(projectId: $project, environmentId: $environment, serviceId: $service) {
     edges { node { branch repository environmentId } }
   }
+  serviceInstanceAutoDeployStatus(projectId: $project, environmentId: $environment, serviceId: $service) {
+    enabled canEnable reason
+  }
   projectTokens(projectId: $project) { edges { node { name displayToken } } }
   tcpProxies(environmentId: $environment, serviceId: $service) { domain proxyPort applicationPort syncStatus }
   workflowStatus(workflowId: "none") { status error }
@@ -114,6 +119,7 @@ def test_queries_are_answered_as_described(cloud: Cloud, problems: list[str]) ->
         "project": facts["project_id"],
         "environment": facts["environment_id"],
         "service": facts["services"]["api"],
+        "deployment": facts["deployments"]["api"],
     }
     data = cloud.railway(EVERYTHING, known)
     assert "pantheon" == data["project"]["name"]
@@ -141,6 +147,8 @@ def test_mutations_are_answered_as_described(cloud: Cloud, problems: list[str]) 
         f'variableCollectionUpsert(input: {{{both}, variables: {{C: "3"}}, skipDeploys: true}})',
         f'variableDelete(input: {{{both}, name: "C"}})',
         f"serviceInstanceUpdate({instance}, input: {update})",
+        f"serviceInstanceAutoDeployUpdate(input: {{{both}, enabled: true}}) {{ enabled }}",
+        f"serviceInstanceAutoDeployUpdate(input: {{{both}, enabled: false}}) {{ enabled }}",
         f"serviceDomainCreate(input: {{{instance}}}) {{ id domain }}",
         f"serviceInstanceDeployV2({instance})",
         f"serviceInstanceDeploy({instance}, latestCommit: true)",

@@ -115,6 +115,15 @@ def test_wrong_field_of_the_read_role_is_named(read: dict[str, object], field: s
         config_with(read=read)
 
 
+@pytest.mark.parametrize(
+    "more", [{"dump_role": "pantheon_read"}, {"dump_password": "PRODUCTION_READ_PASSWORD"}, {"dump_role": "postgres"}]
+)
+def test_dump_role_is_not_the_read_role(more: dict[str, object]):
+    """A check must not run as the login that can read what the dump may lock."""
+    with pytest.raises(ConfigError, match="production_read"):
+        config_with(read={**READ, **more})
+
+
 @pytest.mark.parametrize("budget", [0, -1, 201, "20", 1.5, True])
 def test_wrong_budget_is_named(budget: object):
     with pytest.raises(ConfigError, match=r"policy\.smoke_requests"):

@@ -15,8 +15,8 @@ from typing import Any
 
 import psycopg
 
-from pantheon_runbook.database.alembic_process import Backend, Migration, held_proof, migration
-from pantheon_runbook.database.revisions import LedgerEntry
+from pantheon_runbook.database.alembic_process import Backend, Migration, Proof, held_proof, migration
+from pantheon_runbook.database.revisions import LedgerEntry, Ran
 from pantheon_runbook.sandbox import places
 from pantheon_runbook.sandbox.children import Children
 from pantheon_runbook.sandbox.network import LOOPBACK
@@ -233,14 +233,23 @@ def migrating(backend: Backend, url: str, *, handed: str = "", **more: Any) -> I
         "seconds": 30.0,
         **more,
     }
-    with (
-        psycopg.connect(url, autocommit=True) as connection,
-        held_proof(connection) as proof,
-        migration(backend, Secret(handed or url), proof=proof, **options) as one,
-    ):
+    with held(url) as proof, migration(backend, Secret(handed or url), proof=proof, **options) as one:
         yield one
 
 
+@contextmanager
+def held(url: str) -> Iterator[Proof]:
+    with psycopg.connect(url, autocommit=True) as connection, held_proof(connection) as proof:
+        yield proof
+
+
+def apply(tree: Tree, url: str, *revisions: str, **options: Any) -> list[Ran]:
+    with migrating(tree.backend, url, **options) as one:
+        return [one.step(revision) for revision in revisions]
+
+
+HALF = "op.execute('create table half (id int)')"
+ALONE = "with op.get_context().autocommit_block():"
 LEDGER = LedgerEntry(
     "insert into kept (revision, file, digest, state, run_id) values (:revision, :file, :digest, 'begun', :run_id)",
     "insert into kept (revision, file, digest, state, run_id) values (:revision, :file, :digest, 'applied', :run_id)",

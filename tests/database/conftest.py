@@ -1,4 +1,4 @@
-"""One sandbox for a module's tests, and a new database in it for each of them."""
+"""One sandbox for a module's tests, or one PostgreSQL for Alembic trees; and a new database in it for each of them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from alembic_trees import Server, running_server
 from target import Target
 
 from pantheon_runbook.sandbox import control
@@ -30,3 +31,14 @@ def target(target_server: control.Running) -> Iterator[Target]:
 @pytest.fixture
 def connection(target: Target) -> psycopg.Connection[Any]:
     return target.open()
+
+
+@pytest.fixture(scope="session")
+def tree_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running_server(tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+@pytest.fixture
+def url(tree_server: Server) -> str:
+    return tree_server.new_database()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import threading
 
 import psycopg
@@ -157,6 +159,50 @@ def test_last_row_counts_and_the_others_stay(connection, engine):
 
     assert [("0001", "new", "r2")] == [(row.revision, row.digest, row.run_id) for row in ledger.rows(connection)]
     assert (4,) == connection.execute(f"select count(*) from {SCHEMA}.migrations").fetchone()
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2", "asyncpg"])
+def test_every_driver_of_a_backend_can_write(connection, target, driver):
+    """The statements run on whatever connection the backend's env.py has made."""
+    ledger.make(connection)
+    settings = target.settings()
+    url = sqlalchemy.URL.create(
+        f"postgresql+{driver}", settings["user"], settings["password"], settings["hostaddr"], int(settings["port"]),
+        settings["dbname"],
+    )  # fmt: skip
+
+    async def through_asyncpg() -> None:
+        engine = sqlalchemy.ext.asyncio.create_async_engine(url, poolclass=sqlalchemy.NullPool)
+        async with engine.begin() as session:
+            await session.run_sync(write, "begun")
+            await session.run_sync(write, "applied")
+        await engine.dispose()
+
+    if driver == "asyncpg":
+        pytest.importorskip("greenlet", reason="SQLAlchemy's asyncio needs greenlet")
+        importlib.import_module("sqlalchemy.ext.asyncio")
+        asyncio.run(through_asyncpg())
+    else:
+        engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+        with engine.begin() as session:
+            write(session, "begun")
+            write(session, "applied")
+        engine.dispose()
+
+    assert [("0001", "applied")] == [(row.revision, row.state) for row in ledger.rows(connection)]
+
+
+def test_undone_rows_keep_their_history(connection, engine):
+    ledger.make(connection)
+    with engine.begin() as session:
+        write(session, "applied")
+        write(session, "applied", revision="0002")
+
+    ledger.undo(connection, ("0002", "0003"), run_id="r2", operator="manager")
+
+    assert ["0001"] == [row.revision for row in ledger.rows(connection)]
+    history = f"select state, run_id from {SCHEMA}.migrations where revision = '0002' order by id"
+    assert [("applied", "r1"), ("undone", "r2")] == connection.execute(history).fetchall()
 
 
 def test_heads_are_read_where_alembic_keeps_them(connection):

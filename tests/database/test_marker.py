@@ -27,7 +27,7 @@ def test_marker_is_written_once_and_believed(world):
     with marker._database.session() as connection:
         connection.execute(f"delete from {SCHEMA}.environment")
         connection.execute(f"alter table {SCHEMA}.environment add constraint never check (name = 'nobody')")
-    with pytest.raises(VendorRefusedError, match="refused to be marked"):
+    with pytest.raises(VendorRefusedError, match="refused to mark the environment"):
         marker.write(CHANGE)
 
     with marker._database.session() as connection:

@@ -40,7 +40,7 @@ def test_marking_outside_apply_is_refused(world, marker):
 def test_productions_database_is_not_marked(world, marker):
     sql(marker, f"delete from {SCHEMA}.environment")
     before = world.running.statements(world.staging_ref())
-    marker._gate.is_open = True
+    marker._gate.gate.is_open = True
     marker._vault.hold("supabase.ref", world.facts["supabase"]["ref"], secret=False)
 
     with pytest.raises(RefusedError, match="names production's Supabase project"):
@@ -53,7 +53,7 @@ def test_database_of_productions_tenant_is_not_marked(world, marker):
     """The row names staging; the login would lead to production."""
     sql(marker, f"delete from {SCHEMA}.environment")
     before = world.running.statements(world.staging_ref())
-    marker._gate.is_open = True
+    marker._gate.gate.is_open = True
     marker._vault.hold("supabase.pooler_user", f"postgres.{world.facts['supabase']['ref']}", secret=False)
 
     with pytest.raises(RefusedError, match="names production's Supabase project"):
@@ -77,7 +77,7 @@ def test_marker_that_came_between_look_and_write_is_believed(world, marker, monk
     sql(marker, f"update {SCHEMA}.environment set name = 'production'")
     before = world.running.statements(world.staging_ref())
     monkeypatch.setattr(marker, "look", Look)  # it saw none
-    marker._gate.is_open = True
+    marker._gate.gate.is_open = True
 
     with pytest.raises(WrongEnvironmentError, match='says it is "production"'):
         marker.write(CHANGE)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from made_runs import CHECKING, COMPARISON, Maker
 from test_agreement import chained, put, remove, seal_what_is_left, where
 
 from pantheon_runbook.evidence import verify as verifier
-from pantheon_runbook.evidence.runs import latest_with, sealed_runs
+from pantheon_runbook.evidence.runs import SealedRun, latest_with, sealed_runs
 from pantheon_runbook.model import canonical
+from pantheon_runbook.runner.ground import known_ways
 
 NOT_AS_LEFT = ("comparison.json", "not what the journal says an act has left")
 
@@ -107,6 +109,32 @@ def test_ledger_does_not_make_a_good_end_of_a_bad_one(make: Maker):
     ledger.write_bytes(ledger.read_bytes().replace(b'"verdict":"abandoned"', b'"verdict":"done"'))
 
     assert rests_on(make) is None
+
+
+def looked(run: str, verdict: str, **ways: str) -> tuple[SealedRun, dict[str, Any]]:
+    sealed = SealedRun(run, "RB-060", "sandbox", "staging", verdict, "check", "", "", "", "")
+    return sealed, {"exposures": [{"address": name, "state": state, "found": ""} for name, state in ways.items()]}
+
+
+OPEN, CLOSED, UNREAD = "open", "closed by vendor", "cannot be read"
+
+
+@pytest.mark.parametrize(
+    ("looks", "name", "ways"),
+    [
+        ((), None, set()),
+        ((looked("2", "not-verified", a=OPEN, b=OPEN), looked("1", "not-verified", a=OPEN)), "1", {"a"}),
+        ((looked("3", "not-verified", b=OPEN), looked("2", "done", a=OPEN), looked("1", "done", b=OPEN)), "2", {"a"}),
+        ((looked("2", "not-verified", a=CLOSED), looked("1", "done", a=OPEN, b=OPEN)), "1", {"b"}),
+        ((looked("2", "not-verified", a=UNREAD), looked("1", "done", a=OPEN)), "1", {"a"}),
+    ],
+)
+def test_ways_are_known_by_the_last_good_end_or_the_first_look(looks, name, ways):
+    """A look that ended badly opens nothing for good; what it saw closed is opened when it is open again."""
+    known = known_ways(looks)
+
+    assert name == (known[0] if known else None)
+    assert ways == {one["address"] for one in (known[1]["exposures"] if known else ())}
 
 
 def test_nothing_rests_on_a_run_that_stopped(make: Maker):

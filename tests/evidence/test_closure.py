@@ -499,13 +499,58 @@ def test_proof_made_under_another_config_is_stale(team):
 
 
 def test_attestation_counts_until_the_end_of_its_key(team):
-    """Signed while the key was valid, it stays good: people leave."""
+    """Signed while the key was valid, it stays good: people leave. That nothing bounds the date then, is said."""
     made = team("live")
+    now = {row.source for row in made.table().rows if row.evidence.startswith("attestations/")}
     clock.pin("2028-11-24T10:00:00+00:00")
 
-    states = {row.state for row in made.table().rows if row.evidence.startswith("attestations/")}
+    rows = [row for row in made.table().rows if row.evidence.startswith("attestations/")]
 
-    assert {"met"} == states
+    assert {"met"} == {row.state for row in rows}
+    assert [True] * len(rows) == ["its holder's word" in row.source for row in rows]
+    assert not any("its holder's word" in source for source in now)
+
+
+@pytest.mark.parametrize(("moment", "state"), [("2026-11-25T09:50:00Z", "forged"), ("2026-11-25T09:58:00Z", "met")])
+def test_confirmation_is_not_older_than_the_run_it_confirms(team, moment: str, state: str):
+    """What is signed is the run's digest: a date before its seal was put back by hand; clocks may differ a little."""
+    made = team("sandbox")
+    made.run("RB-010", "apply", days_ago=-1)
+    clock.pin("2026-11-26T10:00:00+00:00")
+    made.attest("provisioning", "supervisor")
+    said(made, "provisioning", "supervisor", issued_at=moment)
+
+    (row,) = [row for row in made.table().rows if row.evidence == "attestations/provisioning-supervisor.json"]
+
+    assert state == row.state
+    assert row.is_met or "before the run that it confirms" in row.why
+
+
+def test_certificate_names_what_stays_open(team):
+    """Row by row: closing F25 does not close a way into production, nor what guard did not look into."""
+    made = team("sandbox")
+    (made.folder / "settings" / "node_modules").mkdir()
+    ways = [{"address": "vercel/previews", "what": "w", "found": "f", "next_step": "n", "state": "open"}]
+    shown = {"address": "railway/token", "what": "w", "found": "f", "next_step": "n", "state": "closed by vendor"}
+    comparing(made, {"rows": [], "exposures": [*ways, shown]})
+
+    certificate = certified(made.table(), made.facts(), run_id="0" * 32)
+    text = certificate_text(certificate)
+
+    assert [{"address": "vercel/previews", "what": "w", "found": "f", "next_step": "n"}] == certificate.content[
+        "open_ways"
+    ]
+    assert "- vercel/previews: w: f -> n" in text
+    assert "not looked into: settings/node_modules (what tools put there)" in text
+    assert "signer's own word" in text
+
+
+def comparing(team: Team, matrix: dict[str, object]) -> None:
+    """An isolation proof anew, with this matrix in it."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr("closing_team.MATRIX", matrix)
+    team.run("RB-060", "check")
+    patch.undo()
 
 
 def test_guard_that_knows_no_secret_is_not_clean(team):

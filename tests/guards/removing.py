@@ -32,7 +32,7 @@ COPIED = (
 TEST_FAILED = 1  # pytest's exit code; 2 to 5 mean that no test could say anything
 _HANGS_SECONDS = 180  # a test that has not ended by then
 # Of what is put in a guard's place, or of the sandbox: a test that fails by these has shown nothing.
-_OUR_OWN_FAULT = frozenset({"NameError", "UnboundLocalError", "ImportError", "SandboxError"})
+_OUR_OWN_FAULT = frozenset({"NameError", "UnboundLocalError", "ImportError", "SandboxError", "ServerError"})
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,9 @@ import pytest
 
 from pantheon_runbook.isolation.matrix import (
     Allowed,
+    accepted,
     as_wanted,
+    copied,
     drifted,
     of_findings,
     opened,
@@ -15,7 +17,7 @@ from pantheon_runbook.isolation.matrix import (
     side_by_side,
     subject_of,
 )
-from pantheon_runbook.model import Desired, Exposure, Finding, MatrixRow, Resource, Snapshot
+from pantheon_runbook.model import Change, Desired, Exposure, Finding, MatrixRow, Resource, Snapshot
 
 HERS = {"from": "literal.LOG_LEVEL", "fingerprint": "a" * 64}
 
@@ -89,6 +91,8 @@ def test_row_tells_every_attribute_and_no_value():
     ("ours", "theirs", "expected"),
     [
         (None, there("x"), ("missing", False)),
+        (there("x", fingerprint=None), None, ("cannot be read", False)),
+        (there("x", fingerprint="f"), None, ("only in staging", False)),
         (there("x"), None, ("only in staging", False)),
         (Resource("x", "unreadable", note="403"), there("x"), ("cannot be read", False)),
         (Resource("x", "absent"), there("x"), ("missing", False)),
@@ -160,6 +164,40 @@ def test_drift_names_what_is_different_and_nothing_else():
     assert all(row.is_alarm for row in rows)
 
 
+def test_apply_tells_what_drifted_besides_its_own_changes():
+    """No alarm in the run that takes it, and said by name: from then on it is the ground."""
+    before = {
+        "railway/service/api": {"repository": "a", "start": "x"},
+        "railway/service/worker": {"repository": "a"},
+        "railway/variable/api/LOG_LEVEL": {"fingerprint": "1", "updated_at": "1"},
+        "production/railway/service/api": {"start": "x"},
+    }
+    now = {
+        "railway/service/api": {"repository": "b", "start": "y"},
+        "railway/service/worker": {"repository": "b"},
+        "railway/variable/api/LOG_LEVEL": {"fingerprint": "2", "updated_at": "2"},
+        "production/railway/service/api": {"start": "y"},
+        "supabase/bucket/uploads": {"public": False},
+    }
+    own = (
+        change("railway/service/api", repository="b"),
+        change("railway/service/worker", repository="b"),
+        change("railway/variables/api", LOG_LEVEL=HERS),
+        change("supabase/bucket/uploads", action="create", public=False),
+    )
+
+    rows = tuple(accepted(drifted(before, now, since="an earlier run"), own))
+
+    assert {"railway/service/api": ("drifted", False), "production/railway/service/api": ("drifted", False)} == (
+        relations(*rows)
+    )
+    assert {"as in an earlier run; accepted by this apply"} == {row.expected for row in rows}
+
+
+def change(address: str, *, action: str = "update", **after: object) -> Change:
+    return Change(address, action, {}, after, (), "none", "put back")
+
+
 def test_way_that_was_opened_or_widened_is_an_alarm_and_one_that_was_closed_is_not():
     ways = [Exposure(address, "a way", state, "found", "close it") for address, state in STATES.items()]
     before = [
@@ -181,6 +219,18 @@ def test_value_is_productions_whatever_it_is_called():
     held = {"railway/variable/api/OTHER": there("x", fingerprint="f" * 64), "a": there("a", fingerprint="0" * 64)}
 
     assert {"railway/variable/api/OTHER": ("shared", True)} == relations(*pinned(held, {"DATABASE_URL": "f" * 64}))
+
+
+@pytest.mark.parametrize(("source", "expected"), [("e1", True), ("e9", False), (None, False)])
+def test_copy_of_production_is_an_alarm_of_its_own(source, expected):
+    """Whatever has been replaced in it since; the team may declare that nothing is left."""
+    ours = {"railway/environment": there("railway/environment", id="e2", copied_from=source)}
+    theirs = {"railway/environment": there("railway/environment", id="e1", copied_from=None)}
+    rows = tuple(copied(ours, theirs))
+
+    assert ({"railway/environment": ("shared", True)} if expected else {}) == relations(*rows)
+    declared = Allowed("railway/environment", "every value was replaced", "team", ("copied_from",))
+    assert [] == [row for row in settled(rows, (declared,)) if row.is_alarm]
 
 
 def test_exception_covers_its_attributes_and_no_drift():

@@ -271,6 +271,34 @@ def test_everything_done_by_hand_is_named_and_nothing_else(world, hands):
     assert "not-verified" == word
 
 
+def test_apply_says_what_drift_it_takes(world, hands):
+    """Of staging and of production: after it, this is the ground, and nobody else would say so."""
+    world.provision()
+    elsewhere = Elsewhere(world, hands)
+    elsewhere.instance("worker", numReplicas=3)
+    elsewhere.supabase("POST", "/secrets", [{"name": "NEW", "value": "by hand"}])
+
+    verdict = world.provision()
+
+    matrix = json.loads(max(world.evidence.glob("*-RB-010-*/comparison.json")).read_text())
+    assert {"railway/service/worker", "supabase/secret/NEW"} == {row["subject"] for row in matrix["accepted"]}
+    assert "everything is as desired; 2 things drifted and are accepted" == verdict.why
+    assert ({}, "done") == (alarms((seen := checked(world))[0]), seen[1])
+
+
+def test_way_opened_while_nothing_was_ever_good_is_an_alarm(world, hands):
+    """In every run from then on: one that ended badly has not accepted it."""
+    world.provision()
+    hands.set_variable("api", "REDIS_URL", "redis://old.example")
+    first, _ = checked(world)
+    assert {"railway/variable/api/REDIS_URL"} == set(alarms(first))
+
+    Elsewhere(world, hands).project(ssoProtection=None)
+    found = [alarms(checked(world)[0]).get("exposure/vercel/previews") for _ in range(2)]
+
+    assert ["drifted", "drifted"] == found
+
+
 def test_unchanged_staging_raises_no_alarm(world, hands):
     """50 checks with the sweep, in less than the hour that Railway counts requests by."""
     world.provision()
@@ -291,7 +319,10 @@ def test_production_is_found_wherever_it_stands_in_staging(world, hands):
     hands.set_variable("api", "SETTINGS", json.dumps({"key": supabase["service_role_key"]}))
     hands.set_variable("worker", "API", f"https://{world.facts['railway']['api_domain']}/v1")
     elsewhere.railway(*UPSERT, variables={"COMMON": supabase["ref"].upper()}, skipDeploys=True)
+    hands.new_vercel_variable(key="SEALED", value=supabase["session_url"], target=["preview"], type="encrypted")
+    hands.new_vercel_variable(key="UNKNOWN", value=supabase["session_url"], target=["preview"], type="sensitive")
     elsewhere.supabase("PATCH", "/config/auth", {"uri_allow_list": "https://app.pantheon.example/other/**"})
+    copied_from_production(world, hands)
     shutil.rmtree(world.evidence)
 
     compared, _ = checked(world)
@@ -299,7 +330,17 @@ def test_production_is_found_wherever_it_stands_in_staging(world, hands):
     expected = {
         f"railway/variable/{place}" for place in ("Redis/BACKUP", "api/SETTINGS", "worker/API", "shared/COMMON")
     }
+    expected |= {"railway/environment"}
     assert dict.fromkeys(expected, "shared") == {
         subject: relation for subject, relation in alarms(compared).items() if subject.startswith("railway/")
     }
     assert "supabase/auth" in alarms(compared)
+    assert "shared" == alarms(compared)["vercel/variable/SEALED"]
+    unknown = next(row for row in compared.rows if row.subject == "vercel/variable/UNKNOWN")
+    assert ("cannot be read", False) == (unknown.relation, unknown.is_alarm)
+
+
+def copied_from_production(world: Any, hands: Hands) -> None:
+    """As somebody duplicates an environment in Railway's dashboard."""
+    copy, source = hands.service("api")["environmentId"], world.facts["railway"]["environment_id"]
+    hands.edit(lambda whole: whole["railway"]["environments"][copy].update(sourceEnvironmentId=source))

@@ -231,6 +231,7 @@ def everything_changed_by_hand(story: Story) -> None:
     vercel = hands.facts["vercel"]
     path = f"/v9/projects/{vercel['project_id']}/env/{variable['id']}?teamId={vercel['team_id']}"
     hands.call("vercel", "PATCH", path, {"value": "https://elsewhere.example"})
+    hands.new_vercel_variable(key="SEALED", value="by hand", target=["preview"], type="encrypted")
     assert "done" == story.run(confirm=story.ours()).word
 
 

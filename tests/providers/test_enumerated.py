@@ -39,6 +39,7 @@ from pantheon_runbook.providers import (
     vercel,
     vercel_exposure,
     vercel_inventory,
+    vercel_reading,
 )
 from pantheon_runbook.providers.http import Client, Reach, WriteGate
 from pantheon_runbook.providers.kind import Surroundings
@@ -203,6 +204,9 @@ READERS: dict[str, Callable[[Desk, Say], Any]] = {
     "railway_looks.reach_of_token": _reach_of_token,
     "vercel_inventory": lambda d, say: vercel_inventory.inventory(
         d.clients["vercel"], **d.vercel_ids(say), target="production", fingerprint=str
+    ),
+    "Reading.value_of": lambda d, say: vercel_reading.Reading(d.clients["vercel"], **d.vercel_ids(say)).value_of(
+        {"id": say("x"), "type": "encrypted", "target": ["preview"]}
     ),
     "vercel_exposure": lambda d, say: vercel_exposure.exposure(d.clients["vercel"], **d.vercel_ids(say)),
     "supabase.sees_project": lambda d, say: supabase.sees_project(

@@ -42,8 +42,11 @@ def test_two_services_of_one_name_stop(railway_client, stub, around):
         ServiceKind(RailwayApi(railway_client), Railway(), around).look()
 
 
-@pytest.mark.parametrize(("field", "value"), [("is_branch", True), ("status", "REMOVED"), ("name", "pantheon")])
-def test_what_is_no_project_of_ours_is_not_adopted(supabase_client, stub, around, field: str, value: Any):
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [("is_branch", True, ["branch-of-a-project"]), ("status", "REMOVED", []), ("name", "pantheon", [])],
+)
+def test_what_is_no_project_of_ours_is_not_adopted(supabase_client, stub, around, field: str, value: Any, told):
     """Also when it has the name: a branch of production, and what somebody removed."""
     will_list(stub, **{field: value})
 
@@ -51,6 +54,7 @@ def test_what_is_no_project_of_ours_is_not_adopted(supabase_client, stub, around
 
     assert ["absent"] == [seen.state for seen in look.resources]
     assert {} == look.identities
+    assert told == [finding.code for finding in look.findings if finding.blocks]
 
 
 @pytest.mark.parametrize("is_asked_for", [False, True])
@@ -71,6 +75,12 @@ def test_project_without_room_for_it_blocks(supabase_client, stub, around, plan:
     look = Project(supabase_client, SETTINGS, around, plan=plan).look()
 
     assert expected == [finding.code for finding in look.findings if finding.blocks]
+
+
+def test_branches_take_no_room_from_projects(supabase_client, stub, around):
+    will_list(stub, times=2, name="of-others", status="ACTIVE_HEALTHY", is_branch=True)
+
+    assert () == Project(supabase_client, SETTINGS, around, plan="free").look().findings
 
 
 @pytest.mark.parametrize(("role", "state"), [("service_role", "present"), ("anon", "absent"), (None, "absent")])

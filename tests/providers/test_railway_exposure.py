@@ -53,9 +53,9 @@ AT_FIRST = {
     "railway/commands/Redis": (BY_VENDOR, "none is set; image redis:8.2.1"),
     "railway/commands/api": (
         HIDDEN,
-        'start command "python -m app"; railway.json or railway.toml in pantheon/pantheon',
+        "start command runs python; railway.json or railway.toml in pantheon/pantheon",
     ),
-    "railway/commands/worker": (HIDDEN, 'start command "python -m worker"; railway.json'),
+    "railway/commands/worker": (HIDDEN, "start command runs python; railway.json"),
     "railway/members": (OPEN, "supervisor@pantheon.example (ADMIN)"),
     "railway/project-tokens": (BY_VENDOR, "there is none"),
     "railway/pull-request-environments": (BY_VENDOR, "off; none is a copy of production"),
@@ -77,12 +77,12 @@ WAYS: tuple[tuple[str, Callable[[Place], None], dict[str, tuple[str, str]]], ...
     (
         "pre-deploy command migrates",
         _on("worker", preDeployCommand=["alembic upgrade head"]),
-        {COMMANDS: (OPEN, 'pre-deploy command "alembic upgrade head"')},
+        {COMMANDS: (OPEN, "pre-deploy command runs alembic, and migrates")},
     ),
     (
         "start command migrates, with a password in it",
         _on("worker", preDeployCommand=None, startCommand="PGPASSWORD=hunter22 npx prisma db push && python -m worker"),
-        {COMMANDS: (OPEN, "start command (not shown: a secret may be written into it)")},
+        {COMMANDS: (OPEN, "start command runs npx, and migrates")},
     ),
     (
         "config file named",
@@ -97,7 +97,7 @@ WAYS: tuple[tuple[str, Callable[[Place], None], dict[str, tuple[str, str]]], ...
     (
         "image with a command",
         _on("worker", startCommand="python -m worker"),
-        {COMMANDS: (BY_VENDOR, 'start command "python -m worker"; image pantheon/redis-worker:1')},
+        {COMMANDS: (BY_VENDOR, "start command runs python; image pantheon/redis-worker:1")},
     ),
     (
         "pull requests, from production, bots too",

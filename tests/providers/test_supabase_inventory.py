@@ -441,7 +441,7 @@ def until(is_so: Callable[[], bool], *, seconds: float = 30.0) -> None:
 def test_settings_that_may_be_secret_are_left_out():
     """Of every described key: the ones whose values Supabase hides, and the codes of test phones."""
     everything = {name: setting.first if setting.first is not None else "x" for name, setting in SETTINGS.items()}
-    shown = supabase_inventory.auth_attributes(everything, lambda text: {"fingerprint": text})
+    shown = supabase_inventory.auth_attributes(everything, str)
     left_out = {name for name in SETTINGS if name not in shown}
 
     assert {name for name in SETTINGS if is_secret(name)} | {"sms_test_otp"} == left_out
@@ -454,7 +454,7 @@ def test_settings_that_may_be_secret_are_left_out():
 def test_settings_are_those_of_the_description():
     schemas = descriptions()["api.supabase.com"].document["components"]["schemas"]
     described = set(schemas["AuthConfigResponse"]["properties"])
-    shown = supabase_inventory.auth_attributes(dict.fromkeys(described, "x"), lambda text: {"fingerprint": text})
+    shown = supabase_inventory.auth_attributes(dict.fromkeys(described, "x"), str)
     telling = {name for name in shown if re.search("secret|pass|token|key(?!cloak)|(?<!t)otp|code", name)}
 
     assert 237 == len(described)
@@ -486,13 +486,23 @@ def test_settings_are_those_of_the_description():
 
 
 @pytest.mark.parametrize(
-    "value", [f"sbp_{'0' * 40}", "https://user:pass@elsewhere.example", "https://a.example,https://u:p@b.example/**"]
+    "value",
+    [
+        f"sbp_{'0' * 40}",
+        "https://user:pass@elsewhere.example",
+        "https://elsewhere.example/?key=hunter22",
+        "https://elsewhere.example/callback?hunter22",
+        "https://elsewhere.example/hooks/T0A1B2C3D4E5F6G7H8I9J0",
+    ],
 )
 def test_value_that_looks_like_a_secret_is_compared_only(value):
-    """Somebody may put one where none belongs."""
-    shown = supabase_inventory.auth_attributes({"site_url": value, "uri_allow_list": value}, lambda _: "compared")
+    """Somebody may put one where none belongs; of a list the host stays to be looked at."""
+    settings = {"site_url": value, "uri_allow_list": f"https://a.example/**,{value}"}
+    shown = supabase_inventory.auth_attributes(settings, lambda _: "0" * 64)
 
-    assert {"site_url": "compared", "uri_allow_list": "compared", "secrets_set": []} == shown
+    host = "https://elsewhere.example/" if "elsewhere" in value else ""
+    assert {"fingerprint": "0" * 64} == shown["site_url"]
+    assert {"https://a.example/**", f"{host}?fingerprint={'0' * 64}"} == set(shown["uri_allow_list"])
 
 
 # ---- exposure

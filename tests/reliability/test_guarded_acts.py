@@ -245,14 +245,25 @@ def test_new_environment_holds_nothing_of_production(world, hands, monkeypatch):
 
 
 def test_redirect_added_after_the_plan_is_kept(world, hands):
-    """The list is one text that is replaced whole."""
+    """The list is one text that is replaced whole; what may be secret in it is not shown, and written back as it is."""
     assert "done" == attempt(world).word
     path = f"/v1/projects/{hands.projects()[0]['ref']}/config/auth"
-    hands.call("supabase", "PATCH", path, {"uri_allow_list": "https://theirs.example/**"})
+    theirs = "https://theirs.example/**,https://theirs.example/?key=hunter22"
+    hands.call("supabase", "PATCH", path, {"uri_allow_list": theirs})
+    shown = shown_redirects(world)
 
-    write(world, change("supabase/auth", redirect_urls=["https://ours.example/**"]))
+    write(world, change("supabase/auth", redirect_urls=[*shown, "https://ours.example/**"]))
 
-    assert "https://theirs.example/**,https://ours.example/**" == hands.call("supabase", "GET", path)["uri_allow_list"]
+    assert ("https://theirs.example/**", 2) == (shown[0], len(shown))
+    assert "hunter22" not in shown[1]
+    assert f"{theirs},https://ours.example/**" == hands.call("supabase", "GET", path)["uri_allow_list"]
+
+
+def shown_redirects(world) -> list[str]:
+    run = world.open("plan")
+    snapshot = run.session.perform("observe")
+    world.seal(run)
+    return list(snapshot.get("supabase/auth").attributes["redirect_urls"])
 
 
 @pytest.fixture

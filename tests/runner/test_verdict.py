@@ -46,6 +46,19 @@ WORDS = [
 ]
 
 
+def test_accepted_drift_is_in_the_verdict():
+    """An apply whose card nobody opens does not take it silently."""
+    drift = {"event": "act-ends", "act": "verify", "changes": 3, "drift_accepted": ["railway/project"]}
+    nothing = [opened("apply"), *ran(*ACTS, changes=0), {**drift, "changes": 0, "drift_accepted": ["a", "b"]}]
+
+    told = [judge(events, ALL_RUN).why for events in ([opened("apply"), *ran(*ACTS), drift], nothing)]
+
+    assert [
+        "3 changes made with 0 API calls, and verified; 1 thing drifted and is accepted",
+        "everything is as desired; 2 things drifted and are accepted",
+    ] == told
+
+
 @pytest.mark.parametrize(("word", "why", "events"), WORDS)
 def test_each_word_by_its_events(word, why, events):
     assert Verdict(word, EXIT_CODES[word], why, "all-run") == judge(events, ALL_RUN)

@@ -83,6 +83,9 @@ class MemoryPlatform:
         self.deployed[deployment.deployment_id] = deployment
         return self.deploy_answers.pop(0) if self.deploy_answers else "SUCCESS"
 
+    async def output(self, deployment_id: str) -> list[str]:
+        return [f"{deployment_id} speaks"] if deployment_id in self.deployed else []
+
     async def remove(self, deployment_id: str) -> None:
         self.calls.append(("remove", deployment_id))
 

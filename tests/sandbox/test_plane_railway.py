@@ -323,3 +323,37 @@ def test_sealed_value_is_nowhere(cloud: Cloud) -> None:
     assert {"SEALED"} == {one["node"]["name"] for one in shown["variables"]["edges"] if one["node"]["isSealed"]}
     deployed = do(cloud, f"serviceInstanceDeployV2({BOTH})", known)
     assert value == cloud.world.document["railway"]["deployments"][deployed]["variables"]["SEALED"]
+
+
+def test_setting_of_a_service_reaches_every_environment_that_is_no_fork(cloud: Cloud) -> None:
+    """The hazard: asked for in staging, production is set too."""
+    staging = environment(cloud, "staging", f'sourceEnvironmentId: "{ids(cloud)["environment"]}"')
+    fork = environment(cloud, "pr-1", f'ephemeral: true, sourceEnvironmentId: "{ids(cloud)["environment"]}"')
+    step = f'serviceInstanceUpdate({BOTH}, input: {{startCommand: "other"}})'
+
+    def commands() -> list[str]:
+        query = f"?serviceInstance({BOTH}) {{ startCommand }}"
+        return [do(cloud, query, of)["startCommand"] for of in (ids(cloud), staging, fork)]
+
+    do(cloud, step, fork)
+    assert ["python -m app", "python -m app", "other"] == commands()
+    do(cloud, step, staging)
+    assert ["other", "other", "other"] == commands()
+
+
+def test_pushes_are_turned_off_in_one_environment_only(cloud: Cloud) -> None:
+    step = f"serviceInstanceAutoDeployUpdate(input: {{projectId: $project, {BOTH}, enabled: false}}) {{ enabled }}"
+    status = f"?serviceInstanceAutoDeployStatus(projectId: $project, {BOTH}) {{ enabled canEnable }}"
+    before = do(cloud, status, ids(cloud))
+    do(cloud, step, ids(cloud))
+    after, other = do(cloud, status, ids(cloud)), do(cloud, status, ids(cloud, "worker"))
+    assert [True, False, True] == [one["enabled"] for one in (before, after, other)]
+    assert not do(cloud, status, ids(cloud, "Redis"))["canEnable"]
+
+
+def test_logs_tell_of_build_and_process(cloud: Cloud) -> None:
+    new = {"id": do(cloud, f"serviceInstanceDeployV2({BOTH})", ids(cloud))}
+    cloud.until(lambda: "remove" in cloud.platform.names())
+    said = do(cloud, "?deploymentLogs(deploymentId: $id) { message }", new)
+    built = do(cloud, "?buildLogs(deploymentId: $id, limit: 1) { message }", new)
+    assert ([f"{new['id']} speaks"], 1) == ([one["message"] for one in said], len(built))

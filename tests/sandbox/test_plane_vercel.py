@@ -116,23 +116,26 @@ def test_preview_is_built_with_preview_variables_and_protected(cloud: Cloud) -> 
     assert ("READY", [alias]) == (built["readyState"], built["alias"])
     assert ("https://only-feature", "preview") == (variables["API_URL"], variables["VERCEL_ENV"])
     assert "SESSION_COOKIE_SECRET" not in variables
-    assert {built["url"]: (built["id"], ()), alias: (built["id"], ())} == cloud.platform.hosts
+    shown = (built["id"], (cloud.facts["vercel"]["bypass_secret"],))
+    assert {built["url"]: shown, alias: shown} == cloud.platform.hosts
 
 
 def test_branch_alias_goes_to_the_newest_preview(cloud: Cloud) -> None:
     old, new = preview(cloud), preview(cloud)
     alias = "pantheon-web-git-feature-pantheon.vercel.app"
-    assert (new["id"], ()) == cloud.platform.hosts[alias]
+    assert new["id"] == cloud.platform.hosts[alias][0]
     assert [] == cloud.vercel("GET", f"/v13/deployments/{old['id']}").json()["alias"]
 
 
 def test_bypass_secret_opens_what_is_protected_already(cloud: Cloud) -> None:
     built = preview(cloud)
     path = f"/v1/projects/{cloud.facts['vercel']['project_id']}/protection-bypass"
-    secret = next(iter(cloud.vercel("PATCH", path, {}).json()["protectionBypass"]))
-    assert (built["id"], (secret,)) == cloud.platform.hosts[built["url"]]
-    cloud.vercel("PATCH", path, {"revoke": {"secret": secret, "regenerate": False}})
-    assert (built["id"], ()) == cloud.platform.hosts[built["url"]]
+    seeded = cloud.facts["vercel"]["bypass_secret"]
+    both = tuple(cloud.vercel("PATCH", path, {}).json()["protectionBypass"])
+    assert (2, (built["id"], both)) == (len(both), cloud.platform.hosts[built["url"]])
+    for secret in both:
+        cloud.vercel("PATCH", path, {"revoke": {"secret": secret, "regenerate": False}})
+    assert (True, (built["id"], ())) == (seeded in both, cloud.platform.hosts[built["url"]])
 
 
 def test_failed_build_is_an_error_and_has_no_host(cloud: Cloud) -> None:
@@ -196,9 +199,10 @@ def test_list_is_paged_by_until(cloud: Cloud) -> None:
     cloud.world.pinned_at = (cloud.world.pinned_at or 0) + 60
     new = preview(cloud)
     first = cloud.vercel("GET", "/v6/deployments?limit=1").json()
-    second = cloud.vercel("GET", f"/v6/deployments?limit=1&until={first['pagination']['next']}").json()
-    listed = [page["deployments"][0]["uid"] for page in (first, second)]
-    assert ([new["id"], cloud.facts["vercel"]["deployment_id"]], None) == (listed, second["pagination"]["next"])
+    second = cloud.vercel("GET", f"/v6/deployments?limit=5&until={first['pagination']['next']}").json()
+    listed = [deployment["uid"] for page in (first, second) for deployment in page["deployments"]]
+    assert ([new["id"]], None) == (listed[:1], second["pagination"]["next"])
+    assert (3, True) == (len(listed), cloud.facts["vercel"]["deployment_id"] in listed)
 
 
 def test_password_of_previews_is_never_shown(cloud: Cloud) -> None:
@@ -239,3 +243,22 @@ def test_token_may_see_a_part_only(cloud: Cloud) -> None:
         listed["hiddenProductionEnvCount"],
     )
     assert 403 == cloud.vercel("GET", f"/v3/teams/{cloud.facts['vercel']['team_id']}/members").status_code
+
+
+@pytest.mark.parametrize(
+    ("source", "code"),
+    [
+        ({"type": "github", "repoId": 1}, "bad_request"),
+        ({"type": "github", "ref": "feature"}, "bad_request"),
+        ({"type": "github", "repoId": 2, "ref": "feature"}, "incorrect_git_source_info"),
+    ],
+)
+def test_git_source_has_to_name_the_projects_repository(cloud: Cloud, source: dict[str, Any], code: str) -> None:
+    answer = cloud.vercel("POST", "/v13/deployments", {"name": "pantheon-web", "gitSource": source})
+    assert (400, code) == (answer.status_code, answer.json()["error"]["code"])
+
+
+def test_branch_pushed_before_it_had_variables_failed(cloud: Cloud) -> None:
+    """What shows the commit of the release branch on day one."""
+    (listed,) = cloud.vercel("GET", "/v6/deployments?branch=staging").json()["deployments"]
+    assert ("ERROR", cloud.facts["railway"]["commits"]["head"]) == (listed["state"], listed["meta"]["githubCommitSha"])

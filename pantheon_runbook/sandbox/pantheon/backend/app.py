@@ -43,7 +43,8 @@ class Api:
                 Route("/health", self.health),
                 Route("/sessions", self.list_sessions, methods=["GET"]),
                 Route("/sessions", self.create_session, methods=["POST"]),
-                Route("/sessions/{session_id:uuid}", self.show_session),
+                Route("/sessions/{session_id:uuid}", self.show_session, methods=["GET"]),
+                Route("/sessions/{session_id:uuid}", self.delete_session, methods=["DELETE"]),
                 Route("/sessions/{session_id:uuid}/messages", self.add_message, methods=["POST"]),
                 Route("/jobs", self.create_job, methods=["POST"]),
                 Route("/jobs/{job_id:uuid}", self.show_job),
@@ -82,6 +83,11 @@ class Api:
         async with await self._database() as connection:
             session = await store.find_session(connection, request.path_params["session_id"])
         return _json(_found(session, "session"))
+
+    async def delete_session(self, request: Request) -> Response:
+        async with await self._database() as connection:
+            found = await store.delete_session(connection, request.path_params["session_id"])
+        return _json(_found(found, "session"))
 
     async def add_message(self, request: Request) -> Response:
         body = await _body(request)

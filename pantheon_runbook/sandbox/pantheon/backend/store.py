@@ -58,6 +58,12 @@ async def find_session(connection: Connection, session_id: UUID) -> dict[str, An
     return {**session, "messages": await (await connection.execute(messages, [session_id])).fetchall()}
 
 
+async def delete_session(connection: Connection, session_id: UUID) -> dict[str, Any] | None:
+    """The session that is gone, with its messages and jobs; None when there was none."""
+    cursor = await connection.execute("DELETE FROM sessions WHERE id = %s RETURNING id, title", [session_id])
+    return await cursor.fetchone()
+
+
 async def add_message(connection: Connection, session_id: UUID, author: str, content: str) -> dict[str, Any]:
     """A new message. Raises psycopg.errors.ForeignKeyViolation when there is no such session."""
     insert = sql.SQL(

@@ -14,6 +14,8 @@ from pantheon_runbook.sandbox.planes.railway.state import context_of, not_author
 from pantheon_runbook.sandbox.planes.railway.templates import REDIS_TEMPLATE, redis_template
 from pantheon_runbook.sandbox.world import Record
 
+_LOG_LINES: Final = 100
+
 
 def _page(arguments: Record) -> Record:
     return {name: arguments[name] for name in ("first", "after", "last", "before") if name in arguments}
@@ -150,6 +152,40 @@ def deployment(info: Any, *, identifier: str) -> Record:
     return shapes.deployment(context.vendor, context.deployment(identifier))
 
 
+def _log(lines: list[str], limit: int | None, stamp: str) -> list[Record]:
+    """The newest lines, oldest first."""
+    kept = lines[-(limit or _LOG_LINES) :]
+    return [{"message": line, "severity": "info", "timestamp": stamp, "attributes": []} for line in kept]
+
+
+def build_logs(info: Any, *, deployment_id: str, limit: int | None = None, **_arguments: Any) -> list[Record]:
+    found = context_of(info).deployment(deployment_id)
+    lines = [
+        f"using {found['meta'].get('repo') or found['meta'].get('image')}",
+        f"built {found['meta']['imageDigest']}",
+    ]
+    return _log(lines, limit, found["createdAt"])
+
+
+async def deployment_logs(
+    info: Any, *, deployment_id: str, limit: int | None = None, **_arguments: Any
+) -> list[Record]:
+    """What its process has said, kept after it has ended."""
+    context = context_of(info)
+    found = context.deployment(deployment_id)
+    return _log(await context.vendor.platform.output(deployment_id), limit, found["statusUpdatedAt"])
+
+
+def auto_deploy_status(info: Any, *, project_id: str, environment_id: str, service_id: str) -> Record:
+    """Whether a push to a branch deploys the service in this environment."""
+    context = context_of(info)
+    context.environment(environment_id, project_id)
+    instance = context.instance(environment_id, service_id)
+    has_repo = bool(instance["config"]["source"].get("repo"))
+    enabled = bool(context.vendor.triggers_of(environment_id, service_id))
+    return {"enabled": enabled, "canEnable": has_repo, "reason": None if has_repo else "The service has no repository"}
+
+
 def deployment_triggers(
     info: Any, *, project_id: str, environment_id: str, service_id: str, **arguments: Any
 ) -> Record:
@@ -157,11 +193,7 @@ def deployment_triggers(
     context = context_of(info)
     context.environment(environment_id, project_id)
     context.service(service_id)
-    found = [
-        one
-        for one in context.vendor.table("triggers").values()
-        if (one["environmentId"], one["serviceId"]) == (environment_id, service_id)
-    ]
+    found = context.vendor.triggers_of(environment_id, service_id)
     return connection(found, dict, **_page(arguments))
 
 
@@ -204,7 +236,9 @@ def template(info: Any, *, code: str | None = None, identifier: str | None = Non
 
 ROOT: Final[dict[str, Callable[..., Any]]] = {
     "apiToken": api_token,
+    "buildLogs": build_logs,
     "deployment": deployment,
+    "deploymentLogs": deployment_logs,
     "deploymentTriggers": deployment_triggers,
     "deployments": deployments,
     "domains": domains,
@@ -217,6 +251,7 @@ ROOT: Final[dict[str, Callable[..., Any]]] = {
     "projects": projects,
     "service": service,
     "serviceInstance": service_instance,
+    "serviceInstanceAutoDeployStatus": auto_deploy_status,
     "tcpProxies": tcp_proxies,
     "template": template,
     "variables": variables,

@@ -105,13 +105,15 @@ def _source(given: Record, branch: str | None, vendor: Railway) -> Record:
 def _connect(vendor: Railway, instance: Record, source: Record) -> None:
     """The source, and for a repository the trigger that deploys every push to its branch."""
     instance["config"]["source"] = dict(source)
-    triggers = vendor.table("triggers")
-    same = (instance["environmentId"], instance["serviceId"])
-    for old in [one for one in triggers.values() if (one["environmentId"], one["serviceId"]) == same]:
-        del triggers[old["id"]]
+    _remove_triggers(vendor, instance)
     if "repo" not in source:
         return
     new_trigger(vendor, instance, repository=source["repo"], branch=source["branch"])
+
+
+def _remove_triggers(vendor: Railway, instance: Record) -> None:
+    for old in vendor.triggers_of(instance["environmentId"], instance["serviceId"]):
+        del vendor.table("triggers")[old["id"]]
 
 
 def new_trigger(vendor: Railway, instance: Record, *, repository: str, branch: str) -> Record:
@@ -188,20 +190,46 @@ async def service_instance_update(
     given: Record,
     environment_id: str | None = None,
 ) -> bool:
-    """Does not deploy by itself; without `environmentId` it is the project's base environment."""
+    """Does not deploy by itself; without `environmentId` it is the project's base environment.
+
+    A fork alone is set alone; otherwise it is set in every environment that is none, as the schema says.
+    """
     context = context_of(info)
     if environment_id is None:
         service = context.service(service_id)
         environment_id = context.project(service["projectId"])["baseEnvironmentId"]
-    instance = context.instance(environment_id or "", service_id)
-    given = dict(given)
+    asked = context.instance(environment_id or "", service_id)
+    environments = context.vendor.table("environments")
+    reached = [asked]
+    if not environments[asked["environmentId"]]["isEphemeral"]:
+        all_of_them = context.vendor.instances_of_service(service_id)
+        reached = [one for one in all_of_them if not environments[one["environmentId"]]["isEphemeral"]]
+    for instance in reached:
+        _set(context.vendor, instance, dict(given))
+    return True
+
+
+def _set(vendor: Railway, instance: Record, given: Record) -> None:
     source = given.pop("source", None)
     instance["config"].update(given)
     if source is not None:
         branch = instance["config"]["source"].get("branch")
-        instance["config"]["source"] = _source(source, branch, context.vendor)
-    instance["updatedAt"] = context.vendor.now()
-    return True
+        instance["config"]["source"] = _source(source, branch, vendor)
+    instance["updatedAt"] = vendor.now()
+
+
+async def auto_deploy_update(info: Any, *, given: Record) -> Record:
+    """Whether a push deploys, in one environment only."""
+    context = context_of(info)
+    context.environment(given["environmentId"], given["projectId"])
+    instance = context.instance(given["environmentId"], given["serviceId"])
+    source = instance["config"]["source"]
+    if given["enabled"] and not source.get("repo"):
+        raise GraphQLError("Service has no repository to deploy from")
+    _remove_triggers(context.vendor, instance)
+    if given["enabled"]:
+        new_trigger(context.vendor, instance, repository=source["repo"], branch=source["branch"])
+    return {"enabled": given["enabled"]}
 
 
 async def service_domain_create(info: Any, *, given: Record) -> Record:
@@ -256,6 +284,7 @@ MUTATIONS: Final[dict[str, Callable[..., Any]]] = {
     "serviceDisconnect": service_disconnect,
     "serviceDomainCreate": service_domain_create,
     "serviceDomainDelete": service_domain_delete,
+    "serviceInstanceAutoDeployUpdate": auto_deploy_update,
     "serviceInstanceUpdate": service_instance_update,
     "serviceUpdate": service_update,
 }

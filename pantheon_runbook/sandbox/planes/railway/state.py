@@ -58,6 +58,13 @@ class Railway:
     def instances_of_service(self, service_id: str) -> list[Record]:
         return [one for one in self.table("instances").values() if one["serviceId"] == service_id]
 
+    def triggers_of(self, environment_id: str, service_id: str) -> list[Record]:
+        return [
+            one
+            for one in self.table("triggers").values()
+            if (one["environmentId"], one["serviceId"]) == (environment_id, service_id)
+        ]
+
     def deployments_of(self, environment_id: str, service_id: str) -> list[Record]:
         """The newest first."""
         found = [

@@ -78,7 +78,7 @@ async def create_deployment(request: Request) -> Response:
     earlier = _earlier(request, body.deploymentId)
     project = _project(request, body, earlier)
     custom = _custom_environment(project, body.customEnvironmentSlugOrId)
-    source = _git_source(vendor, body, earlier)
+    source = _git_source(vendor, project, body, earlier)
     target = body.target if body.target == "production" else None
     deployment = new_deployment(vendor, project, target=target, git_source=source, user=request.state.account["user"])
     deployment["customEnvironmentId"] = custom
@@ -116,14 +116,19 @@ def _custom_environment(project: Record, wanted: str | None) -> str | None:
     raise refuse(404, "not_found", "Custom environment not found.")
 
 
-def _git_source(vendor: Vercel, body: CreateDeployment, earlier: Record | None) -> Record | None:
-    """The commit that is built: as asked, as before, or the head of the branch."""
+def _git_source(vendor: Vercel, project: Record, body: CreateDeployment, earlier: Record | None) -> Record | None:
+    """The commit that is built: as asked, as before, or the head of the branch; of the project's repository only."""
     source: Record | None = body.gitSource or (earlier["gitSource"] if earlier else None)
     if source is None:
         return None
-    ref = source.get("ref") or "main"
+    link = project["link"]
+    named = {name: source[name] for name in ("type", "repoId", "org", "repo") if name in source}
+    if not source.get("ref") or "type" not in named or not {"repoId", "repo"} & set(named):
+        raise refuse_body("`gitSource` should match exactly one schema in anyOf.")
+    if any(str(link[name]) != str(value) for name, value in named.items()):
+        raise refuse(400, "incorrect_git_source_info", "The provided GitHub repository can't be found.")
     sha = None if body.withLatestCommit else source.get("sha")
-    return {"type": "github", "repoId": 1, **source, "ref": ref, "sha": sha or vendor.memory["head_commit"]}
+    return {**source, "repoId": link["repoId"], "sha": sha or vendor.memory["head_commit"]}
 
 
 async def get_deployment(request: Request) -> Response:

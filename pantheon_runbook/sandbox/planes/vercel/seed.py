@@ -13,6 +13,7 @@ from pantheon_runbook.sandbox.world import Record, World
 
 PROJECT_NAME: Final = "pantheon-web"
 TEAM_SLUG: Final = "pantheon"
+RELEASE_BRANCH: Final = "staging"
 
 
 class _NoPlatform:
@@ -26,7 +27,8 @@ def seed_production(world: World, supabase: Mapping[str, Any], railway: Mapping[
     foreign_id = f"team_{world.token('vercel.team', 'somebody else', length=24)}"
     token = world.token("vercel.token", "supervisor", length=40)
     now = milliseconds(world)
-    project = _project(world, team_id, now)
+    bypass_secret = world.token("vercel.bypass", "tests of previews", length=32)
+    project = _project(world, team_id, now, bypass_secret)
     world.document["vercel"] = {
         "tokens": {token: {"user": user, "teams": [team_id]}},
         "users": {user: _user(user, team_id)},
@@ -52,6 +54,7 @@ def seed_production(world: World, supabase: Mapping[str, Any], railway: Mapping[
         empty: Record = {"gitBranch": None, "comment": None, "customEnvironmentIds": []}
         create(vendor, project, wanted | empty, upsert=False, user=user)
     deployment = _live_deployment(vendor, project, railway["commits"]["released"], user)
+    _failed_preview(vendor, project, railway["commits"]["head"], user)
     return {
         "token": token,
         "team_id": team_id,
@@ -61,6 +64,7 @@ def seed_production(world: World, supabase: Mapping[str, Any], railway: Mapping[
         "project_name": PROJECT_NAME,
         "domain": project["domains"][0],
         "deployment_id": deployment["id"],
+        "bypass_secret": bypass_secret,
         "deployment_host": deployment["url"],
         "variables": sorted(variables),
     }
@@ -94,7 +98,9 @@ def _team(team_id: str, slug: str, name: str, creator: str, now: int) -> Record:
     }
 
 
-def _project(world: World, team_id: str, now: int) -> Record:
+def _project(world: World, team_id: str, now: int, bypass_secret: str) -> Record:
+    """Its previews are protected, and the team's own tests open them with a secret."""
+    bypass = {"createdAt": now, "createdBy": "supervisor", "scope": "automation-bypass", "isEnvVar": True}
     link = {
         "type": "github",
         "org": "pantheon",
@@ -117,7 +123,7 @@ def _project(world: World, team_id: str, now: int) -> Record:
         "domains": [f"{PROJECT_NAME}.vercel.app"],
         "autoAssignCustomDomains": True,
         "ssoProtection": {"deploymentType": "prod_deployment_urls_and_all_previews"},
-        "protectionBypass": {},
+        "protectionBypass": {bypass_secret: bypass},
         "productionDeploymentId": None,
         "lastAliasRequest": None,
         "customEnvironments": {},
@@ -139,3 +145,15 @@ def _live_deployment(vendor: Vercel, project: Record, commit: str, user: str) ->
     vendor.deployments[deployment["id"]] = deployment
     project["productionDeploymentId"] = deployment["id"]
     return deployment
+
+
+def _failed_preview(vendor: Vercel, project: Record, commit: str, user: str) -> None:
+    """The release branch was pushed while previews had no variables: its build failed."""
+    source = {"type": "github", "repoId": 1, "ref": RELEASE_BRANCH, "sha": commit}
+    deployment = new_deployment(vendor, project, target=None, git_source=source, user=user)
+    deployment |= {
+        "readyState": "ERROR",
+        "errorMessage": "build failed: these variables are not set: NEXT_PUBLIC_API_URL",
+        "meta": {"githubCommitSha": commit, "githubCommitRef": RELEASE_BRANCH},
+    }
+    vendor.deployments[deployment["id"]] = deployment

@@ -1,5 +1,5 @@
 -- The shape that every Supabase project has before its owner does anything: roles, schemas, functions, rights.
--- Written for this sandbox from what Supabase documents; run once per template as supabase_admin.
+-- Written for the sandbox and for rehearsals from what Supabase documents; run once per template as supabase_admin.
 
 CREATE ROLE anon NOLOGIN NOINHERIT;
 CREATE ROLE authenticated NOLOGIN NOINHERIT;
@@ -33,8 +33,8 @@ ALTER DEFAULT PRIVILEGES FOR ROLE postgres IN SCHEMA public GRANT ALL ON TABLES 
 ALTER DEFAULT PRIVILEGES FOR ROLE postgres IN SCHEMA public GRANT ALL ON SEQUENCES TO anon, authenticated, service_role;
 ALTER DEFAULT PRIVILEGES FOR ROLE postgres IN SCHEMA public GRANT ALL ON FUNCTIONS TO anon, authenticated, service_role;
 
--- Those of Supabase's extensions that this build of PostgreSQL carries. pgcrypto and uuid-ossp are not among them in
--- the embedded build; gen_random_uuid() is core, and uuid_generate_v4() is offered below in its place.
+-- Those of Supabase's extensions that this build of PostgreSQL carries, or that stubs stand for (servers/stubs, from
+-- PostgreSQL 18 on). Before 18, a build without uuid-ossp still gets the one function of it that everybody calls.
 DO $$
 DECLARE extension text;
 BEGIN
@@ -51,15 +51,27 @@ END $$;
 
 SET ROLE supabase_auth_admin;
 CREATE TABLE auth.users (
+    instance_id uuid,
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     aud varchar(255),
     role varchar(255),
     email varchar(255) UNIQUE,
+    encrypted_password varchar(255),
+    email_confirmed_at timestamptz,
+    invited_at timestamptz,
+    last_sign_in_at timestamptz,
     raw_app_meta_data jsonb,
     raw_user_meta_data jsonb,
+    is_super_admin boolean,
     created_at timestamptz DEFAULT now(),
     updated_at timestamptz DEFAULT now(),
-    last_sign_in_at timestamptz
+    phone text UNIQUE,
+    phone_confirmed_at timestamptz,
+    confirmed_at timestamptz GENERATED ALWAYS AS (least(email_confirmed_at, phone_confirmed_at)) STORED,
+    banned_until timestamptz,
+    is_sso_user boolean NOT NULL DEFAULT false,
+    deleted_at timestamptz,
+    is_anonymous boolean NOT NULL DEFAULT false
 );
 ALTER TABLE auth.users ENABLE ROW LEVEL SECURITY;
 GRANT SELECT, REFERENCES, TRIGGER ON auth.users TO postgres;
@@ -104,4 +116,14 @@ ALTER TABLE storage.buckets ENABLE ROW LEVEL SECURITY;
 ALTER TABLE storage.objects ENABLE ROW LEVEL SECURITY;
 GRANT ALL ON storage.buckets, storage.objects TO postgres, service_role;
 GRANT SELECT ON storage.buckets, storage.objects TO anon, authenticated;
+-- What policies on storage.objects are written with.
+CREATE FUNCTION storage.foldername(name text) RETURNS text[] LANGUAGE sql IMMUTABLE AS $$
+    SELECT trim_array(string_to_array(name, '/'), 1)
+$$;
+CREATE FUNCTION storage.filename(name text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT split_part(name, '/', -1)
+$$;
+CREATE FUNCTION storage.extension(name text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT split_part(split_part(name, '/', -1), '.', -1)
+$$;
 RESET ROLE;

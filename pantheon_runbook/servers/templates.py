@@ -1,33 +1,23 @@
-"""Ready-made clusters: each slot has an initdb, and so a system identifier, of its own."""
+"""Ready-made clusters in Supabase's shape: each slot has an initdb, and so a system identifier, of its own."""
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 import secrets
 import shutil
-import signal
-import subprocess
-import time
 from pathlib import Path
 
-import psycopg
-
-from pantheon_runbook.sandbox import SandboxError
-from pantheon_runbook.sandbox.binaries import postgres_binaries
-from pantheon_runbook.sandbox.places import (
-    SHARED_TEMPORARY,
-    cache_folder,
-    copy_tree,
-    own_by_server,
-    server_account,
-    spawn_identity,
-)
+from pantheon_runbook.servers.binaries import postgres_binaries
+from pantheon_runbook.servers.cluster import BOOTSTRAP_USER, STUBS, answering, run_once, start, stop
+from pantheon_runbook.servers.places import SHARED_TEMPORARY, cache_folder, copy_tree, own_by_server
 
 CACHED_SLOTS = 4  # more projects than this in one world are made by a fresh initdb
-BOOTSTRAP_USER = "supabase_admin"
+REHEARSAL_SLOT = "rehearsal"
 SHAPE = Path(__file__).with_name("supabase.sql")
+# Extensions that Supabase has and some builds of PostgreSQL have not: the same functions, to be named but seldom to be
+# called. A build's own extension comes before them.
+STUB_EXTENSIONS = Path(__file__).with_name("stubs")
 INITDB_OPTIONS = ("--no-sync", "--locale=C", "--encoding=UTF8", "--wal-segsize=1", "--data-checksums", "--auth=trust")
 
 # The socket's folder is open to the daemon alone, so "trust" there trusts the daemon; everybody else comes by TCP.
@@ -60,20 +50,19 @@ log_statement = mod
 log_parameter_max_length = 0
 log_checkpoints = off
 """
+_ALONE = ("-c", "listen_addresses=", "-c", "logging_collector=off", "-c", "log_min_messages=panic")
 
 
-def install(data: Path, slot: int) -> None:
+def install(data: Path, slot: int | str) -> None:
     """Put a fresh cluster of this slot into an empty place; it belongs to the servers' account afterwards."""
-    if slot < CACHED_SLOTS:
+    if isinstance(slot, str) or slot < CACHED_SLOTS:
         copy_tree(_cached(slot), data)
     else:
         _build(data)
 
 
-def _cached(slot: int) -> Path:
-    recipe = f"{INITDB_OPTIONS}{HOST_BASED_ACCESS}{SETTINGS}{SHAPE.read_text()}"
-    key = f"{postgres_binaries().version}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
-    folder = cache_folder() / "clusters" / key
+def _cached(slot: int | str) -> Path:
+    folder = cache_folder() / "clusters" / f"{postgres_binaries().version}-{_recipe()}"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     template = folder / f"slot{slot}"
     if template.exists():
@@ -83,6 +72,13 @@ def _cached(slot: int) -> Path:
         if not template.exists():
             _build_aside(template)
     return template
+
+
+def _recipe() -> str:
+    """Names everything that a template is made of."""
+    stubs = "".join(path.read_text() for path in sorted(STUB_EXTENSIONS.rglob("*.*")))
+    recipe = f"{INITDB_OPTIONS}{HOST_BASED_ACCESS}{SETTINGS}{SHAPE.read_text()}{stubs}"
+    return hashlib.sha256(recipe.encode()).hexdigest()[:12]
 
 
 def _build_aside(template: Path) -> None:
@@ -103,48 +99,17 @@ def _build(data: Path) -> None:
     """initdb, the Supabase shape through one short-lived server, and our settings."""
     data.mkdir(mode=0o700)
     own_by_server(data)
-    binaries = postgres_binaries()
-    command = [binaries.path("initdb"), "-D", str(data), "-U", BOOTSTRAP_USER, *INITDB_OPTIONS]
-    _run(command)
+    run_once("initdb", ["-D", str(data), "-U", BOOTSTRAP_USER, *INITDB_OPTIONS])
     (data / "pg_hba.conf").write_text(HOST_BASED_ACCESS)
     with (data / "postgresql.conf").open("a") as configuration:
         configuration.write(SETTINGS)
-    server = _start_alone(data)
+    shutil.copytree(STUB_EXTENSIONS, data / STUBS)
+    own_by_server(data / STUBS)
+    server = start(data, *_ALONE)
     try:
-        _apply_shape(data)
+        with answering(server, {"host": str(data), "user": BOOTSTRAP_USER, "dbname": "postgres"}) as connection:
+            connection.execute(SHAPE.read_bytes())
     finally:
-        server.send_signal(signal.SIGINT)
-        server.wait(timeout=30)
+        stop(server)
     for leftover in ("log", "postmaster.opts"):
         shutil.rmtree(data / leftover, ignore_errors=True)
-
-
-def _start_alone(data: Path) -> subprocess.Popen[bytes]:
-    options = ["-c", "listen_addresses=", "-c", "logging_collector=off", "-c", "log_min_messages=panic"]
-    command = [postgres_binaries().path("postgres"), "-D", str(data), "-k", str(data), *options]
-    return subprocess.Popen(command, cwd="/", stderr=subprocess.DEVNULL, **spawn_identity())  # type: ignore[call-overload, no-any-return]
-
-
-def _apply_shape(data: Path) -> None:
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            with psycopg.connect(host=str(data), user=BOOTSTRAP_USER, dbname="postgres", autocommit=True) as connection:
-                connection.execute(SHAPE.read_bytes())
-                return
-        except psycopg.OperationalError as error:
-            if time.monotonic() > deadline:
-                raise SandboxError(f"a fresh PostgreSQL in {data} does not answer: {error}") from error
-            time.sleep(0.01)
-
-
-def _run(command: list[str]) -> None:
-    account = server_account()
-    environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "HOME": "/"}
-    if account is None:
-        environment["HOME"] = str(Path.home())
-    done = subprocess.run(  # type: ignore[call-overload]
-        command, cwd="/", env=environment, capture_output=True, text=True, check=False, **spawn_identity()
-    )
-    if done.returncode != 0:
-        raise SandboxError(f"{Path(command[0]).name} failed: {done.stderr.strip()}")

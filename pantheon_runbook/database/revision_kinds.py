@@ -1,0 +1,305 @@
+"""What RB-020 keeps in the database: the ledger, and the backend's revisions with their lines in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import psycopg
+
+from pantheon_runbook.database import alembic_process, baseline, ledger
+from pantheon_runbook.database.alembic_process import Backend, Migration, held_proof, migration
+from pantheon_runbook.database.baseline import Stated
+from pantheon_runbook.database.blocking import Blocker, Watcher
+from pantheon_runbook.database.connection import Database, unreachable
+from pantheon_runbook.database.indexes import InvalidIndex, invalid_indexes
+from pantheon_runbook.database.kinds import SCHEMA
+from pantheon_runbook.database.revisions import History, LedgerRow, Revision
+from pantheon_runbook.database.schema import Standing, look_at_schema
+from pantheon_runbook.database.sessions import require_session
+from pantheon_runbook.database.writer import Writer
+from pantheon_runbook.database.writes import DatabaseGate
+from pantheon_runbook.errors import ConfigError, RunbookError, StalePlanError, VendorUnavailableError
+from pantheon_runbook.model import Change, Resource, short_code
+from pantheon_runbook.providers.kind import Kind, Look, Surroundings
+from pantheon_runbook.providers.supabase import project_answers
+
+LEDGER, BASELINE, TREE, REVISION = "database/ledger", "database/ledger/baseline", "database/tree", "database/revision"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Milliseconds: how long a revision waits for a lock, while others queue behind it; how long one statement runs."""
+
+    lock_timeout_ms: int
+    statement_timeout_ms: int
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The files, and the database of one moment. `heads` None: Alembic's table is not there."""
+
+    history: History
+    heads: tuple[str, ...] | None
+    rows: tuple[LedgerRow, ...]
+    invalid: tuple[InvalidIndex, ...]
+    schema: Standing
+    has_ledger: bool
+
+
+class Site:
+    """The backend's tree and the database it migrates, for the kinds of one run; one thread at a time writes."""
+
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        *,
+        database: Database,
+        gate: DatabaseGate,
+        backend: Backend,
+        version_table: str,
+        writer: Writer,
+        limits: Limits,
+    ) -> None:
+        self.vault = surroundings.vault
+        self.database = database
+        self.gate = gate
+        self.backend = backend
+        self.version_table = version_table
+        self.writer = writer
+        self._limits = limits
+        self._progress = surroundings.progress
+        self._held = ExitStack()
+        self._migration: Migration | None = None
+        self.ground: Ground | None = None
+
+    @property
+    def is_there(self) -> bool:
+        return project_answers(self.vault) and self.vault.get("database.session_url") is not None
+
+    def look(self) -> Ground:
+        """Files and database anew. Errors: RefusedError (a transaction pooler, the tree), VendorUnavailableError."""
+        history = alembic_process.history(self.backend)
+        with self.session() as connection:
+            require_session(connection)
+            self.ground = Ground(
+                history,
+                ledger.heads(connection, self.version_table),
+                ledger.rows(connection),
+                invalid_indexes(connection),
+                look_at_schema(connection, version_table=self.version_table),
+                ledger.stands(connection),
+            )
+        return self.ground
+
+    @contextmanager
+    def session(self) -> Iterator[psycopg.Connection[Any]]:
+        """One connection. Errors: VendorUnavailableError, also when it is lost on the way."""
+        with self.database.session(application_name=self.writer.session_name) as connection:
+            try:
+                yield connection
+            except psycopg.OperationalError as error:
+                raise unreachable(error) from error
+
+    def step(self, revision: str, *, digest: str) -> None:
+        """Apply one revision with its row in the ledger; whoever keeps it waiting is named.
+
+        Errors: VendorError; StalePlanError when the file is not the one of this digest.
+        """
+        worker = self._worker()
+        with Watcher(
+            self.session, worker.backend_pid, tell=lambda one: self._progress(f"waits for {one.in_words}")
+        ) as seen:
+            try:
+                worker.step(revision)
+            except VendorUnavailableError as error:
+                self.let_go()
+                if seen.blockers:
+                    error.why = f"{error.why} It waited for {'; '.join(one.in_words for one in seen.blockers)}."
+                raise
+            except BaseException:
+                self.let_go()
+                raise
+
+    def _tell(self, one: Blocker) -> None:
+        self._progress(f"waits for {one.in_words}")
+
+    def _require_its_file(self, worker: Migration, revision: str, digest: str) -> None:
+        """What this process has loaded, not what lies on the disk by now."""
+        loaded = worker.history.get(revision)
+        if loaded is None or loaded.digest != digest:
+            found = short_code(loaded.digest) if loaded else "not there"
+            raise StalePlanError(
+                f"the file of revision {revision} is not the one that was approved",
+                why=f"it was {short_code(digest)}, and is {found}",
+                next_step="run the plan again, read it, and approve the new digest",
+            )
+
+    def _worker(self) -> Migration:
+        """One process for all revisions; after a failure a new one, which looks anew."""
+        if self._migration is None:
+            with ExitStack() as held:
+                connection = held.enter_context(self.database.session(application_name=self.writer.session_name))
+                started = held.enter_context(
+                    migration(
+                        self.backend,
+                        self.database.url_from_here("database.session_url"),
+                        proof=held.enter_context(held_proof(connection)),
+                        ledger=ledger.entry(run_id=self.writer.run_id, operator=self.writer.operator),
+                        observe=False,
+                        application_name=self.writer.session_name,
+                        **asdict(self._limits),
+                    )
+                )
+                self._require_same_place(started, connection)
+                self._migration, self._held = started, held.pop_all()
+        return self._migration
+
+    def _require_same_place(self, started: Migration, connection: psycopg.Connection[Any]) -> None:
+        """env.py keeps its revision where we look for it; a table without a schema is found by the search path."""
+        seen = ledger.heads(connection, self.version_table) or ()
+        if started.version_table in {self.version_table, self.version_table.partition(".")[2]} and set(seen) == set(
+            started.heads
+        ):
+            return
+        raise ConfigError(
+            f"env.py keeps its revision in {started.version_table}, at {', '.join(started.heads) or 'none'}",
+            why=f"{self.version_table} was looked at, which is at {', '.join(seen) or 'none'}",
+            next_step="write version_table under [backend] as env.py has it, with its schema, then plan again",
+        )
+
+    def let_go(self) -> None:
+        """End the worker now, after a failure; what it has not committed is rolled back."""
+        if self._migration is not None:
+            self._migration.kill()
+        self.close()
+
+    def close(self) -> None:
+        """End the worker, which is idle: what it was asked for is done, so that nothing is lost by how it ends."""
+        self._migration = None
+        with suppress(RunbookError):
+            self._held.close()
+
+
+class Ledger(Kind):
+    """The tables of the ledger, and the baseline in it."""
+
+    prefix = LEDGER
+    looks_after = ("database/marker", "database/password")
+
+    def __init__(self, site: Site, stated: Stated | None) -> None:
+        self._site = site
+        self._stated = stated
+
+    def look(self) -> Look:
+        if not self._site.is_there:
+            return Look()
+        with self._site.session() as connection:
+            stands, rows = ledger.stands(connection), ledger.rows(connection)
+        found = []
+        if stands:
+            note = f"{len(rows)} revisions in it"
+            found.append(Resource(LEDGER, "present", {"layout": ledger.LAYOUT}, note))
+        accepted = self._accepted(rows)
+        if accepted:
+            found.append(Resource(BASELINE, "present", {"revision": accepted}, "accepted"))
+        return Look(tuple(found))
+
+    def _accepted(self, rows: tuple[LedgerRow, ...]) -> str:
+        """The stated baseline, when nothing is left of it to be accepted."""
+        ground = self._site.ground
+        if self._stated is None or ground is None:
+            return ""
+        is_done = baseline.after(ground.history, rows, self._stated) == rows
+        return self._stated.in_words if is_done else ""
+
+    def write(self, change: Change) -> str | None:
+        if change.address == LEDGER:
+            sent = {"layout": ledger.LAYOUT}
+            with (
+                self._site.gate.write("make the ledger", path=f"{SCHEMA}.migrations", sent=sent),
+                self._site.database.session() as connection,
+            ):
+                ledger.make(connection)
+            return None
+        return self._accept()
+
+    def _accept(self) -> str:
+        site, ground = self._site, self._site.ground
+        assert self._stated is not None
+        assert ground is not None
+        sent = {"revision": self._stated.in_words}
+        with (
+            site.gate.write("accept a baseline", path=f"{SCHEMA}.migrations", sent=sent),
+            site.database.session() as connection,
+        ):
+            new = baseline.accept(
+                connection,
+                ground.history,
+                self._stated,
+                version_table=site.version_table,
+                run_id=site.writer.run_id,
+                operator=site.writer.operator,
+            )
+        return f"{len(new)} revisions recorded"
+
+
+class Revisions(Kind):
+    """The tree's revisions: one resource for each that the database holds, and the tree as a whole."""
+
+    prefix = REVISION
+    looks_after = ("database/marker", "database/password")
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def look(self) -> Look:
+        if not self._site.is_there:
+            return Look()
+        ground = self._site.look()
+        applied = ground.history.below(ground.heads or ())
+        return Look(
+            (
+                Resource(TREE, "present", _described(ground), note=f"head {', '.join(ground.history.heads)}"),
+                *(
+                    Resource(f"{REVISION}/{one.id}", "present", {"digest": one.digest, "title": one.title}, one.title)
+                    for one in ground.history.revisions
+                    if one.id in applied
+                ),
+            )
+        )
+
+    def write(self, change: Change) -> str | None:
+        revision = change.address.removeprefix(f"{REVISION}/")
+        sent = {"revision": revision, "digest": change.after["digest"]}
+        with self._site.gate.write("apply a revision", path=self._site.version_table, sent=sent):
+            self._site.step(revision, digest=change.after["digest"])
+        return None
+
+    def has_landed(self, change: Change, seen: Resource) -> bool:
+        """In Alembic's table and in the ledger, which are written in one transaction."""
+        return seen.state == "present"
+
+    def close(self) -> None:
+        self._site.close()
+
+
+def _described(ground: Ground) -> Mapping[str, Any]:
+    """Everything that the plan depends on; the ledger's own times apart, which say nothing of what stands."""
+    return {
+        "revisions": [asdict(one) for one in ground.history.revisions],
+        "heads": list(ground.history.heads),
+        "at": list(ground.heads) if ground.heads is not None else None,
+        "schema": ground.schema.fingerprint,
+        "recorded": [[one.revision, one.digest, one.state] for one in ground.rows],
+        "invalid_indexes": [one.name for one in ground.invalid],
+    }
+
+
+def history_of(described: Mapping[str, Any]) -> History:
+    """The tree out of what a snapshot says of it."""
+    several = ("down", "depends_on", "branch_labels")
+    revisions = (Revision(**{**one, **{name: tuple(one[name]) for name in several}}) for one in described["revisions"])
+    return History(tuple(revisions), tuple(described["heads"]))

@@ -1,0 +1,102 @@
+"""RB-020: which revisions are applied, before and after the deployment. Pure: what was observed in, desired out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from pantheon_runbook.database.baseline import Stated
+from pantheon_runbook.database.rehearsal import Rehearsal, Undone
+from pantheon_runbook.database.revision_kinds import BASELINE, LEDGER, REVISION
+from pantheon_runbook.database.revisions import Revision
+from pantheon_runbook.model import Desired
+
+_NO_WAY_BACK = {
+    "clean": "downgrade, as the rehearsal has shown",
+    "forward fix only": "none: its author says forward fix only",
+    "differs": "NONE: its downgrade leaves another schema",
+    "fails": "NONE: its downgrade fails",
+    "once": "downgrade; after that it cannot be applied again",
+}
+
+
+@dataclass(frozen=True)
+class Path:
+    """What is to be applied, and what the rehearsal says of it; `deployments` are the addresses of the new backend."""
+
+    pending: tuple[Revision, ...]
+    rehearsal: Rehearsal
+    stated: Stated | None = None
+    deployments: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "addresses", tuple(f"{REVISION}/{one.id}" for one in self.pending))
+
+    @property
+    def before(self) -> tuple[str, ...]:
+        """Addresses of those that the deployment waits for: all of them when nothing was rehearsed."""
+        late = {f"{REVISION}/{one}" for one in self.rehearsal.after}
+        return tuple(one for one in self.addresses if one not in late)
+
+
+def desired_revisions(path: Path, *, has_alembic: bool) -> tuple[Desired, ...]:
+    """The ledger, the accepted baseline, and one after the other every pending revision."""
+    return (_ledger(), *_baseline(path, has_alembic=has_alembic), *_revisions(path))
+
+
+def _ledger() -> Desired:
+    return Desired(
+        LEDGER,
+        {"layout": 1},
+        depends_on=("database/marker",),
+        risk="none: tables of this tool's own schema",
+        undo_of_create="drop the tables of schema pantheon_runbook; what was applied when is forgotten",
+    )
+
+
+def _baseline(path: Path, *, has_alembic: bool) -> Iterable[Desired]:
+    if path.stated is not None:
+        stamps = "" if has_alembic else ", and Alembic's table is made"
+        yield Desired(
+            BASELINE,
+            {"revision": path.stated.in_words},
+            depends_on=(LEDGER,),
+            risk=f"low: lines of the ledger{stamps}; nothing of the application's is touched",
+            undo_of_create="delete the lines of this run from pantheon_runbook.migrations",
+            action="accept",
+        )
+
+
+def _revisions(path: Path) -> Iterable[Desired]:
+    former: tuple[str, ...] = (LEDGER, *((BASELINE,) if path.stated else ()))
+    waits = set(path.addresses) - set(path.before)
+    for one, address in zip(path.pending, path.addresses, strict=True):
+        yield Desired(
+            address,
+            {"digest": one.digest, "title": one.title},
+            depends_on=(*former, *(path.deployments if address in waits else ())),
+            risk=_risk(one, path.rehearsal),
+            undo_of_create=_undo(one, path.rehearsal),
+            action="apply",
+        )
+        former = (address,)
+
+
+def _risk(one: Revision, rehearsal: Rehearsal) -> str:
+    """What the rehearsal showed of it, the gravest first; what nobody has seen is not called low."""
+    hazards = [each for each in rehearsal.hazards if each.revision == one.id]
+    if hazards:
+        gravest = min(hazards, key=lambda each: each.tier != "blocks")
+        more = f", and {len(hazards) - 1} more" if len(hazards) > 1 else ""
+        return f"{gravest.what}{more}"
+    if any(ran.revision == one.id for ran in rehearsal.ran):
+        return "low: the rehearsal showed nothing that anybody would notice"
+    return f"not known: {rehearsal.not_rehearsed or 'it was not rehearsed'}"
+
+
+def _undo(one: Revision, rehearsal: Rehearsal) -> str:
+    found: Sequence[Undone] = [each for each in rehearsal.undone if each.revision == one.id]
+    if one.forward_fix_only:
+        return _NO_WAY_BACK["forward fix only"]
+    return _NO_WAY_BACK.get(found[0].way, "not known") if found else "not known: it was not rehearsed"

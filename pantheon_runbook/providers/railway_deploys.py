@@ -1,0 +1,220 @@
+"""Railway: deployments of staging's services, each begun once, watched by its own id, and explained when it fails."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pantheon_runbook.errors import VendorRefusedError
+from pantheon_runbook.model import Change, Resource
+from pantheon_runbook.providers.commands import may_hold_secret
+from pantheon_runbook.providers.enumerated import reads
+from pantheon_runbook.providers.kind import Kind, Look, Surroundings
+from pantheon_runbook.providers.railway import VENDOR, RailwayApi, every_page
+from pantheon_runbook.providers.railway_looks import VARIABLES
+from pantheon_runbook.providers.railway_services import variables_of, where
+from pantheon_runbook.secrets import Registry
+
+SERVING = frozenset({"SUCCESS", "SLEEPING"})
+COMING = frozenset({"BUILDING", "DEPLOYING", "INITIALIZING", "NEEDS_APPROVAL", "QUEUED", "WAITING"})
+# What a deployment that was waited for ended as, other than well.
+_ENDED = {
+    "CRASHED": "crashed",
+    "FAILED": "failed",
+    "NEEDS_APPROVAL": "waits for somebody's approval in Railway",
+    "REMOVED": "was removed",
+    "REMOVING": "was removed",
+    "SKIPPED": "was skipped by Railway",
+}
+_FREE_PLAN = 100  # requests an hour
+_PAUSE_ON_FREE_PLAN_SECONDS = 5.0
+_LINES, _LINE_LENGTH = 6, 240
+_REFERENCE = re.compile(r"[^.]+(?=\.)")
+_DEPLOYMENTS = reads("""
+query Deployments($projectId: String!, $environmentId: String!, $after: String) {
+  deployments(
+    input: {projectId: $projectId, environmentId: $environmentId, status: {notIn: [REMOVED, REMOVING, SKIPPED]}}
+    first: 100, after: $after
+  ) {
+    edges { node { id serviceId status createdAt meta } }
+    pageInfo { hasNextPage endCursor }
+  }
+}""")
+_DEPLOYMENT = reads("query DeploymentStatus($id: String!) { deployment(id: $id) { id status } }")
+_BUILD_LOG = reads("query BuildLog($id: String!) { buildLogs(deploymentId: $id) { message } }")
+_OUTPUT = reads("query DeploymentLog($id: String!) { deploymentLogs(deploymentId: $id) { message } }")
+_DEPLOY = (
+    "mutation Deploy($serviceId: String!, $environmentId: String!, $commitSha: String)"
+    " { serviceInstanceDeployV2(serviceId: $serviceId, environmentId: $environmentId, commitSha: $commitSha) }"
+)
+
+
+class DeploymentKind(Kind):
+    """What serves of each service: its commit and since when, beside when its variables were last changed.
+
+    A removed variable leaves no time behind: that one was removed is not seen here.
+    """
+
+    prefix = "railway/deployment"
+    looks_after = ("railway/service",)
+
+    def __init__(self, api: RailwayApi, surroundings: Surroundings, *, services: Iterable[str]) -> None:
+        self._api = api
+        self._surroundings = surroundings
+        self._vault = surroundings.vault
+        self._services = tuple(services)
+        self._seen: dict[str, list[dict[str, Any]]] = {}  # by service, the newest first
+        self._before: dict[str, frozenset[str]] = {}  # by address, what was there before the write
+        self._begun: dict[str, str] = {}  # by address, the deployment that is waited for
+
+    def look(self) -> Look:
+        if self._vault.get("railway.environment_id") is None:
+            return Look()
+        ids = {name: self._vault.get(f"railway.service.{name}") for name in self._services}
+        present = {name: held.reveal() for name, held in ids.items() if held is not None}
+        listed = every_page(self._api, _DEPLOYMENTS, ("deployments",), where(self._vault))
+        listed.sort(key=lambda one: str(one["createdAt"]), reverse=True)
+        self._seen = {name: [one for one in listed if one["serviceId"] == known] for name, known in present.items()}
+        changed = self._variables_changed(present)
+        return Look(tuple(self._resource(name, changed[name]) for name in present))
+
+    def write(self, change: Change) -> str | None:
+        """One request, with the commit; where one is on its way already, none."""
+        name = self._service_of(change)
+        if change.action == "wait":
+            self._begun[change.address] = self._coming(name)["id"]
+            return "it was on its way"
+        self._before.setdefault(change.address, frozenset(one["id"] for one in self._seen[name]))
+        given = {
+            "serviceId": self._vault.text(f"railway.service.{name}"),
+            "environmentId": self._vault.text("railway.environment_id"),
+            "commitSha": self._commit_for(change),
+        }
+        self._begun[change.address] = str(self._api.mutate(_DEPLOY, given)["serviceInstanceDeployV2"])
+        return None
+
+    def has_landed(self, change: Change, seen: Resource) -> bool:
+        """By what was made since the write of the same commit; its id is then what is waited for."""
+        commit = self._commit_for(change)
+        new = [
+            one
+            for one in self._seen[self._service_of(change)]
+            if one["id"] not in self._before[change.address] and commit in {None, _commit_of(one)}
+        ]
+        if new:
+            self._begun[change.address] = new[0]["id"]
+        return bool(new)
+
+    def seconds_until_seen(self, change: Change) -> float:
+        return self._surroundings.seconds_until_listed
+
+    def settle(self, change: Change) -> None:
+        name, identifier = self._service_of(change), self._begun[change.address]
+
+        def is_up() -> bool:
+            status = self._api.query(_DEPLOYMENT, {"id": identifier})["deployment"]["status"]
+            if status in _ENDED:
+                raise self._failure(name, identifier, status)
+            return status in SERVING
+
+        is_free = (self._api.requests_an_hour or _FREE_PLAN + 1) <= _FREE_PLAN
+        self._surroundings.wait_until(
+            is_up,
+            what=f"the deployment of {name}",
+            vendor=VENDOR,
+            shortest_pause_seconds=_PAUSE_ON_FREE_PLAN_SECONDS if is_free else 0.05,
+        )
+
+    def _service_of(self, change: Change) -> str:
+        return change.address.removeprefix(f"{self.prefix}/")
+
+    def _commit_for(self, change: Change) -> str | None:
+        """The one that serves, when only its surroundings are new: Railway's own choice would be another (FACTS 2)."""
+        return change.after.get("commit") or _commit_of(self._serving(self._service_of(change)))
+
+    def _serving(self, name: str) -> dict[str, Any]:
+        return next((one for one in self._seen[name] if one["status"] in SERVING), {})
+
+    def _coming(self, name: str) -> dict[str, Any]:
+        """The newest, when it is on its way; one that serves is older."""
+        newest = self._seen[name][0] if self._seen[name] else {}
+        return newest if newest.get("status") in COMING else {}
+
+    def _resource(self, name: str, changed: str) -> Resource:
+        serving, coming = self._serving(name), self._coming(name)
+        attributes = {"commit": _commit_of(serving), "created_at": serving.get("createdAt")}
+        attributes |= {"coming_commit": _commit_of(coming), "coming_since": coming.get("createdAt")}
+        attributes |= {"status": "SUCCESS" if serving else None, "variables_changed_at": changed}
+        known = {key: value for key, value in attributes.items() if value}
+        return Resource(f"{self.prefix}/{name}", "present" if serving else "absent", known, self._note(name))
+
+    def _note(self, name: str) -> str:
+        """What the newest has come to, when that is not what serves."""
+        newest = self._seen[name][0] if self._seen[name] else {}
+        return f"the newest one {_ENDED[newest['status']]}" if newest.get("status") in _ENDED else ""
+
+    def _variables_changed(self, services: Mapping[str, str]) -> dict[str, str]:
+        """When one of the variables that a service gets was last changed: its own, shared ones, and referenced ones."""
+        place = where(self._vault)
+        given = {"id": place["environmentId"], "projectId": place["projectId"]}
+        variables = every_page(self._api, VARIABLES.document, VARIABLES.path, given)
+        ids = self._vault.held_under("railway.service.")
+        changed = {}
+        for name, service_id in services.items():
+            owners = _owners(service_id, variables, ids)
+            changed[name] = max((str(one["updatedAt"]) for one in variables if one["serviceId"] in owners), default="")
+        return changed
+
+    def _failure(self, name: str, identifier: str, status: str) -> VendorRefusedError:
+        self.look()
+        former = self._serving(name)
+        still = "the former one still serves" if former else f"nothing of {name} serves"
+        said = " | ".join(self._last_lines(name, identifier))
+        return VendorRefusedError(
+            f"the deployment of {name} {_ENDED[status]}",
+            vendor=VENDOR,
+            operation="Deploy",
+            status=200,
+            why=f"its last lines: {said}" if said else "it left no line in its logs",
+            state=f"changed in part: deployment {identifier} of {name} does not run, {still}",
+            next_step=f"read the log of {name} in Railway, put right what it says, then run the plan again",
+        )
+
+    def _last_lines(self, name: str, identifier: str) -> list[str]:
+        """Of what the process said, else of the build; masked, since a log may hold anything that the service has."""
+        masked = Registry()
+        values = variables_of(self._api, self._vault, self._vault.text(f"railway.service.{name}"), is_rendered=True)
+        for variable, value in values.items():
+            for spelled in (value, value.lower(), value.upper()):
+                masked.add(spelled, name=variable)
+        for document, field in ((_OUTPUT, "deploymentLogs"), (_BUILD_LOG, "buildLogs")):
+            lines = [str(one["message"]).strip() for one in self._api.query(document, {"id": identifier})[field]]
+            shown = [self._masked(masked, line) for line in lines if line][-_LINES:]
+            if shown:
+                return shown
+        return []
+
+    def _masked(self, values: Registry, line: str) -> str:
+        safe = self._vault.registry.redact(values.redact(line))
+        return "(a line that may hold a secret)" if may_hold_secret(safe) else safe[:_LINE_LENGTH]
+
+
+def _commit_of(deployment: Mapping[str, Any]) -> str | None:
+    return (deployment.get("meta") or {}).get("commitHash")
+
+
+def _owners(service_id: str, variables: Iterable[Mapping[str, Any]], ids: Mapping[str, str]) -> set[str | None]:
+    """The service, the environment itself, and every service that its variables lead to."""
+    listed, owners, reached = list(variables), {None, service_id}, {service_id}
+    while reached:
+        named = {
+            found.group()
+            for one in listed
+            if one["serviceId"] in reached
+            for reference in one["references"]
+            if (found := _REFERENCE.match(reference))
+        }
+        reached = {ids[name] for name in named if name in ids} - owners
+        owners |= reached
+    return owners

@@ -1,0 +1,205 @@
+"""Vercel: the preview deployment of the release branch, built with the preview variables as they are now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pantheon_runbook.config import Frontend
+from pantheon_runbook.errors import RefusedError, VendorRefusedError
+from pantheon_runbook.model import Change, Resource
+from pantheon_runbook.providers.http import Client, json_of
+from pantheon_runbook.providers.kind import Kind, Look, Surroundings
+from pantheon_runbook.providers.vercel import VENDOR
+from pantheon_runbook.providers.vercel_reading import PREVIEW, moment, targets_of
+
+BYPASS = "vercel.bypass"
+BYPASS_OF_OURS = "credentials.VERCEL_AUTOMATION_BYPASS_SECRET"
+_AUTOMATION = "automation-bypass"
+_COMING = frozenset({"BUILDING", "INITIALIZING", "QUEUED"})
+_ENDED = {"BLOCKED": "is blocked", "CANCELED": "was cancelled", "DELETED": "was deleted", "ERROR": "failed"}
+_NEWEST = "20"  # of one branch: what is older than these is not looked for
+_WHY_LENGTH = 400
+
+
+class PreviewDeployment(Kind):
+    """One address: the newest preview of the branch that is READY; and what a new one needs to know.
+
+    Vault: vercel.bypass, one secret that opens protected deployments, when the project has one.
+    """
+
+    prefix = "vercel/deployment"
+    address = f"{prefix}/{PREVIEW}"
+
+    def __init__(self, client: Client, frontend: Frontend, surroundings: Surroundings, *, branch: str) -> None:
+        self._client = client
+        self._project_id = frontend.vercel_project
+        self._scope = {"teamId": frontend.vercel_team}
+        self._surroundings = surroundings
+        self._vault = surroundings.vault
+        self._branch = branch
+        self._project: Mapping[str, Any] = {}
+        self._variables: list[dict[str, Any]] = []
+        self._seen: list[dict[str, Any]] = []  # of the branch, the newest first
+        self._before: frozenset[str] | None = None
+        self._begun = ""
+
+    def look(self) -> Look:
+        self._project = self._read(f"/v9/projects/{self._project_id}", operation="read the project")
+        self._variables = self._read(f"/v10/projects/{self._project_id}/env", operation="list variables")["envs"]
+        self._hold_bypass()
+        listed = self._read(
+            "/v6/deployments",
+            operation="list deployments",
+            projectId=self._project_id,
+            branch=self._branch,
+            limit=_NEWEST,
+        )
+        self._seen = sorted(listed["deployments"], key=lambda one: -int(one["created"]))
+        ready = next((one for one in self._previews() if one["state"] == "READY"), None)
+        attributes = {**self._facts(), **(_shown(ready) if ready else {})}
+        return Look((Resource(self.address, "present" if ready else "absent", attributes),))
+
+    def ids(self) -> tuple[str, ...]:
+        return (self._project_id,)
+
+    def write(self, change: Change) -> str | None:
+        """Without a target, which makes it a preview; where one is on its way already, nothing is sent."""
+        if change.action == "wait":
+            self._begun = self._coming()["uid"]
+            return "it was on its way"
+        if self._before is None:
+            self._before = frozenset(one["uid"] for one in self._seen)
+        body = {"name": self._project["name"], "project": self._project_id, "gitSource": self._source(change)}
+        answer = self._client.write(
+            "POST", "/v13/deployments", operation="create a preview deployment", params=self._scope, body=body
+        )
+        made = json_of(answer)
+        self._begun = str(made["id"])
+        _require_preview(made)
+        return None
+
+    def has_landed(self, change: Change, seen: Resource) -> bool:
+        """By what was made since the write, of the same commit."""
+        commit = self._commit_for(change)
+        before = self._before or frozenset()
+        new = [one for one in self._previews() if one["uid"] not in before and commit in {None, _commit_of(one)}]
+        if new:
+            self._begun = new[0]["uid"]
+        return bool(new)
+
+    def seconds_until_seen(self, change: Change) -> float:
+        return self._surroundings.seconds_until_listed
+
+    def settle(self, change: Change) -> None:
+        def is_ready() -> bool:
+            found = self._read(f"/v13/deployments/{self._begun}", operation="read a deployment")
+            if found["readyState"] in _ENDED:
+                raise self._failure(found)
+            return bool(found["readyState"] == "READY")
+
+        self._surroundings.wait_until(is_ready, what=f"the preview of {self._branch}", vendor=VENDOR)
+
+    def _read(self, path: str, *, operation: str, **params: str) -> dict[str, Any]:
+        answer = self._client.read("GET", path, operation=operation, params={**self._scope, **params})
+        return dict(json_of(answer))
+
+    def _hold_bypass(self) -> None:
+        """The secrets are the keys of the project's answer (FACTS 3); one of ours in the credentials goes first."""
+        known = self._project.get("protectionBypass") or {}
+        held = [secret for secret, about in sorted(known.items()) if about.get("scope") == _AUTOMATION]
+        for secret in known:
+            self._vault.registry.add(secret, name=BYPASS)
+        own = self._vault.get(BYPASS_OF_OURS)
+        if own is not None or held:
+            self._vault.hold(BYPASS, own.reveal() if own is not None else held[0])
+
+    def _facts(self) -> dict[str, Any]:
+        """Beside the preview itself: the branch's newest commit, and when a variable of previews was last changed."""
+        changed = [
+            int(one.get("updatedAt") or 0)
+            for one in self._variables
+            if PREVIEW in targets_of(one) and one.get("gitBranch") in {None, "", self._branch}
+        ]
+        coming, link = self._coming(), self._project.get("link") or {}
+        live = (self._project.get("targets") or {}).get("production") or {}
+        facts = {
+            "branch": self._branch,
+            "head": _commit_of(self._seen[0]) if self._seen else None,
+            "repo": f"{link.get('org')}/{link.get('repo')}" if link.get("repo") else None,
+            "variables_changed_at": moment(max(changed, default=0) or None),
+            "coming_commit": _commit_of(coming),
+            "coming_since": moment(coming.get("created")),
+            "production_hosts": sorted({*(live.get("alias") or ()), *([live["url"]] if live.get("url") else [])}),
+        }
+        is_closed = any(self._project.get(one) for one in ("ssoProtection", "passwordProtection"))
+        opens = not is_closed or self._vault.get(BYPASS) is not None
+        return {**{name: value for name, value in facts.items() if value}, "can_be_opened": opens}
+
+    def _previews(self) -> list[dict[str, Any]]:
+        return [one for one in self._seen if one.get("target") is None and not one.get("customEnvironment")]
+
+    def _coming(self) -> dict[str, Any]:
+        """The newest preview, when it is on its way."""
+        newest = next(iter(self._previews()), {})
+        return newest if newest.get("state") in _COMING else {}
+
+    def _commit_for(self, change: Change) -> str | None:
+        """The one that is shown, when only the variables are new."""
+        shown = next((one for one in self._previews() if one["state"] == "READY"), {})
+        return change.after.get("commit") or _commit_of(shown)
+
+    def _source(self, change: Change) -> dict[str, Any]:
+        """The project's own repository, in the words of its Git host; without a commit it is the branch's head."""
+        link, commit = self._project.get("link") or {}, self._commit_for(change)
+        fields = {
+            "github": {"repoId": "repoId"},
+            "gitlab": {"projectId": "projectId"},
+            "bitbucket": {"repoUuid": "uuid", "workspaceUuid": "workspaceUuid"},
+        }.get(str(link.get("type")))
+        if fields is None:
+            raise RefusedError(
+                "the preview was not built: its Vercel project has no repository that can be named",
+                why=f"it is connected to {link.get('type') or 'none'}",
+                next_step="connect the repository in Vercel's project settings, or push the branch and run again",
+            )
+        where = {name: link[field] for name, field in fields.items() if field in link}
+        return {"type": link["type"], **where, "ref": self._branch, **({"sha": commit} if commit else {})}
+
+    def _failure(self, found: Mapping[str, Any]) -> VendorRefusedError:
+        said = self._vault.registry.redact(str(found.get("errorMessage") or "")) or "Vercel gives no reason"
+        return VendorRefusedError(
+            f"the preview of {self._branch} {_ENDED[found['readyState']]}",
+            vendor=VENDOR,
+            operation="create a preview deployment",
+            status=200,
+            why=said[-_WHY_LENGTH:],
+            state=f"changed in part: deployment {found['id']} does not serve, the former preview still does",
+            next_step="read its build log in Vercel, put right what it says, then run the plan again",
+        )
+
+
+def _require_preview(made: Mapping[str, Any]) -> None:
+    """Errors: VendorRefusedError; nothing that we send asks for another target."""
+    if made.get("target") is not None:
+        raise VendorRefusedError(
+            f"vercel made a deployment for {made['target']} when a preview was asked for",
+            vendor=VENDOR,
+            operation="create a preview deployment",
+            status=200,
+            why="no target was sent, which means a preview",
+            state=f"changed: deployment {made['id']} is on its way for {made['target']}",
+            next_step=f"cancel {made['id']} in Vercel at once, and look at the project's settings",
+        )
+
+
+def _commit_of(deployment: Mapping[str, Any]) -> str | None:
+    """Each Git host has a field of its own: githubCommitSha, gitlabCommitSha, bitbucketCommitSha."""
+    meta = deployment.get("meta") or {}
+    return next((str(value) for name, value in sorted(meta.items()) if name.endswith("CommitSha")), None)
+
+
+def _shown(deployment: Mapping[str, Any]) -> dict[str, Any]:
+    commit = _commit_of(deployment)
+    seen = {"state": "READY", "created_at": moment(deployment["created"]), "host": deployment["url"]}
+    return {**seen, **({"commit": commit} if commit else {})}

@@ -1,0 +1,138 @@
+"""The lock timeline of a rehearsal: which statement locked which table against whom, and until when that lasted.
+
+Drawn over the order of the statements, not over seconds: the rehearsal has no rows, so its seconds say nothing about
+the target, and a lock is held to the end of its transaction however long that takes. A deterministic SVG.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pantheon_runbook.database.revisions import Lock, Ran, Statement
+from pantheon_runbook.model import Snapshot
+from pantheon_runbook.runner.rehearsals import PRODUCTION, STAGING
+
+_DRAWN_AS = 'xmlns="http://www.w3.org/2000/svg" role="img" font-family="sans-serif" font-size="12"'
+_LEFT, _RIGHT, _LINE, _TOP, _PLOT = 190, 20, 24, 58, 620
+# Mode, what it keeps out, colour; the strongest first. Weaker locks keep nobody out who reads or writes rows.
+_KEEPS_OUT = {
+    "AccessExclusiveLock": ("reads and writes", "#e5866f"),
+    "ExclusiveLock": ("writes", "#f0b48a"),
+    "ShareRowExclusiveLock": ("writes", "#f0b48a"),
+    "ShareLock": ("writes", "#f0b48a"),
+    "ShareUpdateExclusiveLock": ("other changes of the schema", "#cfe0ee"),
+}
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One lock: from the statement that took it to the last one of its transaction, both counted from 0."""
+
+    relation: str
+    mode: str
+    revision: str
+    first: int
+    last: int
+
+    @property
+    def keeps_out(self) -> str:
+        return _KEEPS_OUT[self.mode][0]
+
+
+def bars(ran: Sequence[Ran]) -> tuple[Bar, ...]:
+    """Every lock that keeps somebody out, table by table, the strongest last: it is drawn over the others."""
+    found: list[Bar] = []
+    start = 0
+    for one in ran:
+        for number, statement in enumerate(one.statements):
+            end = number if statement.is_alone else len(one.statements) - 1
+            found += [
+                Bar(lock.relation, lock.mode, one.revision, start + number, start + end)
+                for lock in statement.locks
+                if lock.mode in _KEEPS_OUT
+            ]
+        start += len(one.statements)
+    return tuple(sorted(found, key=lambda bar: (bar.relation, -_rank(bar.mode), bar.first)))
+
+
+def lock_timeline_of(snapshot: Snapshot) -> str:
+    """Of the rehearsal on production's schema, else of staging's; "" when none locked anything."""
+    for address in (PRODUCTION, STAGING):
+        told = snapshot.get(address).attributes.get("ran") or ()
+        if told:
+            return lock_timeline([_ran(one) for one in told], snapshot.get(address).attributes.get("rows") or {})
+    return ""
+
+
+def _ran(told: Mapping[str, Any]) -> Ran:
+    statements = (
+        Statement(one["sql"], 0.0, tuple(Lock(**lock) for lock in one["locks"]), one["is_alone"])
+        for one in told["statements"]
+    )
+    return Ran(told["revision"], tuple(statements), 0.0, tuple(told["heads"]))
+
+
+def lock_timeline(ran: Sequence[Ran], rows: Mapping[str, int]) -> str:
+    """One line per table with the rows that the target has; "" when nothing was locked against anybody."""
+    listed = bars(ran)
+    if not listed:
+        return ""
+    tables = sorted({bar.relation for bar in listed})
+    width, height = _LEFT + _PLOT + _RIGHT, _TOP + _LINE * len(tables) + 40
+    parts = [
+        f'<svg {_DRAWN_AS} viewBox="0 0 {width} {height}" width="{width}" height="{height}">',
+        "<title>Lock timeline of the rehearsal</title>",
+        _text(10, 20, "what each revision locks, statement by statement", bold=True),
+        *_revisions(ran, height - 34),
+    ]
+    for number, table in enumerate(tables):
+        y = _TOP + _LINE * number
+        parts.append(_text(10, y + 15, f"{_short(table)} ({rows[table]:,} rows)" if table in rows else _short(table)))
+        parts += [_drawn(bar, y, _step(ran)) for bar in listed if bar.relation == table]
+    parts += [_legend(height - 10), "</svg>"]
+    return "".join(parts)
+
+
+def _revisions(ran: Sequence[Ran], bottom: float) -> list[str]:
+    step, start, parts = _step(ran), 0, []
+    for one in ran:
+        x = _LEFT + start * step
+        parts.append(f'<line x1="{x:g}" y1="34" x2="{x:g}" y2="{bottom:g}" stroke="#d0d7de"></line>')
+        parts.append(_text(x + 3, 46, one.revision[:12]))
+        start += len(one.statements)
+    return parts
+
+
+def _step(ran: Sequence[Ran]) -> float:
+    return _PLOT / max(1, sum(len(one.statements) for one in ran))
+
+
+def _drawn(bar: Bar, y: float, step: float) -> str:
+    x, width = _LEFT + bar.first * step, max(4.0, (bar.last - bar.first + 1) * step - 2)
+    fill = _KEEPS_OUT[bar.mode][1]
+    return f'<rect x="{x:g}" y="{y + 2}" width="{width:g}" height="{_LINE - 6}" rx="3" fill="{fill}"></rect>'
+
+
+def _legend(y: float) -> str:
+    parts, x = [], float(_LEFT)
+    for words, fill in dict(_KEEPS_OUT.values()).items():
+        parts.append(f'<rect x="{x:g}" y="{y - 10:g}" width="12" height="12" rx="2" fill="{fill}"></rect>')
+        parts.append(_text(x + 17, y, f"keeps out {words}"))
+        x += 60 + 6.6 * len(words) + 20
+    return "".join(parts)
+
+
+def _short(relation: str) -> str:
+    return relation.removeprefix("public.")
+
+
+def _rank(mode: str) -> int:
+    return list(_KEEPS_OUT).index(mode)
+
+
+def _text(x: float, y: float, words: str, *, bold: bool = False) -> str:
+    weight = ' font-weight="bold"' if bold else ""
+    return f'<text x="{x:g}" y="{y:g}"{weight}>{html.escape(words)}</text>'

@@ -1,0 +1,243 @@
+"""RB-020 as the session sees it: staging as RB-010 left it, the revisions, then the deployment and its proofs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Protocol
+
+from pantheon_runbook import deploying, migrating
+from pantheon_runbook.database import baseline
+from pantheon_runbook.database.alembic_process import Backend
+from pantheon_runbook.database.baseline import Stated, baseline_finding
+from pantheon_runbook.database.differences import differences
+from pantheon_runbook.database.indexes import index_findings
+from pantheon_runbook.database.release import look_at_release
+from pantheon_runbook.database.revision_kinds import Ground, Ledger, Limits, Revisions, Site
+from pantheon_runbook.database.revisions import LedgerRow
+from pantheon_runbook.database.tally import Commands, Release, Tally, tally
+from pantheon_runbook.database.writer import Writer
+from pantheon_runbook.database.writes import DatabaseGate
+from pantheon_runbook.model import Change, Check, Desired, Finding, Snapshot
+from pantheon_runbook.planning import plan_changes
+from pantheon_runbook.providers.kind import Kind
+from pantheon_runbook.providers.staging_app import Note
+from pantheon_runbook.providers.vercel_deploys import BYPASS
+from pantheon_runbook.provisioning import calls, services_of
+from pantheon_runbook.runner.clients import Parts, deployments
+from pantheon_runbook.runner.rehearsals import Rehearsals
+from pantheon_runbook.staging_proofs import Proving, proofs
+
+_FEW = 3
+
+
+class Provisioned(Protocol):
+    """RB-010's side of it: what staging consists of, and whether it answers."""
+
+    def wanted(self, snapshot: Snapshot) -> tuple[Desired, ...]: ...
+
+    def findings(self, snapshot: Snapshot) -> tuple[Finding, ...]: ...
+
+    def endpoints(self, snapshot: Snapshot) -> tuple[tuple[str, str], ...]: ...
+
+    def manual_steps(self, snapshot: Snapshot) -> tuple[str, ...]: ...
+
+    def probes(self, snapshot: Snapshot) -> tuple[Check, ...]: ...
+
+
+class Migrating:
+    """The definition: pure over what its kinds have seen last, apart from `probes`."""
+
+    def __init__(
+        self, parts: Parts, provisions: Provisioned, *, parameters: Mapping[str, Any], writer: Writer, note: Note
+    ) -> None:
+        self._parts = parts
+        self._config = parts.outside.config
+        self._provisions = provisions
+        self._commit = str(parameters["commit"])
+        self._stated = Stated.of(parameters["baseline"]) if parameters["baseline"] else None
+        self._again = tuple(filter(None, str(parameters["again"]).split(",")))
+        self._note = note
+        self.site = site_of(parts, writer)
+        self.rehearsals = Rehearsals(parts, self.site, pending=lambda ground: self._tally(ground).pending)
+        self._commands = Commands(f"pantheon-runbook run RB-020 -e {parts.name}", f"alembic -c {self.site.backend.ini}")
+
+    def kinds(self, ends: ExitStack) -> dict[str, Kind]:
+        """What RB-020 has beside RB-010's kinds; those that hold connections are closed with `ends`."""
+        own: tuple[Kind, ...] = (Ledger(self.site, self._stated), Revisions(self.site), self.rehearsals)
+        for kind in own:
+            ends.callback(kind.close)
+        return {**{kind.prefix: kind for kind in own}, **deployments(self._parts)}
+
+    def desired(self, snapshot: Snapshot) -> tuple[Desired, ...]:
+        ground = self.site.ground
+        if ground is None:
+            return ()
+        path = self._path(ground)
+        deployed = deploying.desired_deployments(
+            self._config,
+            self._parts.name,
+            snapshot,
+            commit=self._commit,
+            migrated_at=max((row.ended_at for row in ground.rows), default=""),
+            migrations=path.before,
+        )
+        return (*migrating.desired_revisions(path, has_alembic=ground.heads is not None), *deployed)
+
+    def _path(self, ground: Ground) -> migrating.Path:
+        services = tuple(f"railway/deployment/{name}" for name in services_of(self._config))
+        return migrating.Path(self._tally(ground).pending, self.rehearsals.found.staging, self._stated, services)
+
+    def _tally(self, ground: Ground) -> Tally:
+        """With the baseline taken as accepted, when one is stated that can be."""
+        heads, rows = ground.heads, ground.rows
+        if self._stated is not None and self._refusal(ground) is None:
+            heads, rows = self._stated.revisions, baseline.after(ground.history, rows, self._stated)
+        return tally(
+            ground.history,
+            heads,
+            rows,
+            release=self._release(ground),
+            tables=ground.schema.tables,
+            commands=self._commands,
+            again=self._again,
+        )
+
+    def _refusal(self, ground: Ground) -> Finding | None:
+        assert self._stated is not None
+        return baseline.refusal(ground.history, ground.heads, ground.rows, self._stated)
+
+    def _release(self, ground: Ground) -> Release:
+        return look_at_release(self.site.backend.ini, self._config.backend.release_branch, ground.history.revisions)
+
+    def findings(self, snapshot: Snapshot) -> tuple[Finding, ...]:
+        ground = self.site.ground
+        if ground is None:
+            what = "staging's database is not there to be migrated"
+            return (Finding("no-database", "database", what, f"pantheon-runbook run RB-010 -e {self._parts.name}"),)
+        found = self.rehearsals.found
+        return (
+            *self._provisions.findings(snapshot),
+            *self._unprovisioned(snapshot),
+            *self._tally(ground).findings,
+            *self._of_the_baseline(ground),
+            *index_findings(ground.invalid, ground.rows, self._sources(ground)),
+            *dict.fromkeys((*found.staging.findings, *found.production.findings)),
+            *self._drift(ground),
+            *deploying.findings(self._config, self._parts.name, snapshot, commit=self._commit),
+        )
+
+    def _unprovisioned(self, snapshot: Snapshot) -> tuple[Finding, ...]:
+        left = [change.address for change in plan_changes(self._provisions.wanted(snapshot), snapshot)[0]]
+        if not left:
+            return ()
+        named = ", ".join(left[:_FEW]) + (f" and {len(left) - _FEW} more" if len(left) > _FEW else "")
+        what = f"{self._parts.name} is not as RB-010 leaves it: {named}"
+        step = f"pantheon-runbook run RB-010 -e {self._parts.name} --apply"
+        return (Finding("not-provisioned", left[0], what, step),)
+
+    def _of_the_baseline(self, ground: Ground) -> tuple[Finding, ...]:
+        if self._stated is None:
+            return ()
+        if (no := self._refusal(ground)) is not None:
+            return (no,)
+        found = self.rehearsals.found
+        if found.why_not:
+            what = f"what the revisions up to {self._stated.in_words} make is not known: {found.why_not}"
+            return (Finding("baseline-not-compared", "database/ledger", what, "see to that, then plan again"),)
+        return (baseline_finding(found.expected, ground.schema.lines, self._stated, run=self._commands.run),)
+
+    def _drift(self, ground: Ground) -> tuple[Finding, ...]:
+        """What stands in staging and no revision has made, or the other way round."""
+        drift = self._differences(ground)
+        if not drift or self._stated is not None:
+            return ()
+        more = f"; and {len(drift) - _FEW} more" if len(drift) > _FEW else ""
+        what = f"the schema is not what its revisions make: {'; '.join(drift[:_FEW])}{more}"
+        step = "write a revision that makes it so, or take it back by hand"
+        return (Finding("schema-drift", "database/schema", what, step, blocks=False),)
+
+    def _differences(self, ground: Ground) -> tuple[str, ...]:
+        found = self.rehearsals.found
+        return () if found.why_not or not ground.heads else differences(found.expected, ground.schema.lines)
+
+    def _sources(self, ground: Ground) -> dict[str, str]:
+        folder = self.site.backend.ini.parent
+        begun = [row.revision for row in ground.rows if row.state == "begun"]
+        files = {one.id: folder / one.file for one in ground.history.revisions if one.id in begun}
+        return {name: path.read_text(errors="replace") for name, path in files.items() if path.is_file()}
+
+    def endpoints(self, snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
+        return self._provisions.endpoints(snapshot)
+
+    def manual_steps(self, snapshot: Snapshot) -> tuple[str, ...]:
+        return self._provisions.manual_steps(snapshot)
+
+    def calls(self, desired: Sequence[Desired], snapshot: Snapshot) -> Mapping[str, Mapping[str, Any]]:
+        return calls(plan_changes(desired, snapshot)[0])
+
+    def probes(self, snapshot: Snapshot) -> tuple[Check, ...]:
+        ground = self.site.ground
+        assert ground is not None
+        head = ", ".join(ground.heads or ())
+        proving = Proving(
+            self._config,
+            self._parts.name,
+            self._parts.outside.reach,
+            self._note,
+            self._parts.outside.identities.production.hosts,
+            self._parts.surroundings.find,
+            bypass=self._parts.surroundings.vault.get(BYPASS),
+            progress=self._parts.surroundings.progress,
+        )
+        wanted = self._provisions.wanted(snapshot)
+        return (
+            *self._provisions.probes(snapshot),
+            *self._of_the_schema(ground),
+            *proofs(proving, snapshot, head=head, wanted=wanted),
+        )
+
+    def _of_the_schema(self, ground: Ground) -> tuple[Check, ...]:
+        """Heads, that the ledger agrees, and that the schema is what the revisions make of nothing."""
+        wanted, at = ", ".join(ground.history.heads), ", ".join(ground.heads or ()) or "nothing"
+        applied = ground.history.below(ground.heads or ())
+        lacking = [one for one in sorted(applied) if not _is_recorded(one, ground.rows)]
+        drift = self._differences(ground)
+        why_not = self.rehearsals.found.why_not
+        schema = f"cannot be read: {why_not}" if why_not else "; ".join(drift) or "the same"
+        accepted = self._stated is not None and bool(self._stated.code)
+        return (
+            Check("the database is at the tree's head", wanted, at, wanted == at),
+            Check("every revision is in the ledger", "all", ", ".join(lacking) or "all", not lacking),
+            Check("the schema is what its revisions make", "the same", schema, not drift or accepted),
+        )
+
+    def isolation(self, snapshot: Snapshot, changes: Sequence[Change]) -> None:
+        """RB-060's: a deployment is no reason to read everything of both sides again."""
+
+
+def _is_recorded(revision: str, rows: Sequence[LedgerRow]) -> bool:
+    return any(row.revision == revision and row.state != "begun" for row in rows)
+
+
+def site_of(parts: Parts, writer: Writer) -> Site:
+    """The backend that the config names, before staging's database."""
+    backend = parts.outside.config.backend
+    return Site(
+        parts.surroundings,
+        database=parts.database,
+        gate=DatabaseGate(parts.gate, parts.surroundings.vault),
+        backend=Backend(
+            (parts.outside.folder / backend.alembic).absolute(), _interpreter(parts.outside.folder, backend.python)
+        ),
+        version_table=backend.version_table,
+        writer=writer,
+        limits=Limits(int(backend.lock_seconds * 1000), int(backend.statement_seconds * 1000)),
+    )
+
+
+def _interpreter(folder: Path, python: str) -> str:
+    """A path starts beside the config; a name is looked for on the path."""
+    return str((folder / python).absolute()) if os.sep in python else python

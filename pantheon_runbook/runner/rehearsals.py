@@ -1,0 +1,213 @@
+"""The rehearsal as the session sees it: on staging's schema, on production's, and what the tree makes of nothing."""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+
+from pantheon_runbook.database.alembic_process import held_proof, migration
+from pantheon_runbook.database.connection import SESSION_PORT, opened
+from pantheon_runbook.database.dump import Dump, dump_schema
+from pantheon_runbook.database.rehearsal import Rehearsal
+from pantheon_runbook.database.rehearsing import rehearse
+from pantheon_runbook.database.revision_kinds import Ground, Site
+from pantheon_runbook.database.revisions import Revision
+from pantheon_runbook.database.row_counts import row_counts
+from pantheon_runbook.database.schema import look_at_schema
+from pantheon_runbook.database.scratch import Scratch, scratch
+from pantheon_runbook.errors import RunbookError
+from pantheon_runbook.model import Resource, canonical, digest_of
+from pantheon_runbook.providers import supabase
+from pantheon_runbook.providers.kind import Kind, Look
+from pantheon_runbook.runner.clients import Parts
+from pantheon_runbook.secrets import Secret
+
+REHEARSAL = "database/rehearsal"
+STAGING, PRODUCTION = f"{REHEARSAL}/staging", f"{REHEARSAL}/production"
+_NO_ROLE = "no role may dump production's schema: pantheon-runbook read-role --dump prints what makes it"
+PRODUCTION_REVISION = "production/revision"
+_SECONDS = 10
+_MILLISECONDS = 60_000
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one look came to.
+
+    `expected` are the schema's lines that the tree makes of nothing up to where staging is, `why_not` is the reason
+    when that is not known. `production_heads` None: nobody could look.
+    """
+
+    staging: Rehearsal = field(default_factory=Rehearsal)
+    production: Rehearsal = field(default_factory=Rehearsal)
+    expected: tuple[str, ...] = ()
+    why_not: str = ""
+    production_heads: tuple[str, ...] | None = None
+
+
+class Rehearsals(Kind):
+    """Read only: what it writes to is a server of its own, which is gone afterwards."""
+
+    prefix = REHEARSAL
+    looks_after = ("database/revision",)
+
+    def __init__(self, parts: Parts, site: Site, *, pending: Callable[[Ground], Sequence[Revision]]) -> None:
+        self._parts = parts
+        self._site = site
+        self._pending = pending
+        self._policy = parts.outside.config.migration_policy
+        self._known: dict[str, Found] = {}
+        self.found = Found()
+
+    def look(self) -> Look:
+        ground = self._site.ground
+        if ground is None or not self._site.is_there:
+            return Look()
+        production = self._production()
+        key = _key(ground, production)
+        if key not in self._known:
+            self._known[key] = self._rehearsed(ground, production)
+        self.found = self._known[key]
+        return Look(tuple(self._resources(production)), files={"rehearsal.json": self._timed()})
+
+    def _rehearsed(self, ground: Ground, production: _Source | str) -> Found:
+        try:
+            with scratch() as server:
+                return self._all(ground, production, server)
+        except RunbookError as error:
+            why = f"{error.what} {error.why}"
+            return Found(Rehearsal(not_rehearsed=why), Rehearsal(not_rehearsed=why), (), why, _heads(production))
+
+    def _all(self, ground: Ground, production: _Source | str, server: Scratch) -> Found:
+        pending = tuple(self._pending(ground))
+        rows = production.rows if isinstance(production, _Source) else {}
+        staging = self._on(self._own(), pending, server, rows) if pending else Rehearsal()
+        expected, why_not = self._made_of_nothing(ground, server)
+        if isinstance(production, str):
+            return Found(staging, Rehearsal(not_rehearsed=production), expected, why_not)
+        its_own = ground.history.pending(production.dump.heads)
+        is_same = its_own == pending and production.dump.standing.lines == ground.schema.lines
+        of_production = staging if is_same else self._on(production, its_own, server, rows) if its_own else Rehearsal()
+        return Found(staging, of_production, expected, why_not, production.dump.heads)
+
+    def _on(self, source: _Source, pending: Sequence[Revision], server: Scratch, rows: dict[str, int]) -> Rehearsal:
+        """Weighed with production's rows, where they are known: it is production that must not be held up."""
+        self._parts.surroundings.progress(f"rehearsing {len(pending)} revisions on the schema of {source.name}")
+        try:
+            return rehearse(
+                pending,
+                source.dump,
+                rows=rows or source.rows,
+                server=server,
+                backend=self._site.backend,
+                policy=self._policy,
+            )
+        except RunbookError as error:
+            return Rehearsal(not_rehearsed=f"{error.what} {error.why}")
+
+    def _made_of_nothing(self, ground: Ground, server: Scratch) -> tuple[tuple[str, ...], str]:
+        heads = tuple(head for head in ground.heads or () if ground.history.get(head))
+        try:
+            return self.lines_at(ground, heads, server), ""
+        except RunbookError as error:
+            return (), f"{error.what} {error.why}"
+
+    def lines_at(self, ground: Ground, heads: Iterable[str], server: Scratch) -> tuple[str, ...]:
+        """The schema's lines of an empty database that was upgraded to these. Errors: RunbookError."""
+        database = server.make("of_nothing")
+        wanted = ground.history.below(heads)
+        with database.connection() as superuser:
+            with (
+                held_proof(superuser) as proof,
+                migration(
+                    self._site.backend,
+                    database.url,
+                    proof=proof,
+                    ledger=None,
+                    lock_timeout_ms=_MILLISECONDS,
+                    statement_timeout_ms=_MILLISECONDS,
+                    observe=False,
+                    application_name="pantheon-runbook rehearsal",
+                ) as worker,
+            ):
+                for one in ground.history.revisions:
+                    if one.id in wanted:
+                        worker.step(one.id)
+            return look_at_schema(superuser, version_table=self._site.version_table).lines
+
+    def _own(self) -> _Source:
+        url = self._site.vault.get("database.session_url")
+        assert url is not None
+        return self._dumped(self._parts.name, url)
+
+    def _production(self) -> _Source | str:
+        """Its schema and how many rows its tables have, by its dump role; or why not."""
+        read = self._parts.outside.config.production_read
+        password = self._parts.outside.credentials.values.get(read.dump_password) if read else None
+        if read is None or password is None:
+            return _NO_ROLE
+        ref = self._parts.outside.identities.production.supabase_ref
+        try:
+            pooler = supabase.pooler_of(self._parts.clients.supabase, ref)
+            if pooler is None:
+                return "production's pooler is not there: is the project paused?"
+            login = f"{read.dump_role}.{ref}:{urllib.parse.quote(password.reveal(), safe='')}"
+            options = self._parts.outside.database_options
+            url = Secret(f"postgresql://{login}@{pooler.host}:{SESSION_PORT}/postgres{options}")
+            return self._dumped("production", url, without_roles=(read.role, read.dump_role))
+        except RunbookError as error:
+            return f"{error.what} {error.why}"
+
+    def _dumped(self, name: str, url: Secret, *, without_roles: Sequence[str] = ()) -> _Source:
+        resolve = self._parts.outside.resolve
+        dump = dump_schema(url, resolve=resolve, version_table=self._site.version_table, without_roles=without_roles)
+        with opened(url.reveal(), resolve=resolve, seconds=_SECONDS) as connection:
+            return _Source(name, dump, {table: _about(rows) for table, rows in row_counts(connection).items()})
+
+    def _resources(self, production: _Source | str) -> Iterator[Resource]:
+        rows = production.rows if isinstance(production, _Source) else {}
+        for address, one in ((STAGING, self.found.staging), (PRODUCTION, self.found.production)):
+            if one.not_rehearsed:
+                yield Resource(address, "unreadable", note=f"not rehearsed: {one.not_rehearsed}")
+            elif one.ran or one.failed:
+                yield Resource(address, "present", {**one.settled, "rows": rows}, note=_told(one))
+        heads = _heads(production)
+        if heads is not None:
+            yield Resource(
+                "production/revision", "present", {"heads": list(heads)}, f"at {', '.join(heads) or 'nothing'}"
+            )
+
+    def _timed(self) -> bytes:
+        """Everything, with the seconds that were measured; the snapshot has what is the same each time."""
+        return canonical({name: asdict(getattr(self.found, name)) for name in ("staging", "production")})
+
+
+@dataclass(frozen=True)
+class _Source:
+    name: str
+    dump: Dump
+    rows: dict[str, int]
+
+
+def _about(rows: int) -> int:
+    """To one digit: a plan that names rows must not be out of date because one was added."""
+    return round(rows, 1 - len(str(rows)))
+
+
+def _heads(production: _Source | str) -> tuple[str, ...] | None:
+    return None if isinstance(production, str) else production.dump.heads
+
+
+def _key(ground: Ground, production: _Source | str) -> str:
+    files = [[one.id, one.digest] for one in ground.history.revisions]
+    held = production if isinstance(production, str) else [production.dump.standing.fingerprint, production.rows]
+    return digest_of([files, ground.heads, ground.schema.fingerprint, held])
+
+
+def _told(one: Rehearsal) -> str:
+    """In one line what a reader asks first."""
+    if one.failed:
+        return f"{one.failed.revision} fails on the copy"
+    clean = sum(each.way == "clean" for each in one.undone)
+    return f"{len(one.ran)} revisions ran; {clean} of them were undone cleanly and applied again"

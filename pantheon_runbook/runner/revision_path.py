@@ -1,0 +1,132 @@
+"""The revision path: where production stands on it, where staging stands, and what is above both.
+
+A deterministic SVG of plain rectangles, lines and text; its text twin is the table of `path_lines`.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pantheon_runbook.database.revision_kinds import TREE, history_of
+from pantheon_runbook.database.revisions import History, Revision
+from pantheon_runbook.model import Snapshot
+from pantheon_runbook.runner.rehearsals import PRODUCTION, PRODUCTION_REVISION, STAGING
+
+_DRAWN_AS = 'xmlns="http://www.w3.org/2000/svg" role="img" font-family="sans-serif" font-size="12"'
+_BOX, _GAP, _HEIGHT, _LEFT, _TOP = 104, 18, 42, 16, 64
+_PER_LINE, _MOST = 7, 21  # boxes; of a longer path the lower part is told in words
+_BOTH, _STAGING, _PENDING, _CONTRACT = "#e3eef7", "#eef6e8", "#ffffff", "#fbeec2"
+
+
+@dataclass(frozen=True)
+class Stand:
+    """Where the databases stand in a tree; heads of None: nobody could look."""
+
+    history: History
+    staging: tuple[str, ...]
+    production: tuple[str, ...] | None
+    phases: Mapping[str, str]
+    environment: str = "staging"
+
+
+def stand_of(snapshot: Snapshot) -> Stand | None:
+    """What a snapshot says of it; None when no tree was looked at."""
+    tree, production = snapshot.get(TREE), snapshot.get(PRODUCTION_REVISION)
+    if tree.state != "present":
+        return None
+    rehearsals = (snapshot.get(address).attributes.get("phases") or {} for address in (STAGING, PRODUCTION))
+    phases = {name: one["phase"] for told in rehearsals for name, one in told.items()}
+    heads = production.attributes.get("heads") if production.state == "present" else None
+    return Stand(
+        history_of(tree.attributes),
+        tuple(tree.attributes["at"] or ()),
+        None if heads is None else tuple(heads),
+        phases,
+        snapshot.environment,
+    )
+
+
+def revision_path(stand: Stand) -> str:
+    """Boxes from left to right and line by line in the order of applying; colours only repeat what the words say."""
+    hidden, shown = _shown(stand.history.revisions)
+    lines = max(1, -(-len(shown) // _PER_LINE))
+    width = _LEFT * 2 + _PER_LINE * (_BOX + _GAP)
+    height = _TOP + lines * (_HEIGHT + 46)
+    parts = [
+        f'<svg {_DRAWN_AS} viewBox="0 0 {width} {height}" width="{width}" height="{height}">',
+        f"<title>Revision path: {html.escape(stand.environment)} and production</title>",
+        _text(_LEFT, 20, headline(stand), bold=True),
+        _text(_LEFT, 40, f"and {hidden} earlier ones" if hidden else ""),
+    ]
+    parts += [_drawn(one, number, stand) for number, one in enumerate(shown)]
+    return "".join((*parts, "</svg>"))
+
+
+def headline(stand: Stand) -> str:
+    """The whole in one line."""
+    waiting = len(stand.history.pending(stand.staging))
+    where = "not looked at" if stand.production is None else _at(stand.production)
+    return (
+        f"{stand.environment} at {_at(stand.staging)}, production at {where}, "
+        f"head {_at(stand.history.heads)}: {waiting} to apply on {stand.environment}"
+    )
+
+
+def path_lines(stand: Stand) -> Iterable[tuple[str, str, str, str]]:
+    """(sign, revision, where it is, title) per revision: "=" applied here, "+" to apply."""
+    applied = stand.history.below(stand.staging)
+    for one in stand.history.revisions:
+        phase = stand.phases.get(one.id, "")
+        told = f"{one.title}{f' ({phase})' if phase else ''}"
+        yield ("=" if one.id in applied else "+", one.id, _where(one, stand), told)
+
+
+def _where(one: Revision, stand: Stand) -> str:
+    found = [stand.environment] if one.id in stand.history.below(stand.staging) else []
+    if stand.production is not None and one.id in stand.history.below(stand.production):
+        found.append("production")
+    return " and ".join(found) or "pending"
+
+
+def _shown(revisions: Sequence[Revision]) -> tuple[int, Sequence[Revision]]:
+    hidden = max(0, len(revisions) - _MOST)
+    return hidden, revisions[hidden:]
+
+
+def _at(heads: tuple[str, ...]) -> str:
+    return ", ".join(heads) or "nothing"
+
+
+def _drawn(one: Revision, number: int, stand: Stand) -> str:
+    x = _LEFT + (number % _PER_LINE) * (_BOX + _GAP)
+    y = _TOP + (number // _PER_LINE) * (_HEIGHT + 46)
+    where, phase = _where(one, stand), stand.phases.get(one.id, "")
+    fill = {"pending": _CONTRACT if phase == "contract" else _PENDING, stand.environment: _STAGING}.get(where, _BOTH)
+    dash = ' stroke-dasharray="4 4"' if where == "pending" else ""
+    line = f'<line x1="{x - _GAP}" y1="{y + 21}" x2="{x}" y2="{y + 21}" stroke="#57606a"></line>' if number else ""
+    box = f'<rect x="{x}" y="{y}" width="{_BOX}" height="{_HEIGHT}" rx="4" fill="{fill}" stroke="#57606a"{dash}></rect>'
+    marks = [
+        name
+        for name, heads in ((stand.environment, stand.staging), ("production", stand.production or ()))
+        if one.id in heads
+    ]
+    marks += ["head"] if one.id in stand.history.heads else []
+    return "".join(
+        (
+            line,
+            box,
+            _text(x + _BOX / 2, y + 17, one.id[:14], anchor="middle", bold=True),
+            _text(x + _BOX / 2, y + 33, phase or ("in both" if " and " in where else where[:16]), anchor="middle"),
+            *(
+                _text(x + _BOX / 2, y + 56 + 13 * row, f"▲ {mark}", anchor="middle", bold=True)
+                for row, mark in enumerate(marks)
+            ),
+        )
+    )
+
+
+def _text(x: float, y: float, words: str, *, anchor: str = "start", bold: bool = False) -> str:
+    weight = ' font-weight="bold"' if bold else ""
+    return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}"{weight}>{html.escape(words)}</text>'
