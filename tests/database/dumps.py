@@ -11,7 +11,7 @@ import psycopg
 from pantheon_runbook.database import ledger
 from pantheon_runbook.database.kinds import SCHEMA
 from pantheon_runbook.database.revisions import History
-from pantheon_runbook.sandbox.binaries import postgres_binaries
+from pantheon_runbook.servers.binaries import postgres_binaries
 
 CHANGES_EACH_TIME = ("\\restrict ", "\\unrestrict ")
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from pantheon_runbook.database.alembic_process import Backend
-from pantheon_runbook.sandbox.places import cache_folder
+from pantheon_runbook.servers.places import cache_folder
 
 INSTALL_SECONDS = 180
 ALEMBIC = Path(sys.executable).with_name("alembic")  # `python -m` would look for it in the tree's own folder first

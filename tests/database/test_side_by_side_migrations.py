@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import psycopg
 import pytest
-from alembic_trees import Server, asked, running_server
+from alembic_trees import Server, asked
 from dumps import differences, dump
 from runs import Run
 from stand_in import Scene, apply_pending
@@ -25,15 +25,9 @@ LOCK_TIMEOUT_SECONDS = 1.0
 SLACK_SECONDS = 2.0
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running_server(tmp_path_factory.mktemp("beside")) as server:
-        yield server
-
-
 @pytest.fixture
-def scene(server: Server, tmp_path: Path) -> Iterator[Scene]:
-    scene = Scene(server, tmp_path)
+def scene(tree_server: Server, tmp_path: Path) -> Iterator[Scene]:
+    scene = Scene(tree_server, tmp_path)
     with scene.ends:
         yield scene
 

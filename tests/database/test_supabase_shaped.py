@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +15,9 @@ from dumps import differences, disagreements, dump
 from stand_in import Scene, apply_pending, shaped
 
 from pantheon_runbook.database.alembic_process import history
-from pantheon_runbook.sandbox import SandboxError, binaries, postgres, templates
+from pantheon_runbook.servers import ServerError, binaries, cluster, templates
 
+IS_FULL = os.environ.get("PANTHEON_SWEEP") == "full"
 PROFILES = (
     "create type public.plan as enum ('free', 'paid')",
     (
@@ -87,12 +89,12 @@ def server_with_contrib(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
     """A system PostgreSQL: the embedded one is built without pgcrypto."""
     try:
         found = binaries._from_system()
-    except SandboxError:
+    except ServerError:
         pytest.skip("no system PostgreSQL on this machine (apt-get install postgresql postgresql-contrib)")
     if not has_pgcrypto(found.folder):
         pytest.skip("no pgcrypto in the system PostgreSQL (apt-get install postgresql-contrib)")
     with pytest.MonkeyPatch.context() as patch:
-        for module in (templates, postgres):
+        for module in (templates, cluster):
             patch.setattr(module, "postgres_binaries", lambda: found)
         with running_server(tmp_path_factory.mktemp("contrib")) as server:
             yield server
@@ -103,15 +105,10 @@ def has_pgcrypto(folder: Path) -> bool:
     return said.returncode == 0 and (Path(said.stdout.strip()) / "extension" / "pgcrypto.control").exists()
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running_server(tmp_path_factory.mktemp("shaped")) as server:
-        yield server
-
-
-@pytest.mark.parametrize("middle", ["", "0005"])
-def test_stand_in_backend_becomes_what_bare_alembic_makes(server, tmp_path, middle):
-    scene = Scene(server, tmp_path)
+@pytest.mark.sweep
+@pytest.mark.parametrize("middle", ["", "0005"] if IS_FULL else ["0005"])
+def test_stand_in_backend_becomes_what_bare_alembic_makes(tree_server, tmp_path, middle):
+    scene = Scene(tree_server, tmp_path)
     if middle:
         scene.bare(scene.url, middle)
     apply_pending(scene.backend, scene.url)
@@ -138,7 +135,7 @@ def works_for_its_users(server: Server, url: str) -> None:
     """Two people sign up; each sees a profile and a key, and they are their own."""
     names = {"ann": "00000000-0000-4000-8000-00000000000a", "bob": "00000000-0000-4000-8000-00000000000b"}
     settings = {"host": str(server.cluster.data), "port": server.cluster.port, "dbname": url.rpartition("/")[2]}
-    with psycopg.connect(**settings, user=templates.BOOTSTRAP_USER, autocommit=True) as vendor:
+    with psycopg.connect(**settings, user=cluster.BOOTSTRAP_USER, autocommit=True) as vendor:
         vendor.execute("set role supabase_auth_admin")
         for name, user in names.items():
             vendor.execute("insert into auth.users (id, email) values (%s, %s)", (user, f"{name}@example.test"))
