@@ -98,12 +98,14 @@ class Service(_Table):
 class Backend(_Table):
     """Somebody's repository. `alembic` starts beside the config, `python` is its own interpreter.
 
-    `release_branch` alone migrates and is deployed. A revision waits `lock_seconds` for a lock, while others queue
-    behind it, and one statement may take `statement_seconds`. `seed` fills a staging that was made anew.
+    Its env.py reads the URL from the ini or from the variable `url_variable`. `release_branch` alone migrates and is
+    deployed. A revision waits `lock_seconds` for a lock, while others queue behind it, and one statement may take
+    `statement_seconds`. `seed` fills a staging that was made anew.
     """
 
     alembic: str = "backend/alembic.ini"
     python: str = "python"
+    url_variable: VariableName = "DATABASE_URL"
     version_table: VersionTable = "public.alembic_version"
     lock_seconds: float = Field(default=3.0, gt=0, le=60)
     statement_seconds: float = Field(default=600.0, gt=0, le=24 * 3600)
