@@ -55,7 +55,7 @@ class Desk:
 
     def sealed(self) -> SealedRuns:
         """Its sealed runs, by the keys that seal for its cloud."""
-        return sealed_runs(self.evidence, None if self.config.cloud == "sandbox" else self.trust)
+        return sealed_runs(self.evidence, seal.trust_of(self.folder, self.config.cloud))
 
     def keys(self) -> dict[str, verify.Key]:
         """Every pinned key by its id. What the evidence folder pins counts for the sandbox only."""
