@@ -371,12 +371,6 @@ def evidence_folder() -> Path:
     return path.parent / load_config(path).evidence.path if path else Path(Evidence().path)
 
 
-def trust_file() -> Path | None:
-    """The committed trust.toml beside a live config; None: the one in the evidence folder. Errors: ConfigError."""
-    path = config_path()
-    return path.with_name("trust.toml") if path and load_config(path).cloud == "live" else None
-
-
 def load_config(path: Path) -> Config:
     """The config of one file; every error names the file and the field."""
     return _load(path, Config)
