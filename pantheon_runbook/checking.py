@@ -34,6 +34,7 @@ from pantheon_runbook.judging import expected_of, failed, judged_page, judged_ro
 from pantheon_runbook.model import Check
 from pantheon_runbook.providers import supabase
 from pantheon_runbook.providers.deployed import Deployed, require_own_host
+from pantheon_runbook.providers.endpoint import is_of_no_deployment
 from pantheon_runbook.providers.http import Client
 from pantheon_runbook.runner.clients import reading_client
 from pantheon_runbook.runner.surroundings import World, committed, world
@@ -126,25 +127,34 @@ def check(name: str, *, progress: Progress = lambda _words: None) -> Checked:
             why=f'no [[checks]] in pantheon.toml has "{name}" among its environments',
             next_step="add one, for example a GET of the backend's health page; pantheon.example.toml shows how",
         )
+    pages = [one for one in declared if isinstance(one, HttpCheck)]
+    queries = [one for one in declared if isinstance(one, SqlCheck)]
     read = _read_role(outside, name)
-    if read is not None:
+    if read is not None and queries:
         _password(outside, read)  # before anything is sent
+    is_probed = read is not None and read.password in outside.credentials.values
     budget = Budget(outside.config.policy.smoke_requests)
     registry = registry_of(outside)
     with masked_errors(registry):
         place = _production(outside) if name == _PRODUCTION else _observed(outside, name, progress)
         counted = replace(outside, reach=replace(outside.reach, count=budget.spend))
-        pages = [one for one in declared if isinstance(one, HttpCheck)]
-        queries = [one for one in declared if isinstance(one, SqlCheck)]
-        made = (*_pages(counted, place, pages, progress), *_queries(counted, place, queries, budget, progress))
+        made = list(_pages(counted, place, pages, progress))
+        if queries or is_probed:
+            made += _queries(counted, place, queries, budget, progress)
     return Checked(
         cloud=outside.config.cloud,
         environment=name,
         checks=tuple(replace(one, found=registry.redact(one.found)) for one in made),
-        reader=f"role {read.role}" if read else "Supabase's read-only query",
+        reader=_reader(read, is_probed=is_probed),
         sent=budget.spent,
         allowed=budget.allowed,
     )
+
+
+def _reader(read: ProductionRead | None, *, is_probed: bool) -> str:
+    if read is None:
+        return "Supabase's read-only query"
+    return f"role {read.role}" + ("" if is_probed else f", which was not put to the probe: {read.password} is missing")
 
 
 def probe(outside: World) -> Check | None:
@@ -215,7 +225,10 @@ def _page(check: HttpCheck, app: Deployed, url: str) -> Check:
         seen = app.get(url)
     except VendorUnavailableError as error:
         return failed(check, error)
-    return judged_page(check, seen.status, seen.body, seen.location, _milliseconds_since(began))
+    judged = judged_page(check, seen.status, seen.body, seen.location, _milliseconds_since(began))
+    if not judged.passed and is_of_no_deployment(seen.status, seen.body):
+        return replace(judged, found=f"{judged.found}: nothing is deployed there yet, RB-020 does that")
+    return judged
 
 
 def _queries(

@@ -18,7 +18,7 @@ from pantheon_runbook.credentials import OPTIONAL_TOKENS
 from pantheon_runbook.diagnosis import Item, missing
 from pantheon_runbook.errors import RunbookError
 from pantheon_runbook.evidence.bundle import unsealed
-from pantheon_runbook.evidence.seal import TRUST, keys_folder, require_pinned, sealing_key
+from pantheon_runbook.evidence.seal import keys_folder, require_pinned, sealing_key, trust_of
 from pantheon_runbook.guarding import OLD_DAYS, days_since
 from pantheon_runbook.host_reach import Tried
 from pantheon_runbook.providers import supabase
@@ -34,6 +34,14 @@ __all__ = ["Item", "examine"]
 _LIBRARIES = ("papermill", "nbclient", "ipykernel", "jupyter-client")
 _ANSWER_SECONDS = 12.0
 _NETWORK = "check the network and the vendor's status page, then: pantheon-runbook doctor"
+_UNPINNED = (
+    "0 pins: none of production's secrets is pinned, so guard and RB-060 find ids and hosts only. Its holder: "
+    "pantheon-runbook init --pin-production"
+)
+_UNDECIDED = (
+    "not decided: [closure] in pantheon.toml names strategy, approver, supervisor and members; what is open then says: "
+    "pantheon-runbook run RB-050"
+)
 
 
 def examine() -> tuple[Item, ...]:
@@ -49,7 +57,7 @@ def examine() -> tuple[Item, ...]:
     if cloud == "sandbox":
         items.append(_sandbox())
     items += [
-        _sealing_key(cloud, path.with_name(TRUST) if path else Path(TRUST)),
+        _sealing_key(cloud, trust_of(path.parent if path else Path(), cloud)),
         _evidence(),
         *_unsealed(),
         *_outside(),
@@ -87,7 +95,7 @@ def _sandbox() -> Item:
     return Item("sandbox", "none runs; run starts one")
 
 
-def _sealing_key(cloud: str, trust: Path) -> Item:
+def _sealing_key(cloud: str, trust: Path | None) -> Item:
     path = keys_folder() / f"{cloud}-seal.pem"
     if cloud == "sandbox" and not path.exists():
         return Item("sealing key", "none yet; the first run makes one")
@@ -125,8 +133,9 @@ def _outside() -> Iterator[Item]:
         yield Item("identities and credentials", "the sandbox's own; they are made when it starts")
         return
     production = outside.identities.production
-    found = f"production is {production.supabase_ref}, {len(production.pins)} pins of {production.pinned_at}"
-    yield Item("identities", f"{found}, {_age(production.pinned_at)}")
+    age = f"{len(production.pins)} pins of {production.pinned_at}, {_age(production.pinned_at)}"
+    yield Item("identities", f"production is {production.supabase_ref}, {age if production.pins else _UNPINNED}")
+    yield Item("closing F25", "decided by [closure]" if outside.config.closure else _UNDECIDED)
     yield from _vendors(outside)
     yield _read_role(outside)
 

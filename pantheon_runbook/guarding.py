@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pantheon_runbook import clock
+from pantheon_runbook.config import evidence_folder
 from pantheon_runbook.isolation.local_files import Decided, Report, examine
 from pantheon_runbook.isolation.marks import Marks, Search
 from pantheon_runbook.runner.surroundings import Committed, committed
@@ -27,14 +28,16 @@ class Guarded:
     cloud: str
     production: str
     pins: int
+    pins_from: str
     notes: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """{"cloud", "production", "pins", "files", "findings", "skipped", "notes"}: the keys are a contract."""
+        """{"cloud", "production", "pins", "pins_from", "files", "findings", "skipped", "notes"}: a contract."""
         return {
             "cloud": self.cloud,
             "production": self.production,
             "pins": self.pins,
+            "pins_from": self.pins_from,
             **asdict(self.report),
             "notes": list(self.notes),
         }
@@ -53,7 +56,8 @@ class Guarded:
             _counted(self.report.files, "file"),
             f"{len(self.report.skipped)} skipped",
         )
-        yield f"{', '.join(counts)}; production is {self.production} ({self.cloud}), {_counted(self.pins, 'pin')}"
+        pins = f"{_counted(self.pins, 'pin')} of {_printable(self.pins_from)}"
+        yield f"{', '.join(counts)}; production is {self.production} ({self.cloud}), {pins}"
 
 
 def guard(paths: Sequence[Path] = ()) -> Guarded:
@@ -62,13 +66,14 @@ def guard(paths: Sequence[Path] = ()) -> Guarded:
     production = known.identities.production
     decided = Decided(
         files=frozenset({known.path.resolve(), known.identities_path.resolve()}),
-        folder=(known.path.parent / known.config.evidence.path).resolve(),
+        folder=evidence_folder().resolve(),
     )
     return Guarded(
         report=examine(paths, Search(Marks.of(known.identities)), decided),
         cloud=known.config.cloud,
         production=production.supabase_ref,
         pins=len(production.pins),
+        pins_from=str(known.identities_path),
         notes=tuple(_notes(known)),
     )
 

@@ -259,8 +259,9 @@ class Comparison:
 
     @property
     def checks(self) -> tuple[Check, ...]:
-        """One for each row: the table of the report."""
-        return tuple(Check(row.subject, row.expected, row.in_words, not row.is_alarm) for row in self.rows)
+        """One for each row, the gravest first: the table of the report."""
+        ordered = (*self.alarms, *(row for row in self.rows if not row.is_alarm))
+        return tuple(Check(row.subject, row.expected, row.in_words, not row.is_alarm) for row in ordered)
 
     @property
     def files(self) -> Mapping[str, bytes]:

@@ -23,7 +23,7 @@ _BROUGHT_BY = {
 }
 # Measured on the sandbox: an apply looks at everything twice more, each write is followed by about two reads, and a
 # wait of three minutes asks about 45 times (`providers.http.wait_until`).
-_READS = {"supabase": 16, "railway": 12, "vercel": 2, "openrouter": 2}
+_READS = {"supabase": 16, "railway": 16, "vercel": 2, "openrouter": 2}
 _READS_PER_WRITE = 2
 _READS_WHILE_A_PROJECT_COMES_UP = 45
 _LIMITS = {
@@ -333,7 +333,20 @@ def manual_steps(config: Config, name: str, snapshot: Snapshot) -> tuple[str, ..
         f"sign-in: add https://{ref}.supabase.co/auth/v1/callback at each provider, with staging's own client",
         "SMTP: give staging its own sender in Supabase, Authentication, Emails (production's must not be reused)",
         *(f"edge-function secret {one}: production has it, pantheon.toml names no value for {name}" for one in without),
+        *_unnamed_variables(config, name, snapshot),
     )
+
+
+def _unnamed_variables(config: Config, name: str, snapshot: Snapshot) -> Iterable[str]:
+    """Variables that production's services and frontend have and staging will lack; by name, and not all are needed."""
+    railway = snapshot.get("production/variables/railway").attributes
+    vercel = snapshot.get("production/variables/vercel").attributes.get("names", ())
+    held = {f"railway:{one}": railway.get(one, ()) for one in services_of(config)}
+    for place, names in {**held, "vercel:preview": vercel}.items():
+        configured = {variable.name for variable in variables_for(config, place)}
+        unnamed = ", ".join(one for one in names if one not in configured)
+        if unnamed:
+            yield f"variables of {place}: production has {unnamed}, pantheon.toml names no value for {name}"
 
 
 def calls(changes: Iterable[Change]) -> dict[str, dict[str, Any]]:

@@ -9,8 +9,9 @@ one JSON object per line. It says nothing of its own on stdout or stderr, and en
       end         -> {"event": "ended"}
     anything    -> {"event": "failed", "cause", "message", "where", "sqlstate", "revision", "outcome"}
 
-The URL comes through the pipe. While env.py connects it stands in this process's DATABASE_URL and in the ini's
-sqlalchemy.url, and in neither when the first revision runs. Python >= 3.9, alembic >= 1.7, SQLAlchemy >= 1.4.
+The URL comes through the pipe. While env.py connects it stands in this process's DATABASE_URL (and in the variable
+that the backend names), and in the ini's sqlalchemy.url; in none of them when the first revision runs.
+Python >= 3.9, alembic >= 1.7, SQLAlchemy >= 1.4.
 """
 
 from __future__ import annotations
@@ -213,9 +214,14 @@ def heads_of(tree: Sequence[Mapping[str, Any]]) -> list[str]:
 # ---- the database's address
 
 
-def point_at(config: Config, url: str) -> None:
+def set_variables(variable: str, url: str) -> None:
+    """DATABASE_URL always: what else a backend imports may ask for it."""
+    os.environ.update({"DATABASE_URL": url, variable: url})
+
+
+def point_at(config: Config, variable: str, url: str) -> None:
     """For env.py of every kind: the variable, and the ini's URL with the driver that the ini names."""
-    os.environ["DATABASE_URL"] = url
+    set_variables(variable, url)
     written = config.file_config.get(config.config_ini_section, "sqlalchemy.url", raw=True, fallback=None)
     if written is not None:
         config.set_main_option("sqlalchemy.url", _with_driver(url, written.partition("://")[0]).replace("%", "%%"))
@@ -231,9 +237,9 @@ def _with_driver(url: str, driver: str) -> str:
     return ours.render_as_string(hide_password=False)
 
 
-def forget_address(config: Config) -> None:
+def forget_address(config: Config, variable: str) -> None:
     """A revision has its connection; it needs no password. What is read from now on connects to nothing."""
-    os.environ["DATABASE_URL"] = NO_DATABASE
+    set_variables(variable, NO_DATABASE)
     if config.get_main_option("sqlalchemy.url") is not None:
         config.set_main_option("sqlalchemy.url", NO_DATABASE)
 
@@ -284,7 +290,7 @@ class Migration:
         event.listen(Engine, "commit", self._before_commit)
         event.listen(Engine, "rollback", self._before_rollback)
         threading.Thread(target=self._end_when_hung, daemon=True).start()
-        point_at(self._config, self._request["url"])
+        point_at(self._config, self._request["variable"], self._request["url"])
         try:
             with self._environment():
                 self._script.run_env()
@@ -354,7 +360,7 @@ class Migration:
         self._connection.commit()  # what env.py prepared; nothing stays open while we wait
         if begins_again:
             raise Stop("env", "env.py's connection commits every statement by itself (AUTOCOMMIT)")
-        forget_address(self._config)
+        forget_address(self._config, self._request["variable"])
         self._who = (who[0], who[1])
         tree = look_at_tree(self._script, self._request["ini"])
         self._tree = {one["id"]: one for one in tree}
@@ -676,7 +682,7 @@ def main(requests: int, events: int) -> None:
     try:
         config = configuration(request["ini"])
         if request["act"] == "history":
-            os.environ["DATABASE_URL"] = NO_DATABASE  # settings that a revision imports want one, whichever
+            set_variables(request["variable"], NO_DATABASE)  # settings that a revision imports want one, whichever
             tree = look_at_tree(ScriptDirectory.from_config(config), request["ini"])
             pipe.send(event="history", revisions=tree, heads=heads_of(tree))
             return

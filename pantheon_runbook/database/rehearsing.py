@@ -16,8 +16,7 @@ from pantheon_runbook.config import MigrationPolicy
 from pantheon_runbook.database.alembic_process import Backend, Migration, held_proof, migration
 from pantheon_runbook.database.comparable import comparable
 from pantheon_runbook.database.dump import Dump, restore
-from pantheon_runbook.database.effects import old_tables, watch, with_effects
-from pantheon_runbook.database.hazards import Rows
+from pantheon_runbook.database.effects import old_tables, watch, watch_no_more, with_effects
 from pantheon_runbook.database.kinds import SCHEMA
 from pantheon_runbook.database.lint import lint
 from pantheon_runbook.database.reading import RoleReader
@@ -26,6 +25,7 @@ from pantheon_runbook.database.revisions import Ran, Revision, Statement
 from pantheon_runbook.database.schema import Standing, differences, look_at_schema
 from pantheon_runbook.database.scratch import OWNER, Scratch, ScratchDatabase
 from pantheon_runbook.database.verdicts import judge
+from pantheon_runbook.database.weights import Rows
 from pantheon_runbook.errors import RunbookError, VendorRefusedError
 
 _APPLICATION = "pantheon-runbook rehearsal"
@@ -61,10 +61,11 @@ def rehearse(
     """
     stage = _Stage(tuple(pending), dump, server, backend, policy)
     with stage.copy() as copy:
-        counted = {**dict.fromkeys(copy.tables), **rows}  # a table that was not counted may be of any size
-        climb = _Climb([copy.look()])
+        watch(copy.superuser)
+        climb = _Climb(old_tables(copy.superuser), [copy.look()])
         _up_and_down(stage, copy, climb)
     _down_from_below(stage, climb)
+    counted = {**dict.fromkeys(climb.tables), **rows}  # a table that was not counted may be of any size
     table = dump.version_table.rpartition(".")[2]
     linted = lint(climb.ran, server_version=dump.server.version, version_table=table)
     judged = judge(stage.pending[: len(climb.ran)], climb.ran, linted.hazards, rows=counted, policy=policy)
@@ -95,19 +96,19 @@ def _unlike(original: Standing, copy: Standing) -> tuple[str, ...]:
 
 @dataclass
 class _Copy:
-    """One database; the backend is another role there than `superuser`. `tables` are those of the original."""
+    """One database; the backend is another role there than `superuser`."""
 
     database: ScratchDatabase
     superuser: psycopg.Connection[Any]
-    version_table: str
-    tables: tuple[str, ...]
+    dump: Dump
 
     def look(self) -> Standing:
-        return look_at_schema(self.superuser, version_table=self.version_table)
+        dump = self.dump
+        return look_at_schema(self.superuser, version_table=dump.version_table, without_roles=dump.without_roles)
 
-    def watched(self, ran: Ran) -> Ran:
+    def watched(self, ran: Ran, tables: tuple[str, ...]) -> Ran:
         """With what the server saw of it, and tables spelled as everywhere else."""
-        spelled = {name.replace('"', ""): name for name in self.tables}
+        spelled = {name.replace('"', ""): name for name in tables}
         seen = with_effects(self.superuser, ran)
         return replace(seen, statements=tuple(_spelled(statement, spelled) for statement in seen.statements))
 
@@ -134,8 +135,7 @@ class _Stage:
         try:
             restore(self.dump, database)
             with database.connection() as superuser:
-                watch(superuser)
-                yield _Copy(database, superuser, self.dump.version_table, old_tables(superuser))
+                yield _Copy(database, superuser, self.dump)
         finally:
             self.server.drop(database)
 
@@ -162,9 +162,10 @@ class _Stage:
 class _Climb:
     """What came of it. `looks` has one schema more than `ran` has revisions, the first is the original's.
 
-    `ways` are filled from the last revision to the first.
+    `tables` are the original's; `ways` are filled from the last revision to the first.
     """
 
+    tables: tuple[str, ...]
     looks: list[Standing]
     ran: list[Ran] = field(default_factory=list)
     checks: list[Checked] = field(default_factory=list)
@@ -176,10 +177,11 @@ def _up_and_down(stage: _Stage, copy: _Copy, climb: _Climb) -> None:
     try:
         with stage.worker(copy) as worker:
             for revision in stage.pending:
-                climb.ran.append(copy.watched(_up(worker, revision)))
+                climb.ran.append(copy.watched(_up(worker, revision), climb.tables))
                 climb.looks.append(copy.look())
                 if revision.check is not None:
                     climb.checks.append(_checked(copy, revision.id, revision.check))
+            watch_no_more(copy.superuser)
             _down_from(stage.pending, worker, copy, climb)
     except _StoppedError as stopped:
         if len(climb.ran) == len(stage.pending):

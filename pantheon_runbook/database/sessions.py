@@ -65,11 +65,16 @@ def _second_in_transaction(connection: Connection) -> Connection:
             "the database gave no second connection beside the first",
             vendor="database",
             operation="find out whether a connection is a session",
-            why=f"{type(error).__name__}; a session pooler lets in as many clients as its pool is large",
+            why=f"{_last_words(error)}; a session pooler lets in as many clients as its pool is large",
             state="nothing was changed",
             next_step="end sessions that nobody needs, or enlarge the pool, then run again",
         ) from error
     return other
+
+
+def _last_words(error: psycopg.OperationalError) -> str:
+    """What the server said, without the address that the client library puts before it."""
+    return str(error).rpartition("FATAL:")[2].strip() or type(error).__name__
 
 
 def _one(connection: Connection, query: str) -> Any:

@@ -25,7 +25,7 @@ _OURS = """
 locktype = 'advisory' and classid::bigint = %s and objid::bigint = %s and objsubid = 2 and granted
 and database = (select oid from pg_database where datname = current_database())
 """
-_HOLDER = f"select application_name from pg_locks join pg_stat_activity using (pid) where {_OURS}"  # noqa: S608
+_HOLDER = f"select pid, application_name from pg_locks join pg_stat_activity using (pid) where {_OURS}"  # noqa: S608
 _IS_HELD = f"select exists (select from pg_locks where {_OURS} and pid = pg_backend_pid())"  # noqa: S608
 _ROW = f"""
 select run_id, holder, host, to_char(taken_at at time zone 'utc', 'YYYY-MM-DD HH24:MI"Z"') from {SCHEMA}.writer
@@ -129,7 +129,8 @@ def _take(connection: psycopg.Connection[Any], key: tuple[int, int], wait_second
         left = end - clock.monotonic()
         if left <= 0:
             waited = f"in the database; waited {wait_seconds:g} s for it" if wait_seconds else "in the database"
-            raise busy(_holder(connection, key), waited)
+            holder, unless = _holder(connection, key)
+            raise busy(holder, waited, unless=unless)
         clock.sleep(min(clock.jittered(pause), left))
         pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
@@ -139,15 +140,19 @@ def _key(scope: str) -> tuple[int, int]:
     return int.from_bytes(digest[:4]) >> 1, int.from_bytes(digest[4:8]) >> 1
 
 
-def _holder(connection: psycopg.Connection[Any], key: tuple[int, int]) -> str:
-    """By its row, if that is the row of the session that holds the lock and not one left behind."""
+def _holder(connection: psycopg.Connection[Any], key: tuple[int, int]) -> tuple[str, str]:
+    """By its row, if that is the row of the session that holds the lock and not one left behind; and its way out.
+
+    The server notices a machine that has vanished only when it next wants to tell it something.
+    """
     session = connection.execute(_HOLDER, key).fetchone()
     if session is None:
-        return "a session that has just ended"
+        return "a session that has just ended", ""
+    pid, name = session
     found = _noted(connection)
-    if found and session[0] == found[0].session_name:
-        return f"{found[0].in_words}, since {found[1]}"
-    return str(session[0]) or "a session without a name"
+    is_its_row = found is not None and name == found[0].session_name
+    words = f"{found[0].in_words}, since {found[1]}" if found and is_its_row else name or "a session without a name"
+    return words, f"; if its machine is gone for good, end its session: select pg_terminate_backend({pid})"
 
 
 def _noted(connection: psycopg.Connection[Any]) -> tuple[Writer, str] | None:
@@ -156,9 +161,9 @@ def _noted(connection: psycopg.Connection[Any]) -> tuple[Writer, str] | None:
     return (Writer(*row[:3]), row[3]) if row else None
 
 
-def busy(holder: str, where: str) -> AnotherWriterError:
+def busy(holder: str, where: str, *, unless: str = "") -> AnotherWriterError:
     return AnotherWriterError(
         f"another run is writing to this environment ({holder})",
         why=f"it holds the lock {where}; there is one writer per environment",
-        next_step="wait for it to end, then run again",
+        next_step=f"wait for it to end, then run again{unless}",
     )

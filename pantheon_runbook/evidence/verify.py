@@ -17,7 +17,7 @@ import stat
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,7 @@ class Report:
     unsealed: tuple[str, ...]
     ledger_lines: int
     ledger_head: str | None
+    certificates: Mapping[str, str] = field(default_factory=dict)  # by bundle: kind, number, and who signed what
 
     @property
     def is_intact(self) -> bool:
@@ -153,7 +154,15 @@ def verify(evidence: Path, trust: Path | None = None, *, with_rehearsals: bool =
         unsealed=around.unsealed,
         ledger_lines=len(around.ledger),
         ledger_head=None if is_alone else head_of(around.ledger),
+        certificates={path.name: told for path in bundles if path.name in sealed and (told := _certificate(path))},
     )
+
+
+def _certificate(bundle: Path) -> str:
+    held = _json_object(_bytes_of(bundle / CERTIFICATE) or b"") or {}
+    signed = held.get("attestations")
+    names = ", ".join(str(name).removesuffix(".json") for name in signed) if isinstance(signed, dict) else ""
+    return f"{held.get('title')}, number {str(held.get('run'))[:8]}, signed: {names or 'by nobody'}" if held else ""
 
 
 @dataclass(frozen=True)
@@ -179,7 +188,8 @@ def _around(evidence: Path, bundles: set[str], sealed: Mapping[str, _Sealed]) ->
     except _Problem as problem:
         findings.append(Finding("", RUNNING, f"{problem}: give permission, what is in it was not seen"))
     findings += [Finding("", f"{RUNNING}/{name}", wrong) for name, wrong in running.items() if wrong]
-    waiting = {name: _digest_in(evidence / RUNNING / name) for name, wrong in running.items() if not wrong}
+    manifests = {name: evidence / RUNNING / name / "manifest.json" for name, wrong in running.items() if not wrong}
+    waiting = {name: _sha256(_bytes_of(path) or b"") for name, path in manifests.items()}
     findings += _ledger_findings(ledger, bundles, sealed, waiting)
     listed = {str((_json_object(line) or {}).get("bundle")) for line in ledger}
     return _Around(tuple(ledger), tuple(sorted(waiting.keys() - listed)), tuple(findings))
@@ -207,10 +217,6 @@ def _opens(journal: Path, note: Mapping[str, Any]) -> bool:
     opened = _plain(_json_object(first) or {})
     names = {"cloud": "cloud", "environment": "environment", "runbook": "runbook", "run_id": "run"}
     return not has_begun or all(note.get(ours) == opened.get(theirs) for ours, theirs in names.items())
-
-
-def _digest_in(folder: Path) -> str:
-    return _sha256(_bytes_of(folder / "manifest.json") or b"")
 
 
 def _listed(folder: Path) -> list[Path]:
@@ -333,20 +339,18 @@ def _change(path: Path, sha256: Any) -> str:
 def _opened(raw: bytes, keys: Mapping[str, Key]) -> _Sealed:
     """The manifest inside a DSSE envelope that a pinned key signed (one signature is enough), or _Problem."""
     sealers = [key for key in keys.values() if key.role == SEALS]
-    kind, payload, named, key = _unpacked(raw, PAYLOAD_TYPE, sealers)
-    if kind != PAYLOAD_TYPE:
-        raise _Problem(f"it seals a {kind!r}")
-    if key is None:
-        listed = ", ".join(sorted(keyid[:12] for keyid in named)) or "none"
+    held = _unpacked(raw, PAYLOAD_TYPE, sealers)
+    if (key := held.key) is None:
+        listed = ", ".join(sorted(keyid[:12] for keyid in held.named)) or "none"
         raise _Problem(f"no pinned key signed it (it names {listed})")
-    manifest = _json_object(payload)
+    manifest = _json_object(held.payload)
     if manifest is None or any(not isinstance(manifest.get(name), kind) for name, kind in _SHAPE.items()):
         raise _Problem("what it seals is no manifest")
     if manifest["cloud"] != key.cloud:
         raise _Problem(f"sealed as {manifest['cloud']} by a key that is pinned for {key.cloud}")
     if not key.is_valid_at(manifest["sealed_at"]):
         raise _Problem(f"sealed at {manifest['sealed_at']}, when {key.owner}'s key was not valid")
-    return _Sealed(payload, manifest, key)
+    return _Sealed(held.payload, manifest, key)
 
 
 @dataclass(frozen=True)
@@ -361,17 +365,13 @@ class Signed:
 def opened(raw: bytes, payload_type: str, keys: Iterable[Key]) -> Signed | str:
     """The content of an envelope of this type, or why it is none."""
     try:
-        kind, payload, named, key = _unpacked(raw, payload_type, keys)
+        return _unpacked(raw, payload_type, keys)
     except _Problem as problem:
         return str(problem)
-    return Signed(payload, named, key) if kind == payload_type else f"it holds a {kind!r}"
 
 
-def _unpacked(raw: bytes, payload_type: str, keys: Iterable[Key]) -> tuple[Any, bytes, frozenset[str], Key | None]:
-    """Type and payload, the key ids that are claimed, and the first of the keys that signed: a claim decides nothing.
-
-    A signature counts over `payload_type` only, whatever type the envelope says.
-    """
+def _unpacked(raw: bytes, payload_type: str, keys: Iterable[Key]) -> Signed:
+    """With the first of the keys that signed, whatever key is claimed; a signature counts over `payload_type` only."""
     envelope = _json_object(raw)
     if envelope is None:
         raise _Problem("not JSON")
@@ -384,7 +384,9 @@ def _unpacked(raw: bytes, payload_type: str, keys: Iterable[Key]) -> tuple[Any, 
         raise _Problem("not a DSSE envelope") from error
     signed = b"DSSEv1 %d %s %d %s" % (len(payload_type), payload_type.encode(), len(payload), payload)
     key = next((key for key in keys for one in signatures.values() if _is_signed_by(key, one, signed)), None)
-    return envelope.get("payloadType"), payload, frozenset(signatures), key
+    if envelope.get("payloadType") != payload_type:
+        raise _Problem(f"it holds a {envelope.get('payloadType')!r}")
+    return Signed(payload, frozenset(signatures), key)
 
 
 def _is_signed_by(key: Key, signature: bytes, signed: bytes) -> bool:
@@ -703,10 +705,10 @@ def lines_of(report: Report) -> Iterator[str]:
     for name in report.bundles:
         state = "WRONG " if name in wrong else "intact"
         sealed_by = f"{report.sealed_by[name]}, {report.keys[name]}" if name in report.keys else "nobody we know"
-        yield _shown(
-            f"{state}  {name}  {report.verdicts.get(name, '?')}  "
-            f"({report.clouds.get(name, '?')}; sealed by {sealed_by})"
-        )
+        verdict, cloud = (told.get(name, "?") for told in (report.verdicts, report.clouds))
+        yield _shown(f"{state}  {name}  {verdict}  ({cloud}; sealed by {sealed_by})")
+        if name in report.certificates and name not in wrong:
+            yield _shown(f"        {report.certificates[name]}")
     for finding in report.findings:
         where = "/".join(part for part in (finding.bundle, finding.file) if part)
         yield _shown(f"WRONG   {where}: {finding.problem}")

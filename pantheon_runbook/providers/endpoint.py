@@ -9,7 +9,8 @@ from pantheon_runbook.errors import VendorError
 from pantheon_runbook.providers.http import Reach, visit
 
 Health = Literal["answers", "nothing deployed", "no answer"]
-_EDGE_SAYS = b"Application not found"  # Railway's edge for a domain without a deployment, as for one that nobody has
+# What the edges of Railway and Vercel say for a domain without a deployment, as for one that nobody has.
+_EDGES_SAY = (b"Application not found", b"DEPLOYMENT_NOT_FOUND")
 
 
 def health_of(host: str, *, reach: Reach, timeout_seconds: float) -> tuple[Health, str]:
@@ -21,7 +22,13 @@ def health_of(host: str, *, reach: Reach, timeout_seconds: float) -> tuple[Healt
         answer = visit(f"https://{host}/health", reach=reach, timeout_seconds=timeout_seconds)
     except VendorError as error:
         return "no answer", error.what
+    if is_of_no_deployment(answer.status, answer.body):
+        return "nothing deployed", ""
     if answer.status == HTTPStatus.NOT_FOUND:
-        has_none = _EDGE_SAYS in answer.body
-        return ("nothing deployed", "") if has_none else ("no answer", "it has no /health")
+        return "no answer", "it has no /health"
     return ("answers", "") if answer.status == HTTPStatus.OK else ("no answer", f"it answers {answer.status}")
+
+
+def is_of_no_deployment(status: int, body: bytes) -> bool:
+    """Whether it is the edge that answers, for want of an app behind it."""
+    return status == HTTPStatus.NOT_FOUND and any(words in body for words in _EDGES_SAY)

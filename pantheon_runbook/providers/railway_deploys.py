@@ -188,11 +188,14 @@ class DeploymentKind(Kind):
         for variable, value in values.items():
             for spelled in (value, value.lower(), value.upper()):
                 masked.add(spelled, name=variable)
+        return [self._masked(masked, line) for line in self._lines(identifier)]
+
+    def _lines(self, identifier: str) -> list[str]:
         for document, field in ((_OUTPUT, "deploymentLogs"), (_BUILD_LOG, "buildLogs")):
-            lines = [str(one["message"]).strip() for one in self._api.query(document, {"id": identifier})[field]]
-            shown = [self._masked(masked, line) for line in lines if line][-_LINES:]
-            if shown:
-                return shown
+            said = [str(one["message"]).strip() for one in self._api.query(document, {"id": identifier})[field]]
+            lines = [line for line in said if line]
+            if lines:
+                return lines[-_LINES:]
         return []
 
     def _masked(self, values: Registry, line: str) -> str:

@@ -16,6 +16,7 @@ from pantheon_runbook.model import Change, Finding, Resource
 from pantheon_runbook.providers.enumerated import reads
 from pantheon_runbook.providers.kind import Kind, Look, Surroundings, production_finding, values_have_landed
 from pantheon_runbook.providers.railway import VENDOR, RailwayApi, all_projects, nodes, other_environments
+from pantheon_runbook.providers.railway_looks import SHARED, VARIABLES, ask
 from pantheon_runbook.secrets import Vault
 
 REDIS = "Redis"
@@ -280,6 +281,29 @@ class VariablesKind(Kind):
             for name, value in values.items()
         )
         return [finding for finding in found if finding is not None]
+
+
+class ProductionVariables(Kind):
+    """Names of what production's services are given: staging lacks those that nobody names a value for."""
+
+    prefix = "production/variables"
+
+    def __init__(self, api: RailwayApi, *, project_id: str, environment_id: str) -> None:
+        self._api = api
+        self._where = {"id": environment_id, "projectId": project_id}
+
+    def look(self) -> Look:
+        """A token that is shown nothing of production tells nothing: then nothing is known to be missing."""
+        variables = ask(self._api, VARIABLES, **self._where)
+        if variables.refused:
+            return Look()
+        instances = nodes(self._api.query(_INSTANCES, self._where)["environment"]["serviceInstances"])
+        names = {one["serviceId"]: one["serviceName"] for one in instances}
+        held: dict[str, list[str]] = {}
+        for one in variables.found:
+            if not one["name"].startswith("RAILWAY_"):
+                held.setdefault(names.get(one["serviceId"], SHARED), []).append(one["name"])
+        return Look((Resource(f"{self.prefix}/railway", "present", {key: sorted(held[key]) for key in sorted(held)}),))
 
 
 def variables_of(api: RailwayApi, vault: Vault, service_id: str | None, *, is_rendered: bool) -> dict[str, str]:

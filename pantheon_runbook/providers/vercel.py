@@ -78,14 +78,17 @@ class PreviewVariables(Kind):
         self._names = dict(names)
 
     def look(self) -> Look:
-        ours = [entry for entry in self._reading.every_variable() if PREVIEW in targets_of(entry)]
+        everything = self._reading.every_variable()
+        ours = [entry for entry in everything if PREVIEW in targets_of(entry)]
+        theirs = sorted({str(entry["key"]) for entry in everything if PRODUCTION in targets_of(entry)})
         values = [self._reading.value_of(entry) for entry in ours]
         listed = list(zip(ours, values, strict=True))
         attributes = {one["key"]: self._attribute(one, value) for one, value in listed if not one.get("gitBranch")}
         findings = [finding for one, value in listed for finding in self._findings(one, value)]
         address = f"{self.prefix}/{PREVIEW}"
         seen = Resource(address, "present" if attributes else "absent", attributes)
-        return Look((seen,), tuple(findings), {"vercel_project": self._project, "vercel_target": PREVIEW})
+        production = Resource("production/variables/vercel", "present", {"names": theirs})
+        return Look((seen, production), tuple(findings), {"vercel_project": self._project, "vercel_target": PREVIEW})
 
     def ids(self) -> tuple[str, ...]:
         return (self._project,)

@@ -45,17 +45,15 @@ class PreviewDeployment(Kind):
         self._begun = ""
 
     def look(self) -> Look:
-        self._project = self._read(f"/v9/projects/{self._project_id}", operation="read the project")
-        self._variables = self._read(f"/v10/projects/{self._project_id}/env", operation="list variables")["envs"]
+        path = f"/v9/projects/{self._project_id}"
+        project = self._client.read("GET", path, operation="read the project", params=self._scope)
+        path = f"/v10/projects/{self._project_id}/env"
+        variables = self._client.read("GET", path, operation="list variables", params=self._scope)
+        of_branch = {**self._scope, "projectId": self._project_id, "branch": self._branch, "limit": _NEWEST}
+        listed = self._client.read("GET", "/v6/deployments", operation="list deployments", params=of_branch)
+        self._project, self._variables = json_of(project), json_of(variables)["envs"]
+        self._seen = sorted(json_of(listed)["deployments"], key=lambda one: -int(one["created"]))
         self._hold_bypass()
-        listed = self._read(
-            "/v6/deployments",
-            operation="list deployments",
-            projectId=self._project_id,
-            branch=self._branch,
-            limit=_NEWEST,
-        )
-        self._seen = sorted(listed["deployments"], key=lambda one: -int(one["created"]))
         ready = next((one for one in self._previews() if one["state"] == "READY"), None)
         attributes = {**self._facts(), **(_shown(ready) if ready else {})}
         return Look((Resource(self.address, "present" if ready else "absent", attributes),))
@@ -93,16 +91,13 @@ class PreviewDeployment(Kind):
 
     def settle(self, change: Change) -> None:
         def is_ready() -> bool:
-            found = self._read(f"/v13/deployments/{self._begun}", operation="read a deployment")
+            path = f"/v13/deployments/{self._begun}"
+            found = json_of(self._client.read("GET", path, operation="read a deployment", params=self._scope))
             if found["readyState"] in _ENDED:
                 raise self._failure(found)
             return bool(found["readyState"] == "READY")
 
         self._surroundings.wait_until(is_ready, what=f"the preview of {self._branch}", vendor=VENDOR)
-
-    def _read(self, path: str, *, operation: str, **params: str) -> dict[str, Any]:
-        answer = self._client.read("GET", path, operation=operation, params={**self._scope, **params})
-        return dict(json_of(answer))
 
     def _hold_bypass(self) -> None:
         """The secrets are the keys of the project's answer (FACTS 3); one of ours in the credentials goes first."""

@@ -173,9 +173,12 @@ def _railway(parts: Parts) -> tuple[Kind, ...]:
     config, api, around = parts.outside.config, parts.clients.railway, parts.surroundings
     settings = parts.environment.railway
     services = tuple(one for one in config.backend.services if one.name in provisioning.services_of(config))
-    production_project = parts.outside.identities.production.railway_project
+    production = parts.outside.identities.production
     return (
-        railway.EnvironmentKind(api, settings, around, production_project=production_project),
+        railway_services.ProductionVariables(
+            api, project_id=production.railway_project, environment_id=production.railway_environment
+        ),
+        railway.EnvironmentKind(api, settings, around, production_project=production.railway_project),
         railway_services.ServiceKind(api, settings, around),
         railway_services.DomainKind(api, provisioning.public_service(config), around),
         railway_services.VariablesKind(api, services, around),

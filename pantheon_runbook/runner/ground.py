@@ -28,7 +28,7 @@ def before_of(parts: Parts, snapshot: Snapshot) -> Before:
     outside = parts.outside
     sealed = sealed_runs(outside.evidence, outside.trust)
     about = {"cloud": snapshot.cloud, "environment": snapshot.environment, "holds": "comparison.json"}
-    ground = latest_with(sealed, outside.evidence, **about, runbooks={"RB-010", "RB-060"})
+    ground = latest_with(sealed, outside.evidence, **about, runbooks={"RB-010", "RB-020", "RB-060"})
     ways = known_ways(each_with(sealed, outside.evidence, **about, runbooks={"RB-060"}))
     return Before(ground, ways, sealed.problem)
 

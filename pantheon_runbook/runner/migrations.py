@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,19 +16,21 @@ from pantheon_runbook.database.baseline import Stated, baseline_finding
 from pantheon_runbook.database.differences import differences
 from pantheon_runbook.database.indexes import index_findings
 from pantheon_runbook.database.release import look_at_release
-from pantheon_runbook.database.revision_kinds import Ground, Ledger, Limits, Revisions, Site
+from pantheon_runbook.database.revision_kinds import TREE, Ground, Ledger, Limits, Revisions, Site
 from pantheon_runbook.database.revisions import LedgerRow
+from pantheon_runbook.database.sql_text import is_repeatable
 from pantheon_runbook.database.tally import Commands, Release, Tally, tally
 from pantheon_runbook.database.writer import Writer
 from pantheon_runbook.database.writes import DatabaseGate
-from pantheon_runbook.model import Change, Check, Desired, Finding, Snapshot
+from pantheon_runbook.model import Change, Check, Comparison, Desired, Finding, Snapshot
 from pantheon_runbook.planning import plan_changes
 from pantheon_runbook.providers.kind import Kind
 from pantheon_runbook.providers.staging_app import Note
 from pantheon_runbook.providers.vercel_deploys import BYPASS
 from pantheon_runbook.provisioning import calls, services_of
 from pantheon_runbook.runner.clients import Parts, deployments
-from pantheon_runbook.runner.rehearsals import Rehearsals
+from pantheon_runbook.runner.proof import beside_production
+from pantheon_runbook.runner.rehearsals import PRODUCTION_REVISION, Rehearsals
 from pantheon_runbook.staging_proofs import Proving, proofs
 
 _FEW = 3
@@ -60,6 +63,7 @@ class Migrating:
         self._stated = Stated.of(parameters["baseline"]) if parameters["baseline"] else None
         self._again = tuple(filter(None, str(parameters["again"]).split(",")))
         self._note = note
+        self._own: tuple[str, ...] = ()  # addresses that RB-060 does not know
         self.site = site_of(parts, writer)
         self.rehearsals = Rehearsals(parts, self.site, pending=lambda ground: self._tally(ground).pending)
         self._commands = Commands(f"pantheon-runbook run RB-020 -e {parts.name}", f"alembic -c {self.site.backend.ini}")
@@ -69,7 +73,9 @@ class Migrating:
         own: tuple[Kind, ...] = (Ledger(self.site, self._stated), Revisions(self.site), self.rehearsals)
         for kind in own:
             ends.callback(kind.close)
-        return {**{kind.prefix: kind for kind in own}, **deployments(self._parts)}
+        kinds = {**{kind.prefix: kind for kind in own}, **deployments(self._parts)}
+        self._own = (*kinds, TREE, PRODUCTION_REVISION)
+        return kinds
 
     def desired(self, snapshot: Snapshot) -> tuple[Desired, ...]:
         ground = self.site.ground
@@ -102,8 +108,14 @@ class Migrating:
             release=self._release(ground),
             tables=ground.schema.tables,
             commands=self._commands,
-            again=self._again,
+            again=(*self._again, *self._repeatable()),
         )
+
+    def _repeatable(self) -> Iterable[str]:
+        """Revisions whose every statement outside a transaction may run twice: nobody has to say so again."""
+        for ran in self.rehearsals.found.staging.ran:
+            if all(is_repeatable(one.sql) for one in ran.statements if one.is_alone):
+                yield ran.revision
 
     def _refusal(self, ground: Ground) -> Finding | None:
         assert self._stated is not None
@@ -214,8 +226,11 @@ class Migrating:
             Check("the schema is what its revisions make", "the same", schema, not drift or accepted),
         )
 
-    def isolation(self, snapshot: Snapshot, changes: Sequence[Change]) -> None:
-        """RB-060's: a deployment is no reason to read everything of both sides again."""
+    def isolation(self, snapshot: Snapshot, changes: Sequence[Change]) -> Comparison:
+        """Staging beside production, as RB-060 sees them: what this run has changed is no drift."""
+        seen = tuple(one for one in snapshot.resources if not one.address.startswith(self._own))
+        wanted = self._provisions.wanted(snapshot)
+        return beside_production(self._parts, replace(snapshot, resources=seen), wanted, changes=changes)
 
 
 def _is_recorded(revision: str, rows: Sequence[LedgerRow]) -> bool:
@@ -230,7 +245,9 @@ def site_of(parts: Parts, writer: Writer) -> Site:
         database=parts.database,
         gate=DatabaseGate(parts.gate, parts.surroundings.vault),
         backend=Backend(
-            (parts.outside.folder / backend.alembic).absolute(), _interpreter(parts.outside.folder, backend.python)
+            (parts.outside.folder / backend.alembic).absolute(),
+            _interpreter(parts.outside.folder, backend.python),
+            backend.url_variable,
         ),
         version_table=backend.version_table,
         writer=writer,

@@ -86,19 +86,24 @@ class Rehearsals(Kind):
         expected, why_not = self._made_of_nothing(ground, server)
         if isinstance(production, str):
             return Found(staging, Rehearsal(not_rehearsed=production), expected, why_not)
+        if not pending:
+            return Found(staging, Rehearsal(), expected, why_not, production.dump.heads)
         its_own = ground.history.pending(production.dump.heads)
         is_same = its_own == pending and production.dump.standing.lines == ground.schema.lines
         of_production = staging if is_same else self._on(production, its_own, server, rows) if its_own else Rehearsal()
         return Found(staging, of_production, expected, why_not, production.dump.heads)
 
     def _on(self, source: _Source, pending: Sequence[Revision], server: Scratch, rows: dict[str, int]) -> Rehearsal:
-        """Weighed with production's rows, where they are known: it is production that must not be held up."""
+        """Weighed with production's rows, where they are known: it is production that must not be held up.
+
+        What only the source has weighs what it has there; a table that nobody counted would be taken for a big one.
+        """
         self._parts.surroundings.progress(f"rehearsing {len(pending)} revisions on the schema of {source.name}")
         try:
             return rehearse(
                 pending,
                 source.dump,
-                rows=rows or source.rows,
+                rows={**source.rows, **rows},
                 server=server,
                 backend=self._site.backend,
                 policy=self._policy,

@@ -14,7 +14,7 @@ from pantheon_runbook import clock
 from pantheon_runbook.config import DEFAULT_CONFIG, Config, Identities, config_path, load_config, load_identities
 from pantheon_runbook.credentials import FILE_VARIABLE, Credentials, from_environment, from_file, tokens_in
 from pantheon_runbook.errors import ConfigError
-from pantheon_runbook.evidence.seal import TRUST
+from pantheon_runbook.evidence.seal import trust_of
 from pantheon_runbook.providers.http import Reach
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class World:
     @property
     def trust(self) -> Path | None:
         """The committed file that pins live keys; None: the sandbox's, which its evidence folder pins itself."""
-        return self.folder / TRUST if self.config.cloud == "live" else None
+        return trust_of(self.folder, self.config.cloud)
 
     @property
     def database_options(self) -> str:

@@ -114,7 +114,10 @@ def test_signing_again_replaces(team):
 def test_sandbox_pins_a_key_as_his_who_uses_it_first(team):
     """From then on it is nobody else's."""
     made = team("sandbox")
-    assert 0 == call("attest", "strategy", "--key", "member-a", "--as", "approver")[0]
+    code, first, _ = call("attest", "strategy", "--key", "member-a", "--as", "approver")
+    _, again, _ = call("attest", "strategy", "--key", "member-a", "--as", "approver")
+    said = "  the sandbox believes the first use: this key is approver's from now on, in evidence/trust.toml"
+    assert (0, True, False) == (code, said in first.splitlines(), said in again.splitlines())
 
     code, _, error = call("attest", "team", "--key", "member-a", "--as", "member-a")
 
@@ -122,6 +125,18 @@ def test_sandbox_pins_a_key_as_his_who_uses_it_first(team):
     assert ("approver", "sandbox", "attest") == (key.owner, key.cloud, key.role)
     assert 2 == code
     _assert_is_card(error, '"member-a" cannot sign with this key')
+
+
+def test_first_use_is_not_dated_before_its_pin(team, monkeypatch: pytest.MonkeyPatch):
+    """On a slow machine a second passes in between, and a key signs nothing before it is pinned."""
+    made = team("sandbox")
+    seconds = iter(range(60))
+    monkeypatch.setattr(clock, "stamp", lambda: f"2026-11-24T10:00:{next(seconds):02}Z")
+
+    assert 0 == call(*SIGN)[0]
+
+    (key,) = verify.pinned_keys(made.evidence / "trust.toml")[0].values()
+    assert key.is_valid_at(statement(made.file("strategy", "approver"))["predicate"]["issued_at"])
 
 
 def test_new_key_is_private_and_prints_its_pin(team):

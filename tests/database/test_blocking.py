@@ -82,11 +82,12 @@ def test_who_waits_in_front_is_named_too(target, table):
 def test_row_and_advisory_locks_have_a_holder_too(target, table):
     table.execute("insert into public.messages values (1)")
     holder = target.open(application_name="job")
-    holder.execute("begin; update public.messages set a = 2; select pg_advisory_lock(7)")
-    for statement in ("update public.messages set a = 3", "select pg_advisory_lock(7)"):
+    for statement in ("update public.messages set a = 3", "select pg_advisory_xact_lock(7)"):
+        holder.execute("begin; update public.messages set a = 2; select pg_advisory_xact_lock(7)")
         thread, pid, _ = waiting(target, statement)
         (one,) = seen(table, pid)
         assert ("job", "") == (one.application_name, one.mode)
+        holder.execute("rollback")
         thread.join()
 
 

@@ -63,6 +63,7 @@ def test_declared_phase_is_taken():
         ("expand", ADDED, []),
         ("expand", DROPPED, ["blocks"]),
         ("contract", ADDED, ["advice"]),
+        ("contract", OF_THIS_RELEASE, []),  # a first installation has nothing old
     ],
 )
 def test_author_and_statements_in_conflict_are_told(declared, effect, tiers):

@@ -109,9 +109,9 @@ def test_stand_in_is_weighed_with_productions_rows(rehearsed):
     expected = [
         ("0009", "data-under-lock", "blocks"),
         ("0011", "scan-under-lock", "blocks"),
+        ("0011", "may-fail", "advice"),
+        ("0011", "may-fail", "advice"),
         ("0011", "data-loss", "advice"),  # its author says that it contracts
-        ("0011", "may-fail", "advice"),
-        ("0011", "may-fail", "advice"),
     ]
 
     assert expected == said(rehearsed)
@@ -184,7 +184,7 @@ def test_first_installation_hurts_nobody(rehearse_from):
     rehearsal = rehearse_from("")
 
     assert [] == said(rehearsal)
-    assert 11 == len(rehearsal.before) == len(rehearsal.undone)
+    assert (10, ("0011",)) == (len(rehearsal.before), rehearsal.after)  # its author says that it waits
     assert {"clean"} == {one.way for one in rehearsal.undone}
 
 
@@ -248,8 +248,9 @@ def test_check_is_made_on_the_copy(ways):
         ("op.execute('alter table nowhere add x int')", True),
         ("op.execute('grant select on notes to somebody_of_theirs')", False),
         ("op.get_bind().exec_driver_sql('select id from notes').scalar_one()", False),
+        ("op.execute('drop table notes'); op.execute('delete from pantheon_runbook.effects')", False),
     ],
-    ids=["its own fault", "a role that the copy lacks", "a row that the copy lacks"],
+    ids=["its own fault", "a role that the copy lacks", "a row that the copy lacks", "who wipes his traces"],
 )
 def test_failed_revision_is_never_clean(rehearse_tree, tmp_path, upgrade, blocks):
     tree = Tree(tmp_path)

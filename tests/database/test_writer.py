@@ -121,6 +121,22 @@ def test_lock_of_a_session_that_has_gone_is_free(target, made):
         assert [("aa11bb22cc33", "manager", "runner-7")] == names(made)
 
 
+def test_lock_of_a_machine_that_vanished_can_be_ended(target, made):
+    """The server still believes in its session: the refusal says how to end that one, and no other."""
+    with writer_lock(target.open(), scope=SCOPE, writer=ONE) as lost:
+        with (
+            pytest.raises(AnotherWriterError) as stopped,
+            writer_lock(target.open(), scope=SCOPE, writer=TWO),
+        ):
+            pytest.fail("both have it")
+        made.execute(stopped.value.next_step.rpartition("end its session: ")[2].rstrip(".").encode())
+        with pytest.raises(psycopg.OperationalError):
+            lost.is_held()
+
+    with writer_lock(target.open(), scope=SCOPE, writer=TWO, wait_seconds=2) as lock:
+        assert lock.is_held()
+
+
 def test_row_left_behind_does_not_name_the_holder(target, made):
     made.execute(f"insert into {SCHEMA}.writer values (true, 'dead', 'gone', 'nowhere', now())")
     holder = target.open()
@@ -155,10 +171,10 @@ def test_waiting_does_not_hold_up_concurrent_indexes(target, made):
     waited: list[str] = []
     with writer_lock(made, scope=SCOPE, writer=ONE):
         other = target.open()
-        thread = threading.Thread(target=lambda: waited.append(refused(other, wait_seconds=2)))
+        thread = threading.Thread(target=lambda: waited.append(refused(other, wait_seconds=1)))
         thread.start()
-        time.sleep(0.3)
-        made.execute("set statement_timeout = '1s'; ")
+        time.sleep(0.1)
+        made.execute("set statement_timeout = '600ms'")
         made.execute("create index concurrently i on t (a)")
         thread.join()
     assert 1 == len(waited)

@@ -46,7 +46,7 @@ def test_clean_folder_is_clean(team):
 
     assert 0 == code
     assert out.startswith("0 findings, 2 files, 0 skipped; production is ")
-    assert f"{team.facts['supabase']['ref']} (sandbox), 9 pins" in out
+    assert f"{team.facts['supabase']['ref']} (sandbox), 9 pins of identities.toml" in out
 
 
 def test_production_secret_is_refused(team, monkeypatch: pytest.MonkeyPatch):
@@ -81,7 +81,7 @@ def test_json_says_everything(team):
     found = json.loads(out)
 
     assert 4 == code
-    assert ["cloud", "files", "findings", "notes", "pins", "production", "skipped"] == sorted(found)
+    assert ["cloud", "files", "findings", "notes", "pins", "pins_from", "production", "skipped"] == sorted(found)
     (finding,) = found["findings"]
     assert ["line", "next_step", "path", "what"] == sorted(finding)
     assert [{"path": "photo.json", "why": "binary"}] == found["skipped"]
@@ -120,6 +120,19 @@ def test_running_sandbox_stands_in_for_a_config(team, monkeypatch: pytest.Monkey
     assert 4 == call("guard")[0]
     monkeypatch.setenv("VERCEL_TOKEN", "x" * 24)
     assert 2 == call("guard")[0]
+
+
+def test_evidence_is_left_out_without_a_config(quiet_world, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The sandbox's own customer says what production is, and its bundles lie in ./evidence."""
+    monkeypatch.chdir(tmp_path)
+    bundle = tmp_path / "evidence" / "a-run"
+    bundle.mkdir(parents=True)
+    (bundle / "snapshot.json").write_text(f'"{quiet_world.facts["supabase"]["ref"]}"')
+
+    code, out, _ = call("guard")
+
+    assert (0, True) == (code, out.startswith("evidence  skipped: evidence, which is searched for secrets"))
+    assert out.rstrip().endswith(f"9 pins of {quiet_world.customer / 'identities.toml'}")
 
 
 def test_no_pins_is_said(team):

@@ -17,7 +17,7 @@ from pantheon_runbook.isolation.matrix import (
     side_by_side,
     subject_of,
 )
-from pantheon_runbook.model import Change, Desired, Exposure, Finding, MatrixRow, Resource, Snapshot
+from pantheon_runbook.model import Change, Comparison, Desired, Exposure, Finding, MatrixRow, Resource, Snapshot
 
 HERS = {"from": "literal.LOG_LEVEL", "fingerprint": "a" * 64}
 
@@ -263,6 +263,17 @@ def test_declared_exception_is_no_alarm_and_says_who():
 
     assert ("shared", False) == (allowed.relation, allowed.is_alarm)
     assert "allowed by supervisor: one sender for both until May" == allowed.expected
+
+
+def test_gravest_check_is_told_first():
+    """On the terminal and in the report as on the card."""
+    rows = (
+        MatrixRow("a", "drifted", "e", "f", is_alarm=True),
+        MatrixRow("b", "same", "e", "f"),
+        MatrixRow("c", "shared", "e", "f", is_alarm=True),
+    )
+
+    assert ["c", "a", "b"] == [check.name for check in Comparison("staging", rows, (), {}).checks]
 
 
 def test_exception_for_another_subject_helps_nothing():

@@ -85,7 +85,11 @@ def test_closes_by_doing_what_it_says(team: Closer):
         team.world.mutating(),
         team.world.running.statements(team.world.staging_ref()),
     )
-    assert "0 findings" in team.succeeds("evidence", "verify")
+    told = team.succeeds("evidence", "verify")
+    number = json.loads((team.latest() / "certificate.json").read_bytes())["run"][:8]
+    signed = "provisioning-supervisor, strategy-approver, team-member-a"
+    assert "0 findings" in told
+    assert f"  REHEARSAL CERTIFICATE: it closes nothing, number {number}, signed: {signed}" in told
     bundle = team.latest()
     content = json.loads((bundle / "certificate.json").read_bytes())
     assert ("SANDBOX REHEARSAL", "sandbox") == (content["watermark"], content["cloud"])

@@ -198,6 +198,18 @@ def test_pins_have_an_age(world, days, expected):
     assert re.search(rf"\d pins of {re.escape(then)}, {expected}", found(world, "identities"))
 
 
+def test_what_closing_lacks_is_said_with_its_command(world):
+    """Neither stops a run, so neither is called missing."""
+    path = world.customer / "identities.toml"
+    path.write_text(path.read_text().partition("[production.pins]")[0])
+    items = asked(world)
+
+    assert "0 pins" in items["identities"]["found"]
+    assert items["identities"]["found"].endswith("pantheon-runbook init --pin-production")
+    assert items["closing F25"]["found"].endswith("pantheon-runbook run RB-050")
+    assert [True, True] == [items[name]["passed"] for name in ("identities", "closing F25")]
+
+
 def test_pins_without_a_date_are_named(world):
     path = world.customer / "identities.toml"
     path.write_text(re.sub(r'pinned_at = "[^"]*"', 'pinned_at = "last week"', path.read_text()))

@@ -183,6 +183,26 @@ def test_missing_password_stops_before_anything_is_sent(production):
     assert (seen, requests) == (visits(production), len(production.running.log()))
 
 
+@pytest.mark.parametrize(("password", "made"), [("PRODUCTION_READ_PASSWORD", 3), ("ANOTHER", 2)])
+def test_page_needs_no_password_of_the_database(production, password: str, made: int):
+    """The role is put to the probe where it can be, and it is said where it cannot."""
+    add(ROLE)
+    text = Path("pantheon.toml").read_text()
+    head, *checks = text.split("[[checks]]")
+    tail = checks[-1].partition("[production_read]")
+    kept = [one for one in (*checks[:-1], tail[0]) if 'kind = "http"' in one]
+    Path("pantheon.toml").write_text("[[checks]]".join((head, *kept)) + "".join(tail[1:]))
+    credentials = Path("credentials.toml")
+    credentials.write_text(credentials.read_text().replace("PRODUCTION_READ_PASSWORD", password))
+
+    code, out, error = call("check", "-e", "production", "--json")
+
+    checked = json.loads(out or "{}")
+    assert 0 == code, error
+    assert made == len(checked["checks"])
+    assert ("not put to the probe: PRODUCTION_READ_PASSWORD is missing" in checked["reader"]) == (made == 2)
+
+
 NOT_ONE_SELECT = {
     "second statement": "select 1; delete from public.jobs",
     "bracket closed early": "select 1) as a limit $1; delete from public.jobs; select * from (select 1",
@@ -496,6 +516,7 @@ def test_staging_is_checked_where_it_is(world):
     assert 6 == code, error
     assert [("health", False), ("sql", True)] == [(one["name"], one["passed"]) for one in checked["checks"]]
     assert checked["checks"][0]["found"].startswith("404, ")
+    assert checked["checks"][0]["found"].endswith("nothing is deployed there yet, RB-020 does that")
     assert "Supabase's read-only query" == checked["reader"]
     assert before == world.mutating()
 

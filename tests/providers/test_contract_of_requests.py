@@ -12,6 +12,7 @@ import re
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "contract"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "reliability"))
 
 from attempts import Attempt, attempt, config_with
+from release import Stage
 from runners import until
 from validate import check_exchange, specs_folder
 
@@ -247,6 +249,28 @@ def what_both_projects_hold(story: Story) -> None:
     client.close()
 
 
+def deployed(story: Story) -> None:
+    """What is released; then one that crashes, and the log of one that said nothing."""
+    stage, hands = Stage(story.world, story.hands), story.hands
+    given = {**hands.service("worker"), "enabled": True}
+    connect = "mutation M($e: String!, $s: String!, $i: ServiceInstanceUpdateInput!)"
+    place = {"e": given["environmentId"], "s": given["serviceId"]}
+    update = f"{connect} {{ serviceInstanceUpdate(environmentId: $e, serviceId: $s, input: $i) }}"
+    hands.railway(update, **place, i={"source": {"repo": "pantheon/pantheon"}})
+    pushes = "mutation M($i: ServiceInstanceAutoDeployUpdateInput!)"
+    hands.railway(f"{pushes} {{ serviceInstanceAutoDeployUpdate(input: $i) {{ enabled }} }}", i=given)
+    assert stage.release(until="apply").error is None
+    hands.set_variable("api", "LOG_LEVEL", "no such level")
+    ended = stage.release(until="apply")
+    assert "crashed" in ended.error.what
+    kind, facts = ended.session.kinds["railway/deployment"], hands.facts["railway"]
+    reach = Reach(str(story.world.running.socket))
+    with closing(reading_client(VENDOR, BASE_URL, Secret(facts["token"]), reach=reach)) as client:
+        kind._api = RailwayApi(client)
+        assert [] != kind._lines(facts["deployments"]["Redis"])
+    hands.set_variable("api", "LOG_LEVEL", "debug")
+
+
 def whether_it_can_be_closed(story: Story) -> None:
     """RB-050 asks the team's own API too; the run is not driven to its end, where it would be held."""
     mark, before = story.hands.mark(), len(story.exchanges)
@@ -387,6 +411,7 @@ def exchanges(new_world: Any) -> Iterator[list[Exchange]]:
         everything_changed_by_hand(story)
         what_both_projects_hold(story)
         railway_looked_through(story)
+        deployed(story)
         whether_it_can_be_closed(story)
         value_of_a_key_lost(story)
         paused(story)

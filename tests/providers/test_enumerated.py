@@ -21,22 +21,26 @@ from pantheon_runbook.config import Frontend, OpenRouter, Railway, Supabase
 from pantheon_runbook.database.reading import EndpointReader
 from pantheon_runbook.errors import RefusedError
 from pantheon_runbook.isolation.survey import RailwayEnvironment, RailwayService, VercelProject
+from pantheon_runbook.model import Change
 from pantheon_runbook.providers import (
     enumerated,
     listing,
     openrouter,
     production_values,
     railway,
+    railway_deploys,
     railway_exposure,
     railway_inventory,
     railway_looks,
     railway_services,
+    railway_sources,
     supabase,
     supabase_exposure,
     supabase_inventory,
     supabase_settings,
     supabase_storage,
     vercel,
+    vercel_deploys,
     vercel_exposure,
     vercel_inventory,
     vercel_reading,
@@ -163,6 +167,27 @@ def _reach_of_token(desk: Desk, say: Say) -> Any:
         return railway_looks.reach_of_token(railway.RailwayApi(client))
 
 
+def _deployments(desk: Desk, say: Say) -> railway_deploys.DeploymentKind:
+    return railway_deploys.DeploymentKind(desk.api, desk.around(say), services=("api",))
+
+
+def _settled(desk: Desk, say: Say) -> None:
+    kind = _deployments(desk, say)
+    kind._begun["railway/deployment/api"] = say("x")
+    kind.settle(Change("railway/deployment/api", "create", {}, {}, (), "", ""))
+
+
+def _preview(desk: Desk, say: Say) -> vercel_deploys.PreviewDeployment:
+    branch = say("staging")
+    return vercel_deploys.PreviewDeployment(desk.clients["vercel"], desk.frontend(say), desk.around(say), branch=branch)
+
+
+def _built(desk: Desk, say: Say) -> None:
+    kind = _preview(desk, say)
+    kind._begun = say("dpl_x")
+    kind.settle(Change("vercel/deployment/preview", "create", {}, {}, (), "", ""))
+
+
 # Every function of the product that reads; `say` gives back what it is given, or something hostile in its place.
 READERS: dict[str, Callable[[Desk, Say], Any]] = {
     "supabase.check_token": lambda d, say: supabase.check_token(d.clients["supabase"], say("pantheon")),
@@ -231,6 +256,22 @@ READERS: dict[str, Callable[[Desk, Say], Any]] = {
     "railway_services.variables_of": lambda d, say: railway_services.variables_of(
         d.api, d.around(say).vault, say("x"), is_rendered=False
     ),
+    "ProductionVariables.look": lambda d, say: railway_services.ProductionVariables(d.api, **d.railway_ids(say)).look(),
+    "railway_services.beside_ours": lambda d, say: railway_services.beside_ours(
+        d.api, d.railway_settings(say), d.around(say).vault
+    ),
+    "ProductionSources.look": lambda d, say: railway_sources.ProductionSources(d.api, **d.railway_ids(say)).look(),
+    "SourceKind.look": lambda d, say: railway_sources.SourceKind(
+        d.api, d.railway_settings(say), d.around(say), services=("api",)
+    ).look(),
+    "DeploymentKind.look": lambda d, say: _deployments(d, say).look(),
+    "DeploymentKind.settle": _settled,
+    "DeploymentKind._last_lines": lambda d, say: _deployments(d, say)._last_lines("api", say("x")),
+    "DeploymentKind._last_lines of production": lambda d, say: _deployments(d, say)._lines(
+        say(d.facts["railway"]["deployments"]["api"])
+    ),
+    "PreviewDeployment.look": lambda d, say: _preview(d, say).look(),
+    "PreviewDeployment.settle": _built,
     "production_values": lambda d, say: production_values.production_values(d.api, d.production(say)),
     "vercel.check_token": lambda d, say: vercel.check_token(d.clients["vercel"], d.frontend(say)),
     "PreviewVariables.look": lambda d, say: vercel.PreviewVariables(
