@@ -267,10 +267,11 @@ class Migration:
         self._standing: set[str] = set()
         self._heads: list[str] = []
         self._is_running = False  # env.py has called run_migrations
+        self._is_ready = False  # ... and we have read the tree
         self._current = ""  # the revision that was begun and has not ended
         self._is_inside = False  # its own code runs, not ours or Alembic's
         self._is_alone = False  # ... outside a transaction
-        self._has_left = False  # ... or was, so that a part of it is committed
+        self._has_begun_row = False
         self._refused = ""  # a statement that was not sent, even if the revision makes nothing of it
         self._mark = 0
         self._began: Any = None  # when the transaction that we expect to be in was begun
@@ -354,11 +355,9 @@ class Migration:
 
     def _make_ready(self, heads: Sequence[str], context: Any) -> None:
         self._connection = context.connection.connection
-        proof, pid, began, *who = self._ask(f"select {self._proof}, pg_backend_pid(), {_WHO}")[0]
+        pid, began, *who = self._ask(f"select pg_backend_pid(), {_WHO}")[0]
         begins_again = self._ask(f"select {_WHO}")[0][0] != began
         self._connection.commit()  # what env.py prepared; nothing stays open while we wait
-        if not proof:
-            raise Stop("proof", "env.py connects to another database than the one that was checked")
         if begins_again:
             raise Stop("env", "env.py's connection commits every statement by itself (AUTOCOMMIT)")
         forget_address(self._config, self._request["variable"])
@@ -367,6 +366,7 @@ class Migration:
         self._tree = {one["id"]: one for one in tree}
         self._heads = sorted(heads)
         self._standing = self._below(heads)
+        self._is_ready = True
         schema, table = context.version_table_schema, context.version_table
         self._pipe.send(
             event="ready",
@@ -388,7 +388,7 @@ class Migration:
         return found
 
     def _step(self, revision: str, *, is_up: bool) -> MigrationStep:
-        self._current, self._has_left, self._refused = revision, False, ""
+        self._current, self._has_begun_row, self._refused = revision, False, ""
         self._mark += 1
         self._require_next(revision, is_up=is_up)
         if is_up and not self._heads:
@@ -466,10 +466,10 @@ class Migration:
         if getattr(self._context, "_in_external_transaction", False):
             raise Stop("env", "autocommit_block cannot leave the transaction that env.py has begun itself")
         was_inside, self._is_inside = self._is_inside, False
-        if not self._has_left:
+        if not self._has_begun_row:
             self._require_same_place()
             self._write_row("begun")
-        self._has_left = True
+            self._has_begun_row = True
         with autocommit_block():
             self._ask(f"select {_TIMES.format(**self._times, local='false')}")
             self._is_inside, self._is_alone = was_inside, True
@@ -576,7 +576,7 @@ class Migration:
         lost = isinstance(error, (OSError, sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError))
         if not self._is_running and (sqlstate.startswith(("08", "28", "53", "57P")) or (lost and not sqlstate)):
             return "unreachable"
-        return "tree" if self._is_running and not self._tree else "env"
+        return "tree" if self._is_running and not self._is_ready else "env"
 
     def _where(self, error: BaseException, file: str) -> str:
         """The last line of that file that was running."""
@@ -597,7 +597,7 @@ class Migration:
             self._connection.rollback()
         except Exception:  # noqa: BLE001  a connection that does not answer is lost, whatever it says
             return "unknown"
-        return "committed in part" if self._has_left or mark == str(self._mark) else "rolled back"
+        return "committed in part" if mark == str(self._mark) else "rolled back"
 
 
 class Watched:

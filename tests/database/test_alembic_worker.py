@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import re
+import sys
 import time
 from urllib.parse import quote
 
@@ -25,7 +28,7 @@ from alembic_trees import (
     url_from,
 )
 
-from pantheon_runbook.database.alembic_process import history, require_one_head
+from pantheon_runbook.database.alembic_process import WORKER, history, require_one_head
 from pantheon_runbook.database.revisions import Lock
 from pantheon_runbook.errors import (
     RefusedError,
@@ -182,6 +185,8 @@ def test_lock_that_is_held_is_given_up_in_time(url, tmp_path):
             with pytest.raises(VendorUnavailableError) as stopped:
                 one.step("b2")
             waited = time.monotonic() - began
+        with pytest.raises(RefusedError, match="follow one that failed"):
+            one.step("b2")
 
     assert 0.3 <= waited < 3
     assert stopped.value.why.endswith("/b2_it.py:13: canceling statement due to lock timeout (SQLSTATE 55P03).")
@@ -278,3 +283,11 @@ def test_branches_and_dependencies_are_followed(url, tmp_path):
     assert ("m1",) == heads[-1]
     assert "m1" == require_one_head(one.history, tree.backend)
     assert one.history.get("b1").depends_on == ("a2",) or one.history.get("b1").depends_on == ("a1",)
+
+
+def test_worker_is_written_for_old_interpreters():
+    """The backend's python is its own: 3.9 is the oldest that we promise."""
+    ast.parse(WORKER.read_text(), feature_version=(3, 9))
+    found = {name.split(".")[0] for name in re.findall(r"^(?:from|import) ([\w.]+)", WORKER.read_text(), re.MULTILINE)}
+
+    assert {"alembic", "sqlalchemy"} == found - set(sys.stdlib_module_names)
