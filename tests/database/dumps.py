@@ -36,11 +36,13 @@ def disagreements(url: str, history: History, version_table: str, *, before: tup
     """Where the ledger says another thing than alembic_version; `before` are the heads at which the ledger began."""
     with psycopg.connect(url, autocommit=True) as connection:
         heads, rows = ledger.heads(connection, version_table), ledger.rows(connection)
-    told = {row.revision: row for row in rows}
+    told = {row.revision: row for row in rows if row.state != "begun"}
     stands = history.below(heads or ()) - history.below(before)
-    wrong = [f"{one}: alembic_version has it, the ledger does not" for one in sorted(stands - set(told))]
-    wrong += [f"{one}: the ledger has it, alembic_version does not" for one in sorted(set(told) - stands)]
-    wrong += [f"{one}: {row.state}" for one, row in told.items() if row.state != "applied"]
-    files = {one.id: one.digest for one in history.revisions}
-    wrong += [f"{one}: another digest" for one, row in told.items() if row.digest != files[one]]
-    return wrong + [f"{one}: no end" for one, row in told.items() if not row.ended_at]
+    digests = {one.id: one.digest for one in history.revisions}
+    return [
+        *(f"{row.revision}: begun" for row in rows if row.state == "begun"),
+        *(f"{one}: alembic_version has it, the ledger does not" for one in sorted(stands - set(told))),
+        *(f"{one}: the ledger has it, alembic_version does not" for one in sorted(set(told) - stands)),
+        *(f"{one}: {row.state}, until {row.ended_at}" for one, row in told.items() if row.state != "applied"),
+        *(f"{one}: another digest" for one, row in told.items() if row.digest != digests.get(one)),
+    ]

@@ -17,6 +17,7 @@ from psycopg import sql
 
 RUN = Path(__file__).with_name("migrating_run.py")
 SECONDS = 60.0
+GONE_SECONDS = 12.0  # less than what bounds a statement here: the server has to find out that its client is gone
 
 
 class Run:
@@ -82,8 +83,8 @@ class Run:
         self.process.stdin.flush()
 
 
-def until(is_so: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + SECONDS
+def until(is_so: Callable[[], bool], what: str, *, seconds: float = SECONDS) -> None:
+    deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline, f"it did not happen: {what}"
         time.sleep(0.01)
@@ -114,8 +115,11 @@ class Pause:
 
     def until_gone(self, pid: int) -> None:
         """That server process has ended, by itself or because its client is gone."""
-        gone = "select not exists (select from pg_stat_activity where pid = %s)"
-        until(lambda: (True,) == self._watching.execute(gone, (pid,)).fetchone(), f"process {pid} ends")
+        until(lambda: not self._is_there(pid), f"process {pid} ends", seconds=GONE_SECONDS)
+
+    def _is_there(self, pid: int) -> bool:
+        query = "select exists (select from pg_stat_activity where pid = %s)"
+        return (True,) == self._watching.execute(query, (pid,)).fetchone()
 
     def let_go(self) -> None:
         self._holding.close()
