@@ -27,8 +27,8 @@ import functools
 import hashlib
 import json
 import os
-import queue
 import re
+import select
 import signal
 import threading
 import time
@@ -36,7 +36,7 @@ import traceback
 import warnings
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -108,11 +108,15 @@ class Pipe:
             os.set_inheritable(descriptor, False)  # noqa: FBT003  a process that a revision starts must not keep them open
         self._events = events
         self._sending = threading.Lock()
-        self._requests: queue.Queue[dict[str, Any]] = queue.Queue()
-        threading.Thread(target=self._listen, args=(requests,), daemon=True).start()
+        self._requests = os.fdopen(requests, "rb")
+        threading.Thread(target=self._end_with_it, args=(requests,), daemon=True).start()
 
     def receive(self) -> dict[str, Any]:
-        return self._requests.get()
+        line = self._requests.readline()
+        if not line:
+            os._exit(os.EX_TEMPFAIL)
+        request: dict[str, Any] = json.loads(line)
+        return request
 
     def send(self, **message: Any) -> None:
         line = json.dumps(message).encode() + b"\n"
@@ -120,10 +124,10 @@ class Pipe:
             while line:
                 line = line[os.write(self._events, line) :]
 
-    def _listen(self, descriptor: int) -> None:
-        with suppress(OSError, ValueError), os.fdopen(descriptor, "rb") as lines:
-            for line in lines:
-                self._requests.put(json.loads(line))
+    def _end_with_it(self, requests: int) -> None:
+        ended = select.poll()
+        ended.register(requests, 0)  # nothing but the other side's end, which is always told
+        ended.poll()
         os._exit(os.EX_TEMPFAIL)
 
 
