@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from pantheon_runbook import checking, host_reach, token_reach
+from pantheon_runbook import backend_reach, checking, host_reach, token_reach
 from pantheon_runbook.config import Environment, evidence_folder
 from pantheon_runbook.credentials import OPTIONAL_TOKENS
 from pantheon_runbook.diagnosis import Item, missing
@@ -138,6 +138,7 @@ def _outside() -> Iterator[Item]:
     yield Item("closing F25", "decided by [closure]" if outside.config.closure else _UNDECIDED)
     yield from _vendors(outside)
     yield _read_role(outside)
+    yield from backend_reach.examined(outside)
 
 
 def _read_role(outside: World) -> Item:
