@@ -313,6 +313,8 @@ class Worker:
 
 @contextmanager
 def _started(backend: Backend) -> Iterator[Worker]:
+    if not backend.ini.is_file():
+        raise migration_errors.no_ini(backend.ini)
     worker = Worker(backend)
     try:
         yield worker
