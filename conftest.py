@@ -14,14 +14,15 @@ import pytest
 from pantheon_runbook.sandbox import control, customer
 
 PINNED_AT = "2026-11-23T10:00:00+00:00"
-BEFORE = {"RB-060": (("run", "RB-010", "--apply"),)}
+_PROVISION = ("run", "RB-010", "--apply")
+BEFORE = {"RB-020": (_PROVISION,), "RB-060": (_PROVISION,)}
 _worlds: dict[Path, tuple[control.Running, Path]] = {}
 
 
 def surroundings_of_a_notebook(folder: Path, notebook: Path) -> tuple[control.Running, dict[str, str]]:
     """A fresh pinned world in the folder, and the environment that points the notebook at it and at nothing else.
 
-    What went before in the story is done in it: RB-060 is shown on a staging that stands.
+    What went before in the story is done in it: RB-020 and RB-060 are shown on a staging that stands.
     """
     running = control.start(folder / "sandbox", pinned=PINNED_AT, pace=0.0, in_memory=True)
     variables = {
@@ -32,6 +33,8 @@ def surroundings_of_a_notebook(folder: Path, notebook: Path) -> tuple[control.Ru
         "XDG_CONFIG_HOME": str(folder / "config"),
         "XDG_STATE_HOME": str(folder / "state"),
     }
+    if notebook.stem.startswith("RB-020"):
+        customer.give_read_roles(running)
     for command in BEFORE.get(notebook.stem[:6], ()):
         called = [sys.executable, "-m", "pantheon_runbook", *command]
         subprocess.run(called, check=True, capture_output=True, env={**os.environ, **variables}, cwd=folder)

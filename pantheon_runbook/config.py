@@ -98,13 +98,15 @@ class Service(_Table):
 class Backend(_Table):
     """Somebody's repository. `alembic` starts beside the config, `python` is its own interpreter.
 
-    `release_branch` alone migrates and is deployed. A revision waits `lock_seconds` for a lock, while others queue
-    behind it, and one statement may take `statement_seconds`. `seed` is a Python file,
-    its path beside the config, that `python` runs with DATABASE_URL after a refresh: it fills a staging made anew.
+    Its env.py reads the URL from the ini or from the variable `url_variable`. `release_branch` alone migrates and is
+    deployed. A revision waits `lock_seconds` for a lock, while others queue behind it, and one statement may take
+    `statement_seconds`. `seed` is a Python file, its path beside the config, that `python` runs after a refresh with
+    the URL in the same variable: it fills a staging that was made anew.
     """
 
     alembic: str = "backend/alembic.ini"
     python: str = "python"
+    url_variable: VariableName = "DATABASE_URL"
     version_table: VersionTable = "public.alembic_version"
     lock_seconds: float = Field(default=3.0, gt=0, le=60)
     statement_seconds: float = Field(default=600.0, gt=0, le=24 * 3600)
@@ -368,12 +370,6 @@ def evidence_folder() -> Path:
     """Where the bundles are: as the config says, beside it; ./evidence without one. Errors: ConfigError."""
     path = config_path()
     return path.parent / load_config(path).evidence.path if path else Path(Evidence().path)
-
-
-def trust_file() -> Path | None:
-    """The committed trust.toml beside a live config; None: the one in the evidence folder. Errors: ConfigError."""
-    path = config_path()
-    return path.with_name("trust.toml") if path and load_config(path).cloud == "live" else None
 
 
 def load_config(path: Path) -> Config:

@@ -120,4 +120,4 @@ def _writes(events: list[Mapping[str, Any]]) -> str:
     """The vendors' logs count the calls, the database's log counts the rest."""
     vendors = [event.get("vendor") for event in events if event["event"] == "write-intent"]
     calls, rest = len(vendors) - vendors.count("database"), vendors.count("database")
-    return f"{calls} API calls" + (f" and {rest} write to the database" if rest else "")
+    return f"{calls} API calls" + (f" and {_counted(rest, 'write')} to the database" if rest else "")

@@ -52,10 +52,14 @@ _LOGIN = re.compile(r"(\w://[^\s:/@]*:)[^\s'\"]+")
 
 @dataclass(frozen=True)
 class Backend:
-    """Somebody's Alembic tree and the interpreter that runs it; `python` is a path, or a name on PATH."""
+    """Somebody's Alembic tree and the interpreter that runs it; `python` is a path, or a name on PATH.
+
+    `url_variable` is what its env.py or settings read the URL from, when that is not the ini.
+    """
 
     ini: Path
     python: str
+    url_variable: str = "DATABASE_URL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +212,7 @@ class Worker:
     """The process: requests go in, events come out, and what it prints is kept for an error."""
 
     def __init__(self, backend: Backend) -> None:
-        self._ini = backend.ini.absolute()
+        self._about = {"ini": str(backend.ini.absolute()), "variable": backend.url_variable}
         self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
         self._begun = threading.Event()
         self._failure: OSError | None = None
@@ -233,7 +237,7 @@ class Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                cwd=self._ini.parent,
+                cwd=Path(self._about["ini"]).parent,
                 env=_environment(),
                 pass_fds=passed,
                 process_group=0,
@@ -251,7 +255,7 @@ class Worker:
 
     def send(self, **request: Any) -> None:
         """What cannot be sent is found out by the answer that does not come."""
-        line = json.dumps({"ini": str(self._ini), **request}).encode() + b"\n"
+        line = json.dumps({**self._about, **request}).encode() + b"\n"
         with suppress(BrokenPipeError):
             while line:
                 line = line[os.write(self._requests, line) :]
@@ -322,7 +326,9 @@ class Worker:
 
 @contextmanager
 def started(backend: Backend) -> Iterator[Worker]:
-    """A worker that waits for its first request, ended at the end. Errors: ConfigError (no interpreter)."""
+    """A worker that waits for its first request, ended at the end. Errors: ConfigError (no interpreter, no ini)."""
+    if not backend.ini.is_file():
+        raise migration_errors.no_ini(backend.ini)
     worker = Worker(backend)
     try:
         yield worker

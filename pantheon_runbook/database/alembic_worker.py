@@ -10,9 +10,9 @@ one JSON object per line. It says nothing of its own on stdout or stderr, and en
     seed        -> {"event": "seeded"}                                       a file of the backend's, run to its end
     anything    -> {"event": "failed", "cause", "message", "where", "sqlstate", "revision", "outcome"}
 
-The URL comes through the pipe. While env.py connects it stands in this process's DATABASE_URL and in the ini's
-sqlalchemy.url, and in neither when the first revision runs; a seed has it to its end. Python >= 3.9, alembic >= 1.7,
-SQLAlchemy >= 1.4.
+The URL comes through the pipe. While env.py connects it stands in this process's DATABASE_URL (and in the variable
+that the backend names), and in the ini's sqlalchemy.url; in none of them when the first revision runs. A seed has it to
+its end. Python >= 3.9, alembic >= 1.7, SQLAlchemy >= 1.4.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ import functools
 import hashlib
 import json
 import os
-import queue
 import re
+import select
 import signal
 import threading
 import time
@@ -38,7 +38,7 @@ import types
 import warnings
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -110,11 +110,15 @@ class Pipe:
             os.set_inheritable(descriptor, False)  # noqa: FBT003  a process that a revision starts must not keep them open
         self._events = events
         self._sending = threading.Lock()
-        self._requests: queue.Queue[dict[str, Any]] = queue.Queue()
-        threading.Thread(target=self._listen, args=(requests,), daemon=True).start()
+        self._requests = os.fdopen(requests, "rb")
+        threading.Thread(target=self._end_with_it, args=(requests,), daemon=True).start()
 
     def receive(self) -> dict[str, Any]:
-        return self._requests.get()
+        line = self._requests.readline()
+        if not line:
+            os._exit(os.EX_TEMPFAIL)
+        request: dict[str, Any] = json.loads(line)
+        return request
 
     def send(self, **message: Any) -> None:
         line = json.dumps(message).encode() + b"\n"
@@ -122,10 +126,10 @@ class Pipe:
             while line:
                 line = line[os.write(self._events, line) :]
 
-    def _listen(self, descriptor: int) -> None:
-        with suppress(OSError, ValueError), os.fdopen(descriptor, "rb") as lines:
-            for line in lines:
-                self._requests.put(json.loads(line))
+    def _end_with_it(self, requests: int) -> None:
+        ended = select.poll()
+        ended.register(requests, 0)  # nothing but the other side's end, which is always told
+        ended.poll()
         os._exit(os.EX_TEMPFAIL)
 
 
@@ -216,9 +220,14 @@ def heads_of(tree: Sequence[Mapping[str, Any]]) -> list[str]:
 # ---- the database's address
 
 
-def point_at(config: Config, url: str) -> None:
+def set_variables(variable: str, url: str) -> None:
+    """DATABASE_URL always: what else a backend imports may ask for it."""
+    os.environ.update({"DATABASE_URL": url, variable: url})
+
+
+def point_at(config: Config, variable: str, url: str) -> None:
     """For env.py of every kind: the variable, and the ini's URL with the driver that the ini names."""
-    os.environ["DATABASE_URL"] = url
+    set_variables(variable, url)
     written = config.file_config.get(config.config_ini_section, "sqlalchemy.url", raw=True, fallback=None)
     if written is not None:
         config.set_main_option("sqlalchemy.url", _with_driver(url, written.partition("://")[0]).replace("%", "%%"))
@@ -234,9 +243,9 @@ def _with_driver(url: str, driver: str) -> str:
     return ours.render_as_string(hide_password=False)
 
 
-def forget_address(config: Config) -> None:
+def forget_address(config: Config, variable: str) -> None:
     """A revision has its connection; it needs no password. What is read from now on connects to nothing."""
-    os.environ["DATABASE_URL"] = NO_DATABASE
+    set_variables(variable, NO_DATABASE)
     if config.get_main_option("sqlalchemy.url") is not None:
         config.set_main_option("sqlalchemy.url", NO_DATABASE)
 
@@ -264,10 +273,11 @@ class Migration:
         self._standing: set[str] = set()
         self._heads: list[str] = []
         self._is_running = False  # env.py has called run_migrations
+        self._is_ready = False  # ... and we have read the tree
         self._current = ""  # the revision that was begun and has not ended
         self._is_inside = False  # its own code runs, not ours or Alembic's
         self._is_alone = False  # ... outside a transaction
-        self._has_left = False  # ... or was, so that a part of it is committed
+        self._has_begun_row = False
         self._refused = ""  # a statement that was not sent, even if the revision makes nothing of it
         self._mark = 0
         self._began: Any = None  # when the transaction that we expect to be in was begun
@@ -286,7 +296,7 @@ class Migration:
         event.listen(Engine, "commit", self._before_commit)
         event.listen(Engine, "rollback", self._before_rollback)
         threading.Thread(target=self._end_when_hung, daemon=True).start()
-        point_at(self._config, self._request["url"])
+        point_at(self._config, self._request["variable"], self._request["url"])
         try:
             with self._environment():
                 self._script.run_env()
@@ -351,19 +361,18 @@ class Migration:
 
     def _make_ready(self, heads: Sequence[str], context: Any) -> None:
         self._connection = context.connection.connection
-        proof, pid, began, *who = self._ask(f"select {self._proof}, pg_backend_pid(), {_WHO}")[0]
+        pid, began, *who = self._ask(f"select pg_backend_pid(), {_WHO}")[0]
         begins_again = self._ask(f"select {_WHO}")[0][0] != began
         self._connection.commit()  # what env.py prepared; nothing stays open while we wait
-        if not proof:
-            raise Stop("proof", "env.py connects to another database than the one that was checked")
         if begins_again:
             raise Stop("env", "env.py's connection commits every statement by itself (AUTOCOMMIT)")
-        forget_address(self._config)
+        forget_address(self._config, self._request["variable"])
         self._who = (who[0], who[1])
         tree = look_at_tree(self._script, self._request["ini"])
         self._tree = {one["id"]: one for one in tree}
         self._heads = sorted(heads)
         self._standing = self._below(heads)
+        self._is_ready = True
         schema, table = context.version_table_schema, context.version_table
         self._pipe.send(
             event="ready",
@@ -385,7 +394,7 @@ class Migration:
         return found
 
     def _step(self, revision: str, *, is_up: bool) -> MigrationStep:
-        self._current, self._has_left, self._refused = revision, False, ""
+        self._current, self._has_begun_row, self._refused = revision, False, ""
         self._mark += 1
         self._require_next(revision, is_up=is_up)
         if is_up and not self._heads:
@@ -463,10 +472,10 @@ class Migration:
         if getattr(self._context, "_in_external_transaction", False):
             raise Stop("env", "autocommit_block cannot leave the transaction that env.py has begun itself")
         was_inside, self._is_inside = self._is_inside, False
-        if not self._has_left:
+        if not self._has_begun_row:
             self._require_same_place()
             self._write_row("begun")
-        self._has_left = True
+            self._has_begun_row = True
         with autocommit_block():
             self._ask(f"select {_TIMES.format(**self._times, local='false')}")
             self._is_inside, self._is_alone = was_inside, True
@@ -573,7 +582,7 @@ class Migration:
         lost = isinstance(error, (OSError, sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError))
         if not self._is_running and (sqlstate.startswith(("08", "28", "53", "57P")) or (lost and not sqlstate)):
             return "unreachable"
-        return "tree" if self._is_running and not self._tree else "env"
+        return "tree" if self._is_running and not self._is_ready else "env"
 
     def _where(self, error: BaseException, file: str) -> str:
         """The last line of that file that was running."""
@@ -594,7 +603,7 @@ class Migration:
             self._connection.rollback()
         except Exception:  # noqa: BLE001  a connection that does not answer is lost, whatever it says
             return "unknown"
-        return "committed in part" if self._has_left or mark == str(self._mark) else "rolled back"
+        return "committed in part" if mark == str(self._mark) else "rolled back"
 
 
 class Seed:
@@ -631,7 +640,7 @@ class Seed:
         sys.modules["__main__"] = module
         sys.argv[:] = [str(self._file)]
         sys.path.insert(0, str(self._file.parent))
-        os.environ["DATABASE_URL"] = self._request["url"]
+        set_variables(self._request["variable"], self._request["url"])
         event.listen(pool.Pool, "connect", self._prove)
         exec(compile(content, str(self._file), "exec"), module.__dict__)  # noqa: S102  it is what this act is for
 
@@ -739,7 +748,7 @@ def main(requests: int, events: int) -> None:
             Seed(pipe, request).run()
             return
         if request["act"] == "history":
-            os.environ["DATABASE_URL"] = NO_DATABASE  # settings that a revision imports want one, whichever
+            set_variables(request["variable"], NO_DATABASE)  # settings that a revision imports want one, whichever
             tree = look_at_tree(ScriptDirectory.from_config(config), request["ini"])
             pipe.send(event="history", revisions=tree, heads=heads_of(tree))
             return

@@ -62,6 +62,7 @@ class Dump:
     standing: Standing
     version_table: str
     heads: tuple[str, ...]
+    without_roles: tuple[str, ...] = ()  # grants to these were passed over
 
 
 def dump_schema(
@@ -90,7 +91,7 @@ def dump_schema(
             archive = _archive(settings_of(url.reveal(), resolve), [name for name, _ in around.schemas], snapshot)
     except psycopg.Error as error:
         raise _said(str(error), is_refused=is_refused_login(error) or error.sqlstate in _NO) from error
-    return Dump(archive, around, server, standing, version_table, heads)
+    return Dump(archive, around, server, standing, version_table, heads, tuple(without_roles))
 
 
 def restore(dump: Dump, database: ScratchDatabase) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pantheon_runbook.errors import (
@@ -26,6 +27,14 @@ def no_interpreter(python: str, error: OSError) -> RunbookError:
         f"the backend's interpreter {python} cannot be started",
         why=f"{error.strerror}: {python}",
         next_step="set backend.python in pantheon.toml to the python in which the backend's alembic is installed",
+    )
+
+
+def no_ini(ini: Path) -> RunbookError:
+    return ConfigError(
+        f"there is no {ini.name} to migrate by",
+        why=f"{ini} is not there",
+        next_step="set backend.alembic in pantheon.toml to the backend's alembic.ini, starting beside pantheon.toml",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pantheon_runbook.database.hazards import Hazard, is_demanded, is_renamed, is_tightened
+from pantheon_runbook.database.hazards import Hazard
 from pantheon_runbook.database.narrowing import is_narrower
 from pantheon_runbook.database.recipes import Recipe
 from pantheon_runbook.database.revisions import Effect, Phase, Ran, Revision, Statement
@@ -56,7 +56,7 @@ def derived_phase(statements: Iterable[Statement]) -> Phased:
 def _contracts(one: Effect, made: set[tuple[str, str, str]]) -> str:
     where = f" of {one.table}" if one.table and one.kind != "table" else ""
     named = f"{one.kind} {one.name}{where}"
-    if one.kind == "column" and one.change == "added" and one.is_on_old and is_demanded(one):
+    if one.kind == "column" and one.change == "added" and one.is_on_old and one.is_demanding:
         return f"{named} demands a value"
     if not one.is_old:
         return ""
@@ -65,7 +65,7 @@ def _contracts(one: Effect, made: set[tuple[str, str, str]]) -> str:
         return "" if is_replaced else f"{named} is dropped"
     if one.change != "changed":
         return ""
-    if is_renamed(one):
+    if one.is_rename:
         return f"{named} is renamed to {one.after['name']}"
     return _column_contracts(one, named) if one.kind == "column" else ""
 
@@ -73,9 +73,9 @@ def _contracts(one: Effect, made: set[tuple[str, str, str]]) -> str:
 def _column_contracts(one: Effect, named: str) -> str:
     if is_narrower(one.before["type"], one.after["type"]):
         return f"{named} is narrowed to {one.after['type']}"
-    if is_tightened(one):
+    if one.is_tightening:
         return f"{named} is demanded"
-    if is_demanded(one) and one.before.get("filled"):
+    if one.is_demanding and one.before.get("filled"):
         return f"{named} loses its default"
     return ""
 

@@ -17,7 +17,6 @@ from pantheon_runbook.database.alembic_process import Backend, Migration, held_p
 from pantheon_runbook.database.comparable import comparable
 from pantheon_runbook.database.dump import Dump, restore
 from pantheon_runbook.database.effects import old_tables, watch, watch_no_more, with_effects
-from pantheon_runbook.database.hazards import Rows
 from pantheon_runbook.database.kinds import SCHEMA
 from pantheon_runbook.database.lint import lint
 from pantheon_runbook.database.reading import RoleReader
@@ -26,6 +25,7 @@ from pantheon_runbook.database.revisions import Ran, Revision, Statement
 from pantheon_runbook.database.schema import Standing, differences, look_at_schema
 from pantheon_runbook.database.scratch import OWNER, Scratch, ScratchDatabase
 from pantheon_runbook.database.verdicts import judge
+from pantheon_runbook.database.weights import Rows
 from pantheon_runbook.errors import RunbookError, VendorRefusedError
 
 _APPLICATION = "pantheon-runbook rehearsal"
@@ -100,10 +100,11 @@ class _Copy:
 
     database: ScratchDatabase
     superuser: psycopg.Connection[Any]
-    version_table: str
+    dump: Dump
 
     def look(self) -> Standing:
-        return look_at_schema(self.superuser, version_table=self.version_table)
+        dump = self.dump
+        return look_at_schema(self.superuser, version_table=dump.version_table, without_roles=dump.without_roles)
 
     def watched(self, ran: Ran, tables: tuple[str, ...]) -> Ran:
         """With what the server saw of it, and tables spelled as everywhere else."""
@@ -134,7 +135,7 @@ class _Stage:
         try:
             restore(self.dump, database)
             with database.connection() as superuser:
-                yield _Copy(database, superuser, self.dump.version_table)
+                yield _Copy(database, superuser, self.dump)
         finally:
             self.server.drop(database)
 

@@ -24,9 +24,10 @@ _WRITES = re.compile(
     rf"(?P<verb>update|delete\s+from|insert\s+into|merge\s+into)\s+(?:only\s+)?{_TABLE}"
 )
 _SOURCES = re.compile(rf"\b(?:from|join|using)\s+(?:only\s+)?{_TABLE}")
-# One row or a batch: by the key that is called id, or as many as a LIMIT lets through.
+# One row or a batch: by the key that is called id, which is given, or as many as a LIMIT lets through.
 _BOUNDS = re.compile(
-    r"\blimit\s+(?!all\b)|\bfetch\s+(?:first|next)\b|\bwhere\s+(?:[\w\".]+\.)?\"?id\"?\s*(?:=|in\s*\()"
+    r"\blimit\s+(?!all\b)|\bfetch\s+(?:first|next)\b"
+    r"|\bwhere\s+(?:[\w\".]+\.)?\"?id\"?\s*(?:=\s*(?:%|\$|:|-?\d|'')|in\s*\((?!\s*select))"
 )
 _FOR_EVER = re.compile(
     r"\bset\s+(?:local\s+|session\s+)?(lock_timeout|statement_timeout)\s*(?:=|\bto\b)\s*'?(?:0(?![\d.])|default)"

@@ -334,7 +334,7 @@ def visit(
     reach: Reach,
     timeout_seconds: float,
     method: str = "GET",
-    body: Any = None,
+    sends: Any = None,
     headers: Mapping[str, Secret] | None = None,
 ) -> Visit:
     """One request to a deployed app, tried once, no redirect followed.
@@ -350,15 +350,15 @@ def visit(
         trust_env=False,  # and no redirect: that is the default
     ) as client:
         try:
-            with client.stream(method, url, json=body, headers=shown) as response:
-                content = b""
+            with client.stream(method, url, json=sends, headers=shown) as response:
+                body = b""
                 for chunk in response.iter_bytes():  # a time-out of httpx is for each chunk
-                    content += chunk
-                    if len(content) > _LARGEST_PAGE_BYTES or clock.monotonic() > deadline:
+                    body += chunk
+                    if len(body) > _LARGEST_PAGE_BYTES or clock.monotonic() > deadline:
                         raise _unseen(url, "the answer has no end")
         except httpx.HTTPError as error:
             raise _unseen(url, type(error).__name__) from error
-    return Visit(response.status_code, content, response.headers.get("location", ""))
+    return Visit(response.status_code, body, response.headers.get("location", ""))
 
 
 def _unseen(url: str, why: str) -> VendorUnavailableError:

@@ -184,7 +184,7 @@ def _(plan: Plan) -> Card:
 
 
 def _plan_lines(plan: Plan) -> Iterable[str]:
-    yield from (f"! {finding.what}: {finding.next_step}" for finding in plan.findings)
+    yield from (f"! {finding.what} ({finding.address}): {finding.next_step}" for finding in plan.findings)
     for change in plan.changes:
         names = [f"{name}{_mark(want)}" for name, want in change.after.items() if isinstance(want, Mapping)]
         if names:

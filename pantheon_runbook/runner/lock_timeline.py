@@ -48,7 +48,7 @@ def bars(ran: Sequence[Ran]) -> tuple[Bar, ...]:
     start = 0
     for one in ran:
         for number, statement in enumerate(one.statements):
-            end = number if statement.is_alone else len(one.statements) - 1
+            end = number if statement.is_alone else _end_of_transaction(one, number)
             found += [
                 Bar(lock.relation, lock.mode, one.revision, start + number, start + end)
                 for lock in statement.locks
@@ -56,6 +56,12 @@ def bars(ran: Sequence[Ran]) -> tuple[Bar, ...]:
             ]
         start += len(one.statements)
     return tuple(sorted(found, key=lambda bar: (bar.relation, -_rank(bar.mode), bar.first)))
+
+
+def _end_of_transaction(ran: Ran, number: int) -> int:
+    """The last statement before one that runs outside a transaction, else the last of all."""
+    later = range(number + 1, len(ran.statements))
+    return next((one - 1 for one in later if ran.statements[one].is_alone), len(ran.statements) - 1)
 
 
 def lock_timeline_of(snapshot: Snapshot) -> str:

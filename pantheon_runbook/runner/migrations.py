@@ -307,7 +307,9 @@ def site_of(parts: Parts, writer: Writer) -> Site:
         database=parts.database,
         gate=DatabaseGate(parts.gate, parts.surroundings.vault),
         backend=Backend(
-            (parts.outside.folder / backend.alembic).absolute(), _interpreter(parts.outside.folder, backend.python)
+            (parts.outside.folder / backend.alembic).absolute(),
+            _interpreter(parts.outside.folder, backend.python),
+            backend.url_variable,
         ),
         version_table=backend.version_table,
         writer=writer,

@@ -129,13 +129,16 @@ class Rehearsals(Kind):
         return _Source(source.name, replace(dump, server=source.dump.server), {})
 
     def _on(self, source: _Source, pending: Sequence[Revision], server: Scratch, rows: dict[str, int]) -> Rehearsal:
-        """Weighed with production's rows, where they are known: it is production that must not be held up."""
+        """Weighed with production's rows, where they are known: it is production that must not be held up.
+
+        What only the source has weighs what it has there; a table that nobody counted would be taken for a big one.
+        """
         self._parts.surroundings.progress(f"rehearsing {len(pending)} revisions on the schema of {source.name}")
         try:
             return rehearse(
                 pending,
                 source.dump,
-                rows=rows or source.rows,
+                rows={**source.rows, **rows},
                 server=server,
                 backend=self._site.backend,
                 policy=self._policy,

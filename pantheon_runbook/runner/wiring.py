@@ -25,7 +25,7 @@ from pantheon_runbook.errors import ParameterError, RunbookError, VendorError
 from pantheon_runbook.evidence.bundle import Bundle, seal_abandoned
 from pantheon_runbook.evidence.journal import Journal
 from pantheon_runbook.evidence.place import Place
-from pantheon_runbook.evidence.seal import TRUST, require_pinned, sealing_key
+from pantheon_runbook.evidence.seal import require_pinned, sealing_key
 from pantheon_runbook.evidence.vouchers import made_by_runs
 from pantheon_runbook.isolation.identity import Known, Made, confirmed_in, steps_to_list, unconfirmed
 from pantheon_runbook.isolation.marks import Marks, Search
@@ -138,7 +138,7 @@ def open_run(
     _refuse_production(name, runbook_id)
     read_plan = _read_plan(str(parameters.get("plan_file", "")))
     key = sealing_key(outside.config.cloud)
-    require_pinned(key, outside.folder / TRUST, cloud=outside.config.cloud)
+    require_pinned(key, outside.trust, cloud=outside.config.cloud)
     registry = registry_of(outside)
     with masked_errors(registry), ExitStack() as ends:  # what was begun is ended when opening does not come to its end
         restores_paused = bool(parameters.get("restore_paused"))

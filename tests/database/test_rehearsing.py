@@ -248,8 +248,9 @@ def test_check_is_made_on_the_copy(ways):
         ("op.execute('alter table nowhere add x int')", True),
         ("op.execute('grant select on notes to somebody_of_theirs')", False),
         ("op.get_bind().exec_driver_sql('select id from notes').scalar_one()", False),
+        ("op.execute('drop table notes'); op.execute('delete from pantheon_runbook.effects')", False),
     ],
-    ids=["its own fault", "a role that the copy lacks", "a row that the copy lacks"],
+    ids=["its own fault", "a role that the copy lacks", "a row that the copy lacks", "who wipes his traces"],
 )
 def test_failed_revision_is_never_clean(rehearse_tree, tmp_path, upgrade, blocks):
     tree = Tree(tmp_path)
