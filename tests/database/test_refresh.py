@@ -9,7 +9,7 @@ import pytest
 
 from pantheon_runbook.database import ledger, refreshed
 from pantheon_runbook.database.emptying import losses
-from pantheon_runbook.database.refresh_kinds import Marked, refresh
+from pantheon_runbook.database.refresh_kinds import Marked, _begin, refresh
 from pantheon_runbook.database.schema import look_at_schema
 from pantheon_runbook.database.scratch import OWNER, scratch
 from pantheon_runbook.errors import RefusedError, WrongEnvironmentError
@@ -264,3 +264,34 @@ def test_killed_connection_leaves_it_whole(database, connection):
         superuser.execute("drop event trigger ends")
 
     assert (before, 2, None) == (lines(connection), len(ledger.rows(connection)), refreshed.last(connection))
+
+
+def test_seed_is_begun_once(connection):
+    """Whoever comes second is refused, from whichever machine."""
+    made_anew(connection)
+    last = refreshed.last(connection)
+    assert (True, False) == (last.waits_for_seed, last.is_half_seeded)
+
+    _begin(connection, last, "5eed")
+    with pytest.raises(RefusedError, match="a second time"):
+        _begin(connection, last, "5eed")
+
+    assert refreshed.last(connection).is_half_seeded
+    refreshed.end_seed(connection, last.number, addresses=3, elsewhere={"public.persons": 1})
+    ended = refreshed.last(connection)
+    assert (True, 3, {"public.persons": 1}, "5eed") == (
+        ended.is_seeded,
+        ended.addresses,
+        ended.elsewhere,
+        ended.seed_digest,
+    )
+
+
+def test_users_who_stay_are_counted(database, connection):
+    """So that they are not taken for the seed's."""
+    with database.connection() as superuser:
+        superuser.execute("insert into auth.users (email) values ('a@company.com'), ('b@example.com'), (null)")
+
+    made_anew(connection)
+
+    assert 1 == refreshed.last(connection).users_elsewhere

@@ -19,6 +19,7 @@ from pantheon_runbook.errors import (
     ParameterError,
     RefusedError,
     RunbookError,
+    StalePlanError,
     StoppedError,
 )
 from pantheon_runbook.model import Check, Plan
@@ -271,6 +272,19 @@ def test_database_of_another_is_never_dropped(story):
     named = f"name = '{marker['name']}', cloud = '{marker['cloud']}'"
     story.hands.sql(story.ref, f"update pantheon_runbook.environment set {named}")
     story.hands.sql(story.ref, "update alembic_version set version_num = '0012'")
+
+
+def test_file_edited_after_the_approval_is_not_applied(story):
+    """What the worker has loaded is held against what was approved; the first of them already."""
+
+    def edits(session):
+        site = session.kinds["database/revision"]._site
+        with pytest.raises(StalePlanError, match="is not the one that was approved"):
+            site.step("0001", digest="0" * 64)
+        session.stop.set()
+
+    with pytest.raises(StoppedError):
+        story.run(refresh=True, between=edits)
 
 
 def test_refresh_and_baseline_contradict(story):
