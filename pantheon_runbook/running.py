@@ -88,6 +88,7 @@ def summary(outcome: Outcome) -> str:
     again = f"pantheon-runbook run {opened['runbook']} -e {opened['environment']}"
     ended = {event["act"]: event for event in events if event["event"] == "act-ends"}
     is_ready = verdict.word == "planned" and not ended["plan"].get("blocking")
+    again += spelled(opened["parameters"])
     then = f"{again} --apply --plan {_near(folder / 'plan.json')}" if is_ready else again
     if verdict.word in {"done", "nothing-to-do"} and opened["mode"] != "plan":
         then = f"pantheon-runbook run {_FOLLOWS[opened['runbook']]} -e {opened['environment']}"

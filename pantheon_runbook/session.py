@@ -43,6 +43,7 @@ from pantheon_runbook.model import (
 from pantheon_runbook.planning import build_plan, difference, is_plan_for, plan_difference, shown
 from pantheon_runbook.providers.http import WriteGate
 from pantheon_runbook.providers.kind import Kind
+from pantheon_runbook.runbooks import spelled
 from pantheon_runbook.standing import with_standing
 
 # A plan that was read in a plan run is the same plan in the apply run that names it.
@@ -370,8 +371,8 @@ class Session:
 
     @property
     def _plan_command(self) -> str:
-        said = (f" -p confirm={text}" for text in (self.parameters.get("confirm"),) if text)
-        return f"pantheon-runbook run {self.opening.runbook} -e {self.opening.environment}{''.join(said)}"
+        said = spelled(self.parameters)
+        return f"pantheon-runbook run {self.opening.runbook} -e {self.opening.environment}{said}"
 
     def _before_write(self, event: dict[str, Any]) -> None:
         self.journal.write("write-intent", address=current_change.get(), **event)

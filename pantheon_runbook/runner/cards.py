@@ -29,6 +29,7 @@ from pantheon_runbook.model import (
     Verification,
     banner,
 )
+from pantheon_runbook.runbooks import spelled
 from pantheon_runbook.runner.certificate_picture import certificate_picture
 from pantheon_runbook.runner.closed import Closed, Criteria
 from pantheon_runbook.runner.environment_map import environment_map
@@ -177,7 +178,8 @@ def _(plan: Plan) -> Card:
         f"{len(plan.changes)} to change, {waiting} with values not known yet, {len(plan.left_alone)} left alone",
         rows=tuple(rows[:_FIRST_ROWS]),
         lines=(*more, *_plan_lines(plan)),
-        next_step=f"read it, then: pantheon-runbook run {plan.runbook} -e {plan.environment} --apply --plan <plan.json>"
+        next_step=f"read it, then: pantheon-runbook run {plan.runbook} -e {plan.environment}{spelled(plan.parameters)}"
+        " --apply --plan <plan.json>"
         if plan.changes
         else "nothing to do",
     )

@@ -23,7 +23,7 @@ from pantheon_runbook.errors import (
     StoppedError,
 )
 from pantheon_runbook.model import Check, Plan
-from pantheon_runbook.runbooks import find, typed
+from pantheon_runbook.runbooks import find, spelled, typed
 from pantheon_runbook.runner import wiring
 from pantheon_runbook.session import ACTS
 
@@ -293,4 +293,8 @@ def test_refresh_and_baseline_contradict(story):
 
 
 def test_command_line_says_true():
-    assert {"refresh": True} == typed(find("RB-020"), {"refresh": "true"})
+    """And what is to be typed next says it again."""
+    given = typed(find("RB-020"), {"refresh": "true", "commit": ""})
+
+    assert True is given["refresh"]
+    assert " -p refresh=true" == spelled({**given, "environment": "staging", "mode": "plan"})
