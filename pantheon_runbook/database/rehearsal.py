@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pantheon_runbook.database.hazards import Hazard
 from pantheon_runbook.database.phases import Phased
 from pantheon_runbook.database.revisions import Ran
-from pantheon_runbook.model import Finding, digest_of
+from pantheon_runbook.model import Finding
 
 Way = Literal["clean", "differs", "fails", "once", "forward fix only", "not tried"]
 _WAY_BACK: Mapping[Way, str] = {
@@ -130,10 +130,6 @@ class Rehearsal:
             for statement in one["statements"]:
                 del statement["seconds"]
         return content
-
-    @property
-    def digest(self) -> str:
-        return digest_of(self.settled)
 
 
 def _of_check(one: Checked) -> Finding:

@@ -159,7 +159,6 @@ def test_rehearsal_is_the_same_every_time(rehearse_from, rehearsed):
     again = rehearse_from("0008", MANY)
 
     assert rehearsed.settled == again.settled
-    assert rehearsed.digest == again.digest
     assert rehearsed.ran != again.ran
     assert "seconds" not in json.dumps(again.settled)
 
