@@ -100,7 +100,8 @@ class Backend(_Table):
 
     Its env.py reads the URL from the ini or from the variable `url_variable`. `release_branch` alone migrates and is
     deployed. A revision waits `lock_seconds` for a lock, while others queue behind it, and one statement may take
-    `statement_seconds`. `seed` fills a staging that was made anew.
+    `statement_seconds`. `seed` is a Python file, its path beside the config, that `python` runs after a refresh with
+    the URL in the same variable: it fills a staging that was made anew.
     """
 
     alembic: str = "backend/alembic.ini"

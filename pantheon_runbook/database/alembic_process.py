@@ -14,14 +14,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 
 from pantheon_runbook import clock
 from pantheon_runbook.database import migration_errors
 from pantheon_runbook.database.revisions import History, LedgerEntry, Lock, Ran, Revision, Statement
-from pantheon_runbook.errors import RefusedError
+from pantheon_runbook.errors import RefusedError, RunbookError
 from pantheon_runbook.secrets import Secret
 
 WORKER = Path(__file__).with_name("alembic_worker.py")
@@ -87,7 +87,7 @@ def history(backend: Backend) -> History:
 
     Errors: ConfigError (no interpreter, no alembic in it), RefusedError (the tree cannot be read).
     """
-    with _started(backend) as worker:
+    with started(backend) as worker:
         worker.send(act="history")
         return _history_of(worker.answer("history", seconds=_HISTORY_SECONDS), "heads")
 
@@ -169,7 +169,7 @@ def migration(
     `seconds` bounds one revision, whatever it does; a statement is bounded by `statement_timeout_ms` and a grace.
     Errors: WrongEnvironmentError (env.py connects elsewhere), RefusedError (env.py), VendorUnavailableError.
     """
-    with _started(backend) as worker:
+    with started(backend) as worker:
         worker.send(
             act="migrate",
             url=url.reveal(),
@@ -186,6 +186,14 @@ def migration(
         if not one.has_failed:
             worker.send(act="end")
             worker.answer("ended", seconds=_START_SECONDS)
+
+
+class Lost(Protocol):
+    """`code` is the exit code, None when it gave no answer in time."""
+
+    def __call__(
+        self, code: int | None, revision: str, /, *, seconds: float, output: Sequence[str]
+    ) -> RunbookError: ...
 
 
 class Worker:
@@ -240,13 +248,18 @@ class Worker:
             while line:
                 line = line[os.write(self._requests, line) :]
 
-    def answer(self, event: str, *, seconds: float, revision: str = "") -> dict[str, Any]:
-        """The next event, which has to be this one. Errors: what a failure means; the process has ended then."""
+    def answer(
+        self, event: str, *, seconds: float, revision: str = "", lost: Lost = migration_errors.ended
+    ) -> dict[str, Any]:
+        """The next event, which has to be this one. Errors: what a failure means; the process has ended then.
+
+        `lost` is what it means that none came.
+        """
         line = self._line(clock.monotonic() + seconds)
         if not line:
             ended = None if line is None else self._wait()
             self.kill()
-            raise migration_errors.ended(ended, revision, seconds=seconds, output=self.output())
+            raise lost(ended, revision, seconds=seconds, output=self.output())
         found: dict[str, Any] = json.loads(line)
         if found["event"] != event:
             self._wait()
@@ -300,7 +313,8 @@ class Worker:
 
 
 @contextmanager
-def _started(backend: Backend) -> Iterator[Worker]:
+def started(backend: Backend) -> Iterator[Worker]:
+    """A worker that waits for its first request, ended at the end. Errors: ConfigError (no interpreter, no ini)."""
     if not backend.ini.is_file():
         raise migration_errors.no_ini(backend.ini)
     worker = Worker(backend)

@@ -7,11 +7,12 @@ one JSON object per line. It says nothing of its own on stdout or stderr, and en
     migrate     -> {"event": "ready", "heads", "version_table", "pid", ...}  env.py is run once, and waits inside
       step, undo  -> {"event": "done", "revision", "seconds", "heads", "statements"}
       end         -> {"event": "ended"}
+    seed        -> {"event": "seeded"}                                       a file of the backend's, run to its end
     anything    -> {"event": "failed", "cause", "message", "where", "sqlstate", "revision", "outcome"}
 
 The URL comes through the pipe. While env.py connects it stands in this process's DATABASE_URL (and in the variable
-that the backend names), and in the ini's sqlalchemy.url; in none of them when the first revision runs.
-Python >= 3.9, alembic >= 1.7, SQLAlchemy >= 1.4.
+that the backend names), and in the ini's sqlalchemy.url; in none of them when the first revision runs. A seed has it to
+its end. Python >= 3.9, alembic >= 1.7, SQLAlchemy >= 1.4.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ import signal
 import threading
 import time
 import traceback
+import types
 import warnings
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
@@ -604,6 +606,63 @@ class Migration:
         return "committed in part" if mark == str(self._mark) else "rolled back"
 
 
+class Seed:
+    """Somebody's file, run as `python file` runs it, in the folder in which alembic is run.
+
+    What connects by SQLAlchemy is proven to be in the database that was checked, before anything else is sent to it.
+    """
+
+    def __init__(self, pipe: Pipe, request: Mapping[str, Any]) -> None:
+        self._pipe = pipe
+        self._request = request
+        self._file = Path(request["file"])
+        self._proof = _PROOF.format(*map(int, request["proof"]))
+
+    def run(self) -> None:
+        """All of it. Errors: none; what stops it is sent."""
+        try:
+            self._execute(self._file.read_bytes())
+        except SystemExit as ended:
+            if ended.code not in (None, 0):
+                self._fail("seed", f"it ended with: {ended.code}", ended)
+                return
+        except BaseException as error:  # noqa: BLE001  whatever it does has to be said
+            self._fail("seed", postgres_says(error)[1] or _said(error), error)
+            return
+        self._pipe.send(event="seeded")
+
+    def _execute(self, content: bytes) -> None:
+        """These very bytes: they are what was approved."""
+        if hashlib.sha256(content).hexdigest() != self._request["digest"]:
+            raise Stop("seed", "it is not the file that was approved")
+        module = types.ModuleType("__main__")
+        module.__file__ = str(self._file)
+        sys.modules["__main__"] = module
+        sys.argv[:] = [str(self._file)]
+        sys.path.insert(0, str(self._file.parent))
+        set_variables(self._request["variable"], self._request["url"])
+        event.listen(pool.Pool, "connect", self._prove)
+        exec(compile(content, str(self._file), "exec"), module.__dict__)  # noqa: S102  it is what this act is for
+
+    def _prove(self, connection: Any, _record: Any) -> None:
+        try:
+            proved = _asked(connection, f"select {self._proof}")[0][0]
+            connection.rollback()
+        except Exception:  # noqa: BLE001  another kind of server says anything
+            proved = False
+        if not proved:
+            self._fail("seed-proof", "it connects to another database than the one that was checked", None)
+            sys.stdout.flush()
+            os._exit(os.EX_NOPERM)
+
+    def _fail(self, cause: str, message: str, error: BaseException | None) -> None:
+        frames = traceback.walk_tb(error.__traceback__ if error else None)
+        lines = [number for frame, number in frames if frame.f_code.co_filename == str(self._file)]
+        where = f"{self._file.name}:{lines[-1]}" if lines else self._file.name
+        nothing = {"sqlstate": postgres_says(error)[0], "revision": "", "outcome": "", "done": []}
+        self._pipe.send(event="failed", cause=cause, message=message[:_LONGEST_MESSAGE], where=where, **nothing)
+
+
 class Watched:
     """The statements of one revision: how long each took, and which locks it brought."""
 
@@ -685,6 +744,9 @@ def main(requests: int, events: int) -> None:
     request = pipe.receive()
     try:
         config = configuration(request["ini"])
+        if request["act"] == "seed":
+            Seed(pipe, request).run()
+            return
         if request["act"] == "history":
             set_variables(request["variable"], NO_DATABASE)  # settings that a revision imports want one, whichever
             tree = look_at_tree(ScriptDirectory.from_config(config), request["ini"])

@@ -40,6 +40,8 @@ def no_ini(ini: Path) -> RunbookError:
 
 def failed(event: Mapping[str, Any], *, output: Sequence[str]) -> RunbookError:
     """The error for a "failed" event of the worker; `output` is kept on it, for the journal."""
+    if event["cause"] in {"seed", "seed-proof"}:
+        return _with(_of_seed(event, output), output)
     if event["revision"]:
         return _with(_of_revision(event), output)
     return _with(_outside_a_revision(event), output)
@@ -58,6 +60,41 @@ def ended(code: int | None, revision: str, *, seconds: float, output: Sequence[s
         next_step="run `alembic history` with backend.python, and repair what it says",
     )
     return _with(error, output)
+
+
+def seed_ended(code: int | None, _revision: str, *, seconds: float, output: Sequence[str]) -> RunbookError:
+    """It went without a word, or was told to when it took too long (`code` is None)."""
+    how = f"it took longer than {seconds:.0f} s" if code is None else f"it ended by itself ({_exit(code)})"
+    return _with(_seed_stopped(f"{how}; {_last(output)}"), output)
+
+
+def _of_seed(event: Mapping[str, Any], output: Sequence[str]) -> RunbookError:
+    why = f"{event['where']}: {event['message']}"
+    if event["cause"] == "seed-proof":
+        return WrongEnvironmentError(
+            "the seed connects to another database",
+            why=f"{why}; a URL in the code or in an .env file wins over DATABASE_URL",
+            state="nothing was sent there; what the seed had committed before stands",
+            next_step=f"let it take its URL from DATABASE_URL, {_AGAIN}",
+        )
+    return _seed_stopped(f"{why}; {_last(output)}" if output else why, str(event["sqlstate"]))
+
+
+_AGAIN = "then make the schema anew: RB-020 with -p refresh=true"
+
+
+def _seed_stopped(why: str, code: str = "") -> RunbookError:
+    """Never one that is tried again: nobody but its author knows what of it can be done twice."""
+    return VendorRefusedError(
+        "the seed did not come to its end",
+        status=400,
+        code=code,
+        vendor="database",
+        operation="seed the database",
+        why=why,
+        state="changed in part: what the seed had committed by then stands",
+        next_step=f"correct the seed, {_AGAIN}",
+    )
 
 
 def _with(error: RunbookError, output: Sequence[str]) -> RunbookError:

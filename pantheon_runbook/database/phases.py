@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pantheon_runbook.database.hazards import Hazard
@@ -103,18 +103,35 @@ def _as_if_old(statement: Statement) -> Statement:
     return replace(statement, effects=tuple(effects))
 
 
-def split(pending: Sequence[Revision], phases: Mapping[str, Phase]) -> Split:
-    """What runs before the new backend is deployed, and what after it; a revision stays behind what it builds on."""
+def split(
+    pending: Sequence[Revision], phases: Mapping[str, Phase], *, harmless: Collection[str] = frozenset()
+) -> Split:
+    """What runs before the new backend is deployed, and what after it; a revision stays behind what it builds on.
+
+    `harmless`: contract revisions that took nothing away which stood there before. They wait too, unless an expanding
+    one builds on them: in a schema that is made from its beginning old releases follow each other without a backend.
+    """
     late: dict[str, str] = {}  # a revision that waits, and the contract one that makes it
     hazards: list[Hazard] = []
+    free = _needed_by_expands(pending, phases).intersection(harmless)
     for revision in pending:
-        if phases[revision.id] == "contract":
+        is_contract = phases[revision.id] == "contract"
+        if is_contract and revision.id not in free:
             late[revision.id] = revision.id
             continue
         earlier = next((late[one] for one in (*revision.down, *revision.depends_on) if one in late), None)
         if earlier is not None:
             late[revision.id] = earlier
+        if earlier is not None and not is_contract:
             what = f"expands, but builds on {earlier}, which waits for the new backend, which may need this one"
             hazards.append(Hazard("expand-after-contract", revision.id, -1, "blocks", what, LATE_EXPAND.text))
     before = tuple(one.id for one in pending if one.id not in late)
     return Split(before, tuple(late), tuple(hazards))
+
+
+def _needed_by_expands(pending: Sequence[Revision], phases: Mapping[str, Phase]) -> set[str]:
+    needed: set[str] = set()
+    for revision in reversed(pending):
+        if phases[revision.id] == "expand" or revision.id in needed:
+            needed.update(revision.down, revision.depends_on)
+    return needed

@@ -40,8 +40,8 @@ from pantheon_runbook.standing import ADOPTED, MISSING, UNSEEN, WRONG
 
 _FIRST_ROWS = 40
 _SIGNS = {
-    "accept": "+", "apply": "+", "create": "+", "hold": "+", "replace": "!", "reset": "~", "restore": "~",
-    "update": "~", "wait": "?",
+    "accept": "+", "apply": "+", "create": "+", "hold": "+", "refresh": "!", "replace": "!", "reset": "~",
+    "restore": "~", "seed": "+", "update": "~", "wait": "?",
 }  # fmt: skip
 _MODES = {"plan": "ends after the plan", "apply": "will write", "check": "reads only"}
 _BESIDE = ("staging/", "production/", "exposure/")  # too many for a card; the matrix is drawn from them

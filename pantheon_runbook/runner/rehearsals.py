@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+
+import psycopg
 
 from pantheon_runbook.database.alembic_process import held_proof, migration
 from pantheon_runbook.database.connection import SESSION_PORT, opened
-from pantheon_runbook.database.dump import Dump, dump_schema
+from pantheon_runbook.database.dump import Dump, dump_schema, restore
+from pantheon_runbook.database.emptying import empty
 from pantheon_runbook.database.rehearsal import Rehearsal
 from pantheon_runbook.database.rehearsing import rehearse
 from pantheon_runbook.database.revision_kinds import Ground, Site
 from pantheon_runbook.database.revisions import Revision
-from pantheon_runbook.database.row_counts import row_counts
+from pantheon_runbook.database.row_counts import about, row_counts
 from pantheon_runbook.database.schema import look_at_schema
-from pantheon_runbook.database.scratch import Scratch, scratch
+from pantheon_runbook.database.scratch import Scratch, not_rehearsed, scratch
 from pantheon_runbook.errors import RunbookError
 from pantheon_runbook.model import Resource, canonical, digest_of
 from pantheon_runbook.providers import supabase
@@ -50,18 +53,26 @@ class Rehearsals(Kind):
     """Read only: what it writes to is a server of its own, which is gone afterwards."""
 
     prefix = REHEARSAL
-    looks_after = ("database/revision",)
+    looks_after = ("database/revision", "database/refresh")
 
-    def __init__(self, parts: Parts, site: Site, *, pending: Callable[[Ground], Sequence[Revision]]) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        site: Site,
+        *,
+        ground: Callable[[], Ground | None],
+        pending: Callable[[Ground], Sequence[Revision]],
+    ) -> None:
         self._parts = parts
         self._site = site
+        self._ground = ground
         self._pending = pending
         self._policy = parts.outside.config.migration_policy
         self._known: dict[str, Found] = {}
         self.found = Found()
 
     def look(self) -> Look:
-        ground = self._site.ground
+        ground = self._ground()
         if ground is None or not self._site.is_there:
             return Look()
         production = self._production()
@@ -82,7 +93,7 @@ class Rehearsals(Kind):
     def _all(self, ground: Ground, production: _Source | str, server: Scratch) -> Found:
         pending = tuple(self._pending(ground))
         rows = production.rows if isinstance(production, _Source) else {}
-        staging = self._on(self._own(), pending, server, rows) if pending else Rehearsal()
+        staging = self._on_its_own(ground, pending, server, rows) if pending else Rehearsal()
         expected, why_not = self._made_of_nothing(ground, server)
         if isinstance(production, str):
             return Found(staging, Rehearsal(not_rehearsed=production), expected, why_not)
@@ -92,6 +103,30 @@ class Rehearsals(Kind):
         is_same = its_own == pending and production.dump.standing.lines == ground.schema.lines
         of_production = staging if is_same else self._on(production, its_own, server, rows) if its_own else Rehearsal()
         return Found(staging, of_production, expected, why_not, production.dump.heads)
+
+    def _on_its_own(
+        self, ground: Ground, pending: Sequence[Revision], server: Scratch, rows: dict[str, int]
+    ) -> Rehearsal:
+        source = self._own()
+        try:
+            source = self._made_anew(source, server) if ground.is_foretold else source
+        except RunbookError as error:
+            return Rehearsal(not_rehearsed=f"{error.what} {error.why}")
+        return self._on(source, pending, server, rows)
+
+    def _made_anew(self, source: _Source, server: Scratch) -> _Source:
+        """What a refresh leaves of it, found by doing that to a copy; as if everything could be dropped."""
+        copy = server.make("made_anew")
+        try:
+            restore(source.dump, copy)
+            with copy.connection() as superuser, superuser.transaction():
+                empty(superuser, version_table=self._site.version_table)
+            dump = dump_schema(copy.url, resolve=lambda _host, _port: None, version_table=self._site.version_table)
+        except psycopg.Error as error:
+            raise not_rehearsed(f"a copy cannot be made anew: {error.diag.message_primary or error}") from error
+        finally:
+            server.drop(copy)
+        return _Source(source.name, replace(dump, server=source.dump.server), {})
 
     def _on(self, source: _Source, pending: Sequence[Revision], server: Scratch, rows: dict[str, int]) -> Rehearsal:
         """Weighed with production's rows, where they are known: it is production that must not be held up.
@@ -168,7 +203,7 @@ class Rehearsals(Kind):
         resolve = self._parts.outside.resolve
         dump = dump_schema(url, resolve=resolve, version_table=self._site.version_table, without_roles=without_roles)
         with opened(url.reveal(), resolve=resolve, seconds=_SECONDS) as connection:
-            return _Source(name, dump, {table: _about(rows) for table, rows in row_counts(connection).items()})
+            return _Source(name, dump, {table: about(rows) for table, rows in row_counts(connection).items()})
 
     def _resources(self, production: _Source | str) -> Iterator[Resource]:
         rows = production.rows if isinstance(production, _Source) else {}
@@ -195,11 +230,6 @@ class _Source:
     rows: dict[str, int]
 
 
-def _about(rows: int) -> int:
-    """To one digit: a plan that names rows must not be out of date because one was added."""
-    return round(rows, 1 - len(str(rows)))
-
-
 def _heads(production: _Source | str) -> tuple[str, ...] | None:
     return None if isinstance(production, str) else production.dump.heads
 
@@ -207,7 +237,7 @@ def _heads(production: _Source | str) -> tuple[str, ...] | None:
 def _key(ground: Ground, production: _Source | str) -> str:
     files = [[one.id, one.digest] for one in ground.history.revisions]
     held = production if isinstance(production, str) else [production.dump.standing.fingerprint, production.rows]
-    return digest_of([files, ground.heads, ground.schema.fingerprint, held])
+    return digest_of([files, ground.heads, ground.schema.fingerprint, ground.is_foretold, held])
 
 
 def _told(one: Rehearsal) -> str:
