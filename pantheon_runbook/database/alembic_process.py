@@ -92,18 +92,6 @@ def history(backend: Backend) -> History:
         return _history_of(worker.answer("history", seconds=_HISTORY_SECONDS), "heads")
 
 
-def require_one_head(history: History, backend: Backend) -> str:
-    """The head, "" of an empty tree. Errors: RefusedError, with the command that merges several."""
-    if len(history.heads) <= 1:
-        return next(iter(history.heads), "")
-    heads = " ".join(history.heads)
-    raise RefusedError(
-        f"the Alembic tree of {backend.ini.parent.name} has {len(history.heads)} heads",
-        why=f"{' and '.join(history.heads)} were written side by side; which one comes first is not decided",
-        next_step=f'run: alembic -c {backend.ini.name} merge -m "merge heads" {heads}; commit it, then plan again',
-    )
-
-
 class Migration:
     """env.py has connected, and waits before the next revision. One thread at a time; `kill` may come from any."""
 

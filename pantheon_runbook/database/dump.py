@@ -19,17 +19,15 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from pantheon_runbook.database import ledger
 from pantheon_runbook.database.around import Around, look_around, put_on_top, put_under
 from pantheon_runbook.database.comparable import Server, look_at_server
 from pantheon_runbook.database.connection import Resolve, is_refused_login, opened, settings_of
 from pantheon_runbook.database.relay import PORT, relayed
 from pantheon_runbook.database.schema import (
     LOCK_MILLISECONDS,
-    NO_ROWS,
-    NO_TABLE,
     VERSION_TABLE,
     Standing,
-    heads_in,
     one_moment,
     standing_in,
 )
@@ -85,7 +83,7 @@ def dump_schema(
         ):
             around = look_around(connection)
             standing = standing_in(connection, version_table=version_table, without_roles=without_roles)
-            heads = tuple(head for head in heads_in(connection, version_table) if head not in {NO_TABLE, NO_ROWS})
+            heads = ledger.heads(connection, version_table) or ()
             server = look_at_server(connection)
             (snapshot,) = connection.execute("select pg_export_snapshot()").fetchone() or ("",)
             archive = _archive(settings_of(url.reveal(), resolve), [name for name, _ in around.schemas], snapshot)

@@ -129,10 +129,7 @@ def _named_after(command: str, sql: str) -> tuple[str, ...]:
 def timeouts_off(sql: str) -> tuple[str, ...]:
     """Which of lock_timeout and statement_timeout it sets to "for ever"."""
     text = _PARTS.sub(_without_comment, sql).lower()
-    pattern = (
-        r"\bset\s+(?:local\s+|session\s+)?(lock_timeout|statement_timeout)\s*(?:=|\bto\b)\s*'?(?:0(?![\d.])|default)"
-    )
-    return tuple(re.findall(pattern, text))
+    return tuple(_FOR_EVER.findall(text))
 
 
 def ignored_rules(sql: str) -> frozenset[str]:

@@ -23,7 +23,7 @@ from pantheon_runbook.model import (
     Resource,
     Snapshot,
 )
-from pantheon_runbook.planning import difference, shown
+from pantheon_runbook.planning import difference, few, shown
 
 # What must differ and what must be equal, as "<address> <attribute>"; the rest may be as it likes.
 _MUST_DIFFER = re.compile(
@@ -46,7 +46,7 @@ UNREADABLE = "production-unreadable"
 _SHARING = frozenset({"production-secret", "points-at-production", "shared-variable", "shared-project"})
 _ALARMS: Mapping[Relation, str] = {"shared": "not production's", "must be equal and is not": "as in production"}
 _TELLING: tuple[Relation, ...] = (*_ALARMS, "cannot be read", "differs", "must be equal and is", "same")
-_FEW = 6
+_FEW = 6  # auth settings alone have two hundred; what is alike in most of them is for the file
 _SHOWN_AS = {"fingerprint": "value", "value": "what is shown of it"}  # what only a digest or nothing is shown of
 _OF_ITS_OWN = "give staging one of its own at the vendor, then run RB-060 again"
 _LOOK_AND_ACCEPT = (
@@ -164,7 +164,7 @@ def _pair(address: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> M
     for name in sorted({*ours, *theirs}):
         relation = _relation(f"{address} {name}", ours.get(name), theirs.get(name))
         told.setdefault(relation, []).append(_SHOWN_AS.get(name, name))
-    found = "; ".join(f"{one}: {_few(told[one])}" for one in RELATIONS if told.get(one))
+    found = "; ".join(f"{one}: {few(told[one], most=_FEW)}" for one in RELATIONS if told.get(one))
     relation = next((one for one in _TELLING if told.get(one)), "same")
     guarded = any(_MUST_DIFFER.fullmatch(f"{address} {name}") for name in {*ours, *theirs})
     if relation in _ALARMS:
@@ -174,11 +174,6 @@ def _pair(address: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> M
             address, relation, _ALARMS[relation], found, is_alarm=True, next_step=next_step, attributes=names
         )
     return MatrixRow(address, relation, "not production's" if guarded else "anything", found or "nothing to compare")
-
-
-def _few(names: list[str]) -> str:
-    """Auth settings alone have two hundred; what is alike in most of them is for the file."""
-    return ", ".join(names[:_FEW]) + (f" and {len(names) - _FEW} more" if len(names) > _FEW else "")
 
 
 def _relation(key: str, ours: Any, theirs: Any) -> Relation:

@@ -38,7 +38,7 @@ from pantheon_runbook.runbooks import Runbook, checked_parameters, find
 from pantheon_runbook.runner.clients import Clients, Parts, kinds_of
 from pantheon_runbook.runner.closed import Closing
 from pantheon_runbook.runner.migrations import Migrating
-from pantheon_runbook.runner.proof import IsolationProof, Reading, beside_production, inventories, ways_in
+from pantheon_runbook.runner.proof import Inventories, IsolationProof, beside_production, inventories, ways_in
 from pantheon_runbook.runner.serve import OpenRun
 from pantheon_runbook.runner.surroundings import World, world
 from pantheon_runbook.secrets import Registry, Vault
@@ -243,8 +243,8 @@ def _session(
     writer = Writer(place.run_id, _operator()[0], platform.node())
     make: Callable[..., Session] = partial(Session, definition=provisions, kinds=kinds)
     if runbook.id == "RB-060":
-        proof, reading = IsolationProof(parts, provisions.wanted), Reading(parts)
-        make = partial(ComparingSession, definition=proof, kinds={**kinds, **inventories(reading), **ways_in(reading)})
+        proof, of_run = IsolationProof(parts, provisions.wanted), Inventories(parts)
+        make = partial(ComparingSession, definition=proof, kinds={**kinds, **inventories(of_run), **ways_in(of_run)})
     elif runbook.id == "RB-020":
         migrates = Migrating(
             parts,
