@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pantheon_runbook.errors import ParameterError, RunbookError
 from pantheon_runbook.evidence import journal
 from pantheon_runbook.model import banner
-from pantheon_runbook.runbooks import Runbook, checked_parameters, find, typed
+from pantheon_runbook.runbooks import Runbook, checked_parameters, find, spelled, typed
 from pantheon_runbook.runner.surroundings import world
 from pantheon_runbook.verdict import CHANGES_PENDING_EXIT_CODE, EXIT_CODES, Verdict
 
