@@ -39,6 +39,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import sqlalchemy
 from alembic import util
@@ -52,6 +53,7 @@ from sqlalchemy.engine import Engine
 NO_DATABASE = "postgresql://nobody:nothing@only-while-env-py-connects.invalid:5432/nothing"
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4  # linux/prctl.h
 _LONGEST_MESSAGE = 500
+_SHORTEST_SECRET = 6  # a shorter one would blank out half the text around it
 _HANG_GRACE_SECONDS = 15.0
 
 _PROOF = """
@@ -163,13 +165,24 @@ def _folder_of(config: Config, folder: Path) -> Path:
 
 def look_at_tree(script: ScriptDirectory, ini: str) -> list[dict[str, Any]]:
     """Every revision in the order of application. Errors: Stop("tree") when there are two of one name."""
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as said, _no_bytecode():
         warnings.simplefilter("always")
         scripts = list(script.walk_revisions())[::-1]
     twice = [str(one.message) for one in said if "more than once" in str(one.message)]
     if twice:
         raise Stop("tree", twice[0])
     return [_described(script, one, Path(ini).parent.resolve()) for one in scripts]
+
+
+@contextmanager
+def _no_bytecode() -> Iterator[None]:
+    """What runs is the file whose digest is written down: Python takes a .pyc for it by its time and size alone."""
+    before = sys.pycache_prefix, sys.dont_write_bytecode
+    sys.pycache_prefix, sys.dont_write_bytecode = os.devnull, True
+    try:
+        yield
+    finally:
+        sys.pycache_prefix, sys.dont_write_bytecode = before
 
 
 def _described(script: ScriptDirectory, one: Any, folder: Path) -> dict[str, Any]:
@@ -272,6 +285,7 @@ class Migration:
         self._is_inside = False  # its own code runs, not ours or Alembic's
         self._is_alone = False  # ... outside a transaction
         self._has_begun_row = False
+        self._is_split = False  # it has told its connection to commit by itself: not all of it is rolled back
         self._refused = ""  # a statement that was not sent, even if the revision makes nothing of it
         self._mark = 0
         self._began: Any = None  # when the transaction that we expect to be in was begun
@@ -388,7 +402,7 @@ class Migration:
         return found
 
     def _step(self, revision: str, *, is_up: bool) -> MigrationStep:
-        self._current, self._has_begun_row, self._refused = revision, False, ""
+        self._current, self._has_begun_row, self._refused, self._is_split = revision, False, "", False
         self._mark += 1
         self._require_next(revision, is_up=is_up)
         if is_up and not self._heads:
@@ -422,6 +436,7 @@ class Migration:
                 function(**arguments)
             finally:
                 self._is_inside = False
+                self._is_split = commits_by_itself(self._connection)
             self._require_same_place()
 
         return run
@@ -500,9 +515,11 @@ class Migration:
         sys.stdout.flush()
         os._exit(os.EX_NOPERM)
 
-    def _before_statement(self, _connection: Any, _cursor: Any, sql: str, *_more: Any) -> None:
+    def _before_statement(self, connection: Any, _cursor: Any, sql: str, *_more: Any) -> None:
         if self._is_inside and not self._is_alone and ends_transaction(sql):
             self._refuse("it wants to end its own transaction")
+        if self._is_inside and not self._is_alone and commits_by_itself(connection.connection):
+            self._refuse("it has a connection that commits every statement by itself (AUTOCOMMIT)")
         self._since = time.monotonic()
         self._watched.started()
 
@@ -558,13 +575,17 @@ class Migration:
         return {
             "event": "failed",
             "cause": self._cause(error, sqlstate),
-            "message": (message or _said(error))[:_LONGEST_MESSAGE],
+            "message": self._masked(message or _said(error))[:_LONGEST_MESSAGE],
             "where": self._where(error, file),
             "sqlstate": sqlstate,
             "revision": self._current,
             "outcome": "",
             "done": self._done,
         }
+
+    def _masked(self, text: str) -> str:
+        """Before it is cut: half a password is one that the runner does not recognise."""
+        return masked(text, self._request["url"])
 
     def _cause(self, error: BaseException, sqlstate: str) -> str:
         if isinstance(error, Stop):
@@ -593,6 +614,8 @@ class Migration:
         """Read from the database: our mark stands there only if the transaction that set it was committed."""
         try:
             self._connection.rollback()
+            if self._is_split:
+                return "committed in part"
             mark = self._ask("select current_setting('pantheon_runbook.revision', true)")[0][0]
             self._connection.rollback()
         except Exception:  # noqa: BLE001  a connection that does not answer is lost, whatever it says
@@ -650,6 +673,11 @@ def _asked(connection: Any, sql: str) -> list[Any]:
         cursor.close()
 
 
+def commits_by_itself(connection: Any) -> bool:
+    """As psycopg, psycopg2 and SQLAlchemy's asyncpg call it."""
+    return getattr(getattr(connection, "dbapi_connection", connection), "autocommit", False) is True
+
+
 def ends_transaction(sql: str) -> bool:
     """Whether it would commit or roll back; what it does inside a function's body is not its own."""
     return _ENDS_TRANSACTION.search(_QUOTED.sub(" ", sql)) is not None
@@ -673,6 +701,15 @@ def _said(error: BaseException) -> str:
     lines = str(inner).strip().splitlines()
     text = lines[0] if lines else ""
     return text if isinstance(inner, (Stop, RefusedStatementError)) else f"{type(inner).__name__}: {text}"
+
+
+def masked(text: str, url: str) -> str:
+    """Without the URL's password, as it stands there or decoded, and without that of any other URL."""
+    spelled = url.rpartition("@")[0].rpartition(":")[2]
+    for form in (spelled, unquote(spelled)):
+        if len(form) >= _SHORTEST_SECRET:
+            text = text.replace(form, "[secret]")
+    return re.sub(r"(\w://[^\s:/@]*:)[^\s'\"@]+", r"\1[secret]", text)
 
 
 def main(requests: int, events: int) -> None:

@@ -51,6 +51,15 @@ def ended(code: int | None, revision: str, *, seconds: float, output: Sequence[s
     return _with(error, output)
 
 
+def garbled(revision: str, *, output: Sequence[str]) -> RunbookError:
+    """Something else than the worker has written to the runner; the worker has been ended."""
+    why = "somebody else than the worker wrote into its pipe, as code does that writes to every descriptor it finds"
+    if revision:
+        return _with(_unknown(revision, why), output)
+    next_step = "run `alembic history` with backend.python, and look what env.py and the revisions write to"
+    return _with(RefusedError("the backend's Alembic cannot be understood", why=why, next_step=next_step), output)
+
+
 def _with(error: RunbookError, output: Sequence[str]) -> RunbookError:
     for line in output:
         error.add_note(line)
