@@ -321,6 +321,8 @@ class Worker:
 
 @contextmanager
 def _started(backend: Backend) -> Iterator[Worker]:
+    if not backend.ini.is_file():
+        raise migration_errors.no_tree(backend.ini)
     worker = Worker(backend)
     try:
         yield worker

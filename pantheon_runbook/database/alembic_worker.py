@@ -55,6 +55,9 @@ _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4  # linux/prctl.h
 _LONGEST_MESSAGE = 500
 _SHORTEST_SECRET = 6  # a shorter one would blank out half the text around it
 _HANG_GRACE_SECONDS = 15.0
+_PORT = 5432
+_OTHERS = 3
+_PAST_SQLALCHEMY = "-- sent to the driver itself, past SQLAlchemy"
 
 _PROOF = """
 exists (select from pg_locks where locktype = 'advisory' and granted and objsubid = 2 and pid <> pg_backend_pid()
@@ -187,6 +190,9 @@ def _no_bytecode() -> Iterator[None]:
 
 def _described(script: ScriptDirectory, one: Any, folder: Path) -> dict[str, Any]:
     needs = [script.get_revision(name).revision for name in util.to_tuple(one.dependencies, default=())]
+    for told in (one.revision, one.path):
+        if not told or not told.isprintable():
+            raise Stop("tree", f"{Path(one.path).name!a}: {told!a} is no name that could be shown")
     return {
         "id": one.revision,
         "down": list(util.to_tuple(one.down_revision, default=())),
@@ -194,7 +200,7 @@ def _described(script: ScriptDirectory, one: Any, folder: Path) -> dict[str, Any
         "branch_labels": sorted(util.to_tuple(getattr(one.module, "branch_labels", None), default=())),
         "file": os.path.relpath(Path(one.path).resolve(), folder),
         "digest": hashlib.sha256(Path(one.path).read_bytes()).hexdigest(),
-        "title": (one.longdoc.splitlines() or [""])[0],
+        "title": "".join(char for char in (one.longdoc.splitlines() or [""])[0] if char.isprintable()),
         **_declared(one),
     }
 
@@ -211,7 +217,9 @@ def _declared(one: Any) -> dict[str, Any]:
         raise Stop("tree", f"{name}: forward_fix_only is {forward!r}, and can be True or False")
     if check is not None and (not isinstance(check, Mapping) or set(check) != {"query", "expect"}):
         raise Stop("tree", f'{name}: check is not {{"query": ..., "expect": ...}}')
-    if check is not None and not isinstance(check["expect"], (str, int, float, bool, type(None))):
+    if check is not None and (
+        not isinstance(check["expect"], (str, int, float, bool, type(None))) or check["expect"] != check["expect"]
+    ):
         raise Stop(
             "tree", f"{name}: check expects {check['expect']!r}, and can expect a text, a number, a truth or None"
         )
@@ -241,13 +249,17 @@ def point_at(config: Config, variable: str, url: str) -> None:
 
 
 def _with_driver(url: str, driver: str) -> str:
-    ours = sqlalchemy.engine.make_url(re.sub(r"^postgres(?=[+:])", "postgresql", url))
+    ours = _url_of(url)
     if driver.startswith("postgresql"):
         ours = ours.set(drivername=driver)
     if ours.drivername.endswith("+asyncpg") and "sslmode" in ours.query:
         query = {("ssl" if name == "sslmode" else name): value for name, value in ours.query.items()}
         ours = ours.set(query=query)
     return ours.render_as_string(hide_password=False)
+
+
+def _url_of(url: str) -> sqlalchemy.engine.URL:
+    return sqlalchemy.engine.make_url(re.sub(r"^postgres(?=[+:])", "postgresql", url))
 
 
 def forget_address(config: Config, variable: str) -> None:
@@ -374,6 +386,7 @@ class Migration:
         self._connection.commit()  # what env.py prepared; nothing stays open while we wait
         if begins_again:
             raise Stop("env", "env.py's connection commits every statement by itself (AUTOCOMMIT)")
+        self._require_session(pid)
         forget_address(self._config, self._request["variable"])
         self._who = (who[0], who[1])
         tree = look_at_tree(self._script, self._request["ini"])
@@ -390,6 +403,25 @@ class Migration:
             revisions=tree,
             tree_heads=heads_of(tree),
         )
+
+    def _require_session(self, pid: int) -> None:
+        """The way that was handed to us was looked at; env.py may go another one, where no server process is its own.
+
+        A transaction pooler answers us by another process each time, or gives ours to whoever comes while we wait.
+        """
+        engine, ours = self._context.connection.engine, _url_of(self._request["url"])
+        if (engine.url.host, engine.url.port or _PORT) == (ours.host, ours.port or _PORT):
+            return
+        others: list[Any] = []
+        try:
+            for _ in range(_OTHERS):
+                others.append(engine.pool.recreate().connect())
+                beside, *own = (_server_of(one) for one in (others[-1], self._connection, self._connection))
+                if beside == pid or set(own) != {pid}:
+                    raise Stop("pooler", "its server process is not its own: it changes, or answers others as well")
+        finally:
+            for other in others:
+                other.invalidate()
 
     def _below(self, heads: Sequence[str]) -> set[str]:
         found: set[str] = set()
@@ -438,6 +470,8 @@ class Migration:
                 self._is_inside = False
                 self._is_split = commits_by_itself(self._connection)
             self._require_same_place()
+            if self._request["observe"]:
+                self._watched.end()
 
         return run
 
@@ -649,6 +683,12 @@ class Watched:
         locks = [] if is_alone else self._new_locks()
         self._statements.append({"sql": sql, "seconds": seconds, "locks": locks, "is_alone": is_alone})
 
+    def end(self) -> None:
+        """What is locked by now and was not by any statement that we saw."""
+        locks = self._new_locks()
+        if locks:
+            self._statements.append({"sql": _PAST_SQLALCHEMY, "seconds": 0.0, "locks": locks, "is_alone": False})
+
     def take(self) -> list[dict[str, Any]]:
         taken, self._statements = self._statements, []
         return taken
@@ -676,6 +716,13 @@ def _asked(connection: Any, sql: str) -> list[Any]:
 def commits_by_itself(connection: Any) -> bool:
     """As psycopg, psycopg2 and SQLAlchemy's asyncpg call it."""
     return getattr(getattr(connection, "dbapi_connection", connection), "autocommit", False) is True
+
+
+def _server_of(connection: Any) -> int:
+    """The process that answers it, in a transaction of its own."""
+    pid: int = _asked(connection, "select pg_backend_pid()")[0][0]
+    connection.rollback()
+    return pid
 
 
 def ends_transaction(sql: str) -> bool:

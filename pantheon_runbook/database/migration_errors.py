@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pantheon_runbook.errors import (
@@ -26,6 +27,14 @@ def no_interpreter(python: str, error: OSError) -> RunbookError:
         f"the backend's interpreter {python} cannot be started",
         why=f"{error.strerror}: {python}",
         next_step="set backend.python in pantheon.toml to the python in which the backend's alembic is installed",
+    )
+
+
+def no_tree(ini: Path) -> RunbookError:
+    return ConfigError(
+        f"there is no {ini.name} in {ini.parent}",
+        why="backend.alembic names it",
+        next_step="set backend.alembic in pantheon.toml to the backend's alembic.ini, beside pantheon.toml or absolute",
     )
 
 
@@ -93,6 +102,13 @@ def _outside_a_revision(event: Mapping[str, Any]) -> RunbookError:
             why=f"{why}; a URL in the code or in an .env file wins over DATABASE_URL",
             state=state,
             next_step="let env.py take its URL from DATABASE_URL or from the ini's sqlalchemy.url, then plan again",
+        )
+    if event["cause"] == "pooler":
+        return RefusedError(
+            "the backend's env.py connects through a transaction pooler",
+            why=f"{why}; what it sets and locks there is the next one's",
+            state=state,
+            next_step="let env.py take its URL as it is given to it, with its host and port, then plan again",
         )
     if event["cause"] == "unreachable" or event["sqlstate"] in _LOCK_STATES:
         is_lock = event["sqlstate"] in _LOCK_STATES

@@ -6,12 +6,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
-from alembic_trees import HALF, LEDGER, LEDGER_TABLE, PASSWORD, Tree, apply, asked, tell
+from alembic_trees import FROM_ENVIRONMENT, HALF, LEDGER, LEDGER_TABLE, PASSWORD, Tree, apply, asked, tell
+from target import SESSION, TRANSACTION, Target
 
-from pantheon_runbook.database.alembic_process import history
-from pantheon_runbook.errors import OutcomeUnknownError, VendorRefusedError
+from pantheon_runbook.config import Backend as BackendTable
+from pantheon_runbook.database.alembic_process import Backend, history
+from pantheon_runbook.errors import ConfigError, OutcomeUnknownError, RefusedError, VendorRefusedError
 
 OF_ITS_OWN = {  # connections that commit by themselves: the body, and a word of the card
     "the engine's": (
@@ -162,3 +165,67 @@ def test_file_that_looks_unchanged_is_read_all_the_same(url, tree):
     assert [(history(tree.backend).get("b2").digest,)] == asked(url, "select digest from kept where revision = 'b2'")
     assert before != history(tree.backend).get("b2").digest
     assert [("hole",)] == asked(url, "select tablename from pg_tables where tablename in ('half', 'hole')")
+
+
+# ---- ways and names
+
+
+def test_env_py_that_goes_through_a_transaction_pooler_is_refused(target, tree):
+    """The same database, so that it is no other environment; but no server process there is its own."""
+    session, pooled = (url_of(target, port) for port in (SESSION, TRANSACTION))
+    places = [one.rpartition("@")[2] for one in (session, pooled)]
+    env = FROM_ENVIRONMENT.replace("os.environ['DATABASE_URL']", "os.environ['DATABASE_URL'].replace({!r}, {!r})")
+    (tree.folder / "migrations" / "env.py").write_text(env.format(*places))
+    with pytest.raises(RefusedError, match="through a transaction pooler") as stopped:
+        apply(tree, session, "a1")
+
+    assert "with its host and port" in stopped.value.next_step
+    assert [] == asked(session, "select from pg_tables where tablename = 'notes'")
+
+
+def test_env_py_that_goes_another_way_to_a_session_is_let_in(target, tree):
+    """The direct host instead of the session pooler, for example."""
+    session = url_of(target, SESSION)
+    env = FROM_ENVIRONMENT.replace("os.environ['DATABASE_URL']", "os.environ['DATABASE_URL'].replace({!r}, {!r})")
+    (tree.folder / "migrations" / "env.py").write_text(env.format("@127.0.0.1:", "@localhost:"))
+    apply(tree, session, "a1")
+
+    assert [("notes",)] == asked(session, "select tablename from pg_tables where tablename = 'notes'")
+
+
+def url_of(target: Target, port: int) -> str:
+    to = target.settings(port)
+    return f"postgresql://{to['user']}:{quote(to['password'], safe='')}@{to['hostaddr']}:{to['port']}/{to['dbname']}"
+
+
+NAMELESS = {"nothing": "''", "half a letter": r"'\udcff'", "a line break": r"'a\nb'", "a colour": r"'\x1b[31m'"}
+
+
+@pytest.mark.parametrize("name", NAMELESS)
+def test_revision_with_a_name_that_cannot_be_shown_is_refused(tree, name):
+    (tree.versions / "odd.py").write_text(f"revision = {NAMELESS[name]}\ndown_revision = 'a1'\ndef upgrade(): pass\n")
+    with pytest.raises(RefusedError, match="is no name that could be shown"):
+        history(tree.backend)
+
+
+def test_title_moves_no_cursor(tree):
+    (tree.versions / "b2.py").write_text('"""Add\x1b[2J notes."""\nrevision = "b2"\ndown_revision = "a1"\n')
+
+    assert "Add[2J notes." == history(tree.backend).get("b2").title
+
+
+def test_check_that_nothing_equals_is_refused(tree):
+    tree.add("b2", "pass", head="check = {'query': 'select 1', 'expect': float('nan')}")
+    with pytest.raises(RefusedError, match="check expects nan"):
+        history(tree.backend)
+
+
+def test_ini_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"there is no alembic\.ini in "):
+        history(Backend(tmp_path / "gone" / "alembic.ini", sys.executable))
+
+
+@pytest.mark.parametrize("limit", ["lock_seconds", "statement_seconds"])
+def test_limit_that_comes_to_no_limit_is_refused(limit):
+    with pytest.raises(ValueError, match=limit):
+        BackendTable(**{limit: 0.0004})
