@@ -20,6 +20,7 @@ from pantheon_runbook.secrets import has_token_shape
 CONFIG_VARIABLE = "PANTHEON_CONFIG"
 DEFAULT_CONFIG = "pantheon.toml"
 _WEEK_SECONDS = 7 * 24 * 3600
+_MILLISECOND = 0.001  # PostgreSQL takes less for no limit at all
 
 Ref = Annotated[str, StringConstraints(pattern=r"^[a-z]{20}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -108,8 +109,8 @@ class Backend(_Table):
     python: str = "python"
     url_variable: VariableName = "DATABASE_URL"
     version_table: VersionTable = "public.alembic_version"
-    lock_seconds: float = Field(default=3.0, gt=0, le=60)
-    statement_seconds: float = Field(default=600.0, gt=0, le=24 * 3600)
+    lock_seconds: float = Field(default=3.0, ge=_MILLISECOND, le=60)
+    statement_seconds: float = Field(default=600.0, ge=_MILLISECOND, le=24 * 3600)
     seed: Text | None = None
     background_jobs: bool = False
     release_branch: str = "main"

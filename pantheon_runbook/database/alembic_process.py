@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import re
 import selectors
 import signal
 import subprocess
+import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import psycopg
 
@@ -45,7 +47,9 @@ _END_SECONDS = 5.0
 _LOOK_AGAIN_SECONDS = 0.25
 _LINES_KEPT = 200
 _LONGEST_LINE = 2000
+_TOO_LONG = b"(a line that is too long to be shown)"
 _LARGEST_KEY = 2**31 - 1
+_PR_SET_DUMPABLE = 4  # linux/prctl.h
 # Texts that were cut in two hold a part of a password, which nobody would recognise.
 _LOGIN = re.compile(r"(\w://[^\s:/@]*:)[^\s'\"]+")
 
@@ -204,6 +208,7 @@ class Worker:
         self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
         self._begun = threading.Event()
         self._failure: OSError | None = None
+        _keep_to_ourselves()
         requests, self._requests = os.pipe()
         self._events, events = os.pipe()
         command = [backend.python, "-u", str(WORKER), str(requests), str(events)]
@@ -237,7 +242,7 @@ class Worker:
             self._begun.set()
         assert self._process.stdout is not None
         with self._process.stdout as output:
-            for line in iter(lambda: output.readline(_LONGEST_LINE), b""):
+            for line in _lines_of(output):
                 self._lines.append(_LOGIN.sub(r"\1[secret]", line.decode(errors="replace").rstrip()))
         self._process.wait()
 
@@ -260,7 +265,10 @@ class Worker:
             ended = None if line is None else self._wait()
             self.kill()
             raise lost(ended, revision, seconds=seconds, output=self.output())
-        found: dict[str, Any] = json.loads(line)
+        found = _event(line)
+        if found is None:
+            self.kill()
+            raise migration_errors.garbled(revision, output=self.output())
         if found["event"] != event:
             self._wait()
             raise migration_errors.failed(found, output=self.output())
@@ -322,6 +330,31 @@ def started(backend: Backend) -> Iterator[Worker]:
         yield worker
     finally:
         worker.close()
+
+
+def _lines_of(output: IO[bytes]) -> Iterator[bytes]:
+    """One that is too long is left out: wherever it were cut, nobody would know the half of a password again."""
+    is_rest = False
+    for piece in iter(lambda: output.readline(_LONGEST_LINE), b""):
+        is_long = len(piece) == _LONGEST_LINE and not piece.endswith(b"\n")
+        if not is_rest:
+            yield _TOO_LONG if is_long else piece
+        is_rest = is_long
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    """None: somebody else than the worker has written it, a revision that writes to every descriptor for example."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and "event" in found else None
+
+
+def _keep_to_ourselves() -> None:
+    """Linux: what runs beside us under the same account, a revision above all, does not read our tokens in /proc."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _environment() -> dict[str, str]:

@@ -41,6 +41,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import sqlalchemy
 from alembic import util
@@ -54,7 +55,11 @@ from sqlalchemy.engine import Engine
 NO_DATABASE = "postgresql://nobody:nothing@only-while-env-py-connects.invalid:5432/nothing"
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4  # linux/prctl.h
 _LONGEST_MESSAGE = 500
+_SHORTEST_SECRET = 6  # a shorter one would blank out half the text around it
 _HANG_GRACE_SECONDS = 15.0
+_PORT = 5432
+_OTHERS = 3
+_PAST_SQLALCHEMY = "-- sent to the driver itself, past SQLAlchemy"
 
 _PROOF = """
 exists (select from pg_locks where locktype = 'advisory' and granted and objsubid = 2 and pid <> pg_backend_pid()
@@ -169,7 +174,7 @@ def _folder_of(config: Config, folder: Path) -> Path:
 
 def look_at_tree(script: ScriptDirectory, ini: str) -> list[dict[str, Any]]:
     """Every revision in the order of application. Errors: Stop("tree") when there are two of one name."""
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as said, _no_bytecode():
         warnings.simplefilter("always")
         scripts = list(script.walk_revisions())[::-1]
     twice = [str(one.message) for one in said if "more than once" in str(one.message)]
@@ -178,8 +183,22 @@ def look_at_tree(script: ScriptDirectory, ini: str) -> list[dict[str, Any]]:
     return [_described(script, one, Path(ini).parent.resolve()) for one in scripts]
 
 
+@contextmanager
+def _no_bytecode() -> Iterator[None]:
+    """What runs is the file whose digest is written down: Python takes a .pyc for it by its time and size alone."""
+    before = sys.pycache_prefix, sys.dont_write_bytecode
+    sys.pycache_prefix, sys.dont_write_bytecode = os.devnull, True
+    try:
+        yield
+    finally:
+        sys.pycache_prefix, sys.dont_write_bytecode = before
+
+
 def _described(script: ScriptDirectory, one: Any, folder: Path) -> dict[str, Any]:
     needs = [script.get_revision(name).revision for name in util.to_tuple(one.dependencies, default=())]
+    for told in (one.revision, one.path):
+        if not told or not told.isprintable():
+            raise Stop("tree", f"{Path(one.path).name!a}: {told!a} is no name that could be shown")
     return {
         "id": one.revision,
         "down": list(util.to_tuple(one.down_revision, default=())),
@@ -187,7 +206,7 @@ def _described(script: ScriptDirectory, one: Any, folder: Path) -> dict[str, Any
         "branch_labels": sorted(util.to_tuple(getattr(one.module, "branch_labels", None), default=())),
         "file": os.path.relpath(Path(one.path).resolve(), folder),
         "digest": hashlib.sha256(Path(one.path).read_bytes()).hexdigest(),
-        "title": (one.longdoc.splitlines() or [""])[0],
+        "title": "".join(char for char in (one.longdoc.splitlines() or [""])[0] if char.isprintable()),
         **_declared(one),
     }
 
@@ -204,7 +223,9 @@ def _declared(one: Any) -> dict[str, Any]:
         raise Stop("tree", f"{name}: forward_fix_only is {forward!r}, and can be True or False")
     if check is not None and (not isinstance(check, Mapping) or set(check) != {"query", "expect"}):
         raise Stop("tree", f'{name}: check is not {{"query": ..., "expect": ...}}')
-    if check is not None and not isinstance(check["expect"], (str, int, float, bool, type(None))):
+    if check is not None and (
+        not isinstance(check["expect"], (str, int, float, bool, type(None))) or check["expect"] != check["expect"]
+    ):
         raise Stop(
             "tree", f"{name}: check expects {check['expect']!r}, and can expect a text, a number, a truth or None"
         )
@@ -234,13 +255,17 @@ def point_at(config: Config, variable: str, url: str) -> None:
 
 
 def _with_driver(url: str, driver: str) -> str:
-    ours = sqlalchemy.engine.make_url(re.sub(r"^postgres(?=[+:])", "postgresql", url))
+    ours = _url_of(url)
     if driver.startswith("postgresql"):
         ours = ours.set(drivername=driver)
     if ours.drivername.endswith("+asyncpg") and "sslmode" in ours.query:
         query = {("ssl" if name == "sslmode" else name): value for name, value in ours.query.items()}
         ours = ours.set(query=query)
     return ours.render_as_string(hide_password=False)
+
+
+def _url_of(url: str) -> sqlalchemy.engine.URL:
+    return sqlalchemy.engine.make_url(re.sub(r"^postgres(?=[+:])", "postgresql", url))
 
 
 def forget_address(config: Config, variable: str) -> None:
@@ -278,6 +303,7 @@ class Migration:
         self._is_inside = False  # its own code runs, not ours or Alembic's
         self._is_alone = False  # ... outside a transaction
         self._has_begun_row = False
+        self._is_split = False  # it has told its connection to commit by itself: not all of it is rolled back
         self._refused = ""  # a statement that was not sent, even if the revision makes nothing of it
         self._mark = 0
         self._began: Any = None  # when the transaction that we expect to be in was begun
@@ -366,6 +392,7 @@ class Migration:
         self._connection.commit()  # what env.py prepared; nothing stays open while we wait
         if begins_again:
             raise Stop("env", "env.py's connection commits every statement by itself (AUTOCOMMIT)")
+        self._require_session(pid)
         forget_address(self._config, self._request["variable"])
         self._who = (who[0], who[1])
         tree = look_at_tree(self._script, self._request["ini"])
@@ -383,6 +410,25 @@ class Migration:
             tree_heads=heads_of(tree),
         )
 
+    def _require_session(self, pid: int) -> None:
+        """The way that was handed to us was looked at; env.py may go another one, where no server process is its own.
+
+        A transaction pooler answers us by another process each time, or gives ours to whoever comes while we wait.
+        """
+        engine, ours = self._context.connection.engine, _url_of(self._request["url"])
+        if (engine.url.host, engine.url.port or _PORT) == (ours.host, ours.port or _PORT):
+            return
+        others: list[Any] = []
+        try:
+            for _ in range(_OTHERS):
+                others.append(engine.pool.recreate().connect())
+                beside, *own = (_server_of(one) for one in (others[-1], self._connection, self._connection))
+                if beside == pid or set(own) != {pid}:
+                    raise Stop("pooler", "its server process is not its own: it changes, or answers others as well")
+        finally:
+            for other in others:
+                other.invalidate()
+
     def _below(self, heads: Sequence[str]) -> set[str]:
         found: set[str] = set()
         waiting = list(heads)
@@ -394,7 +440,7 @@ class Migration:
         return found
 
     def _step(self, revision: str, *, is_up: bool) -> MigrationStep:
-        self._current, self._has_begun_row, self._refused = revision, False, ""
+        self._current, self._has_begun_row, self._refused, self._is_split = revision, False, "", False
         self._mark += 1
         self._require_next(revision, is_up=is_up)
         if is_up and not self._heads:
@@ -428,7 +474,10 @@ class Migration:
                 function(**arguments)
             finally:
                 self._is_inside = False
+                self._is_split = commits_by_itself(self._connection)
             self._require_same_place()
+            if self._request["observe"]:
+                self._watched.end()
 
         return run
 
@@ -506,9 +555,11 @@ class Migration:
         sys.stdout.flush()
         os._exit(os.EX_NOPERM)
 
-    def _before_statement(self, _connection: Any, _cursor: Any, sql: str, *_more: Any) -> None:
+    def _before_statement(self, connection: Any, _cursor: Any, sql: str, *_more: Any) -> None:
         if self._is_inside and not self._is_alone and ends_transaction(sql):
             self._refuse("it wants to end its own transaction")
+        if self._is_inside and not self._is_alone and commits_by_itself(connection.connection):
+            self._refuse("it has a connection that commits every statement by itself (AUTOCOMMIT)")
         self._since = time.monotonic()
         self._watched.started()
 
@@ -564,13 +615,17 @@ class Migration:
         return {
             "event": "failed",
             "cause": self._cause(error, sqlstate),
-            "message": (message or _said(error))[:_LONGEST_MESSAGE],
+            "message": self._masked(message or _said(error))[:_LONGEST_MESSAGE],
             "where": self._where(error, file),
             "sqlstate": sqlstate,
             "revision": self._current,
             "outcome": "",
             "done": self._done,
         }
+
+    def _masked(self, text: str) -> str:
+        """Before it is cut: half a password is one that the runner does not recognise."""
+        return masked(text, self._request["url"])
 
     def _cause(self, error: BaseException, sqlstate: str) -> str:
         if isinstance(error, Stop):
@@ -599,6 +654,8 @@ class Migration:
         """Read from the database: our mark stands there only if the transaction that set it was committed."""
         try:
             self._connection.rollback()
+            if self._is_split:
+                return "committed in part"
             mark = self._ask("select current_setting('pantheon_runbook.revision', true)")[0][0]
             self._connection.rollback()
         except Exception:  # noqa: BLE001  a connection that does not answer is lost, whatever it says
@@ -689,6 +746,12 @@ class Watched:
         locks = [] if is_alone else self._new_locks()
         self._statements.append({"sql": sql, "seconds": seconds, "locks": locks, "is_alone": is_alone})
 
+    def end(self) -> None:
+        """What is locked by now and was not by any statement that we saw."""
+        locks = self._new_locks()
+        if locks:
+            self._statements.append({"sql": _PAST_SQLALCHEMY, "seconds": 0.0, "locks": locks, "is_alone": False})
+
     def take(self) -> list[dict[str, Any]]:
         taken, self._statements = self._statements, []
         return taken
@@ -711,6 +774,18 @@ def _asked(connection: Any, sql: str) -> list[Any]:
         return list(cursor.fetchall())
     finally:
         cursor.close()
+
+
+def commits_by_itself(connection: Any) -> bool:
+    """As psycopg, psycopg2 and SQLAlchemy's asyncpg call it."""
+    return getattr(getattr(connection, "dbapi_connection", connection), "autocommit", False) is True
+
+
+def _server_of(connection: Any) -> int:
+    """The process that answers it, in a transaction of its own."""
+    pid: int = _asked(connection, "select pg_backend_pid()")[0][0]
+    connection.rollback()
+    return pid
 
 
 def ends_transaction(sql: str) -> bool:
@@ -736,6 +811,15 @@ def _said(error: BaseException) -> str:
     lines = str(inner).strip().splitlines()
     text = lines[0] if lines else ""
     return text if isinstance(inner, (Stop, RefusedStatementError)) else f"{type(inner).__name__}: {text}"
+
+
+def masked(text: str, url: str) -> str:
+    """Without the URL's password, as it stands there or decoded, and without that of any other URL."""
+    spelled = url.rpartition("@")[0].rpartition(":")[2]
+    for form in (spelled, unquote(spelled)):
+        if len(form) >= _SHORTEST_SECRET:
+            text = text.replace(form, "[secret]")
+    return re.sub(r"(\w://[^\s:/@]*:)[^\s'\"@]+", r"\1[secret]", text)
 
 
 def main(requests: int, events: int) -> None:

@@ -29,7 +29,9 @@ BLOCKED_BY: Mapping[str, str] = {
 _DONE: Mapping[str, str] = {"update": "updated", "delete": "deleted", "merge": "merged", "insert": "copied"}
 _CERTAIN = "required-column"  # it fails on the target, whatever its author accepts
 _OF_WRITERS = "RowExclusiveLock"
-_CALLS = ("select", "call", "do")
+_READING = "AccessShareLock"
+_CALLS = ("select", "call", "do", "")  # "": what was sent past SQLAlchemy
+_READS = ("select", "with", "copy", "declare", "table", "")
 _UNNAMED_LOSS = ("view", "function", "trigger")  # an index or a constraint goes with its column, as everybody expects
 
 
@@ -61,6 +63,7 @@ class _Place:
     statement: Statement
     held: Mapping[str, str]
     weights: Weights
+    touched: frozenset[str]  # by any statement of its revision, as far as the server told
     is_intended: bool  # its author declared that it takes away what the former backend needs
 
     def hazard(self, rule: str, what: str, *tables: str, blocks: bool) -> Hazard:
@@ -92,9 +95,10 @@ def hazards_of(ran: Ran, weights: Weights, *, is_declared_contract: bool = False
     transaction = _Transaction()
     found: list[Hazard] = []
     big: dict[str, None] = {}
+    touched = frozenset(one.table for statement in ran.statements for one in statement.effects)
     for number, statement in enumerate(ran.statements):
         held = dict(transaction.take(statement, weights))
-        place = _Place(ran.revision, number, statement, held, weights, is_declared_contract)
+        place = _Place(ran.revision, number, statement, held, weights, touched, is_declared_contract)
         found += (*_work(place), *_losses(place), *_changes(place), *_doubts(place), *_settings(place))
         big |= {table: None for table, against in held.items() if against == READS_AND_WRITES and weights.is_big(table)}
         weights = weights.after(statement)
@@ -216,6 +220,29 @@ def _doubts(place: _Place) -> Iterator[Hazard]:
         elif has_rows and (condition := _condition(one, place.statement.effects)):
             what = f"fails if one of {rows} of {one.table} does not meet {condition}: the copy has none to try it on"
             yield place.hazard("may-fail", what, one.table, blocks=False)
+    yield from _unseen(place)
+
+
+def _unseen(place: _Place) -> Iterator[Hazard]:
+    """What depends on rows that the copy does not have: a loop over none of them does nothing."""
+    verb = sql_text.verb(place.statement.sql)
+    for table, modes in _locked(place).items():
+        rows = place.weights.words(table)
+        if verb in _READS and modes == {_READING}:
+            what = f"reads {table}: what it does with {rows} there was not seen on the copy, which has none"
+            yield place.hazard("not-seen", what, table, blocks=False)
+        elif verb in _CALLS and modes & BLOCKED_BY.keys() and table not in place.touched:
+            what = f"locks {table} with {rows}, and does not show what for: a hidden TRUNCATE looks like that"
+            yield place.hazard("not-seen", what, table, blocks=False)
+
+
+def _locked(place: _Place) -> dict[str, set[str]]:
+    """Modes by table, of the target's tables that have rows."""
+    found: dict[str, set[str]] = {}
+    for lock in place.statement.locks:
+        if lock.relation in place.weights.rows and place.weights.has_rows(lock.relation):
+            found.setdefault(lock.relation, set()).add(lock.mode)
+    return found
 
 
 def _condition(one: Effect, effects: tuple[Effect, ...]) -> str:

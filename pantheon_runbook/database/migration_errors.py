@@ -97,6 +97,15 @@ def _seed_stopped(why: str, code: str = "") -> RunbookError:
     )
 
 
+def garbled(revision: str, *, output: Sequence[str]) -> RunbookError:
+    """Something else than the worker has written to the runner; the worker has been ended."""
+    why = "somebody else than the worker wrote into its pipe, as code does that writes to every descriptor it finds"
+    if revision:
+        return _with(_unknown(revision, why), output)
+    next_step = "run `alembic history` with backend.python, and look what env.py and the revisions write to"
+    return _with(RefusedError("the backend's Alembic cannot be understood", why=why, next_step=next_step), output)
+
+
 def _with(error: RunbookError, output: Sequence[str]) -> RunbookError:
     for line in output:
         error.add_note(line)
@@ -130,6 +139,13 @@ def _outside_a_revision(event: Mapping[str, Any]) -> RunbookError:
             why=f"{why}; a URL in the code or in an .env file wins over DATABASE_URL",
             state=state,
             next_step="let env.py take its URL from DATABASE_URL or from the ini's sqlalchemy.url, then plan again",
+        )
+    if event["cause"] == "pooler":
+        return RefusedError(
+            "the backend's env.py connects through a transaction pooler",
+            why=f"{why}; what it sets and locks there is the next one's",
+            state=state,
+            next_step="let env.py take its URL as it is given to it, with its host and port, then plan again",
         )
     if event["cause"] == "unreachable" or event["sqlstate"] in _LOCK_STATES:
         is_lock = event["sqlstate"] in _LOCK_STATES

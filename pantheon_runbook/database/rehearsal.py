@@ -81,7 +81,8 @@ class Checked:
 class Rehearsal:
     """Of the pending revisions. All of them ran when `failed` is None and `not_rehearsed` is "", and only then.
 
-    `lines` and `fingerprint` are of the schema that the last one left, and verify compares the target's with them.
+    `fingerprint` is of the schema that the last one left. Its lines are no evidence: in a function's body may stand a
+    secret that nobody has told us of.
     `before` and `after` are the revisions around the deployment; `caveats` say how the copy is not like the target.
     """
 
@@ -92,7 +93,6 @@ class Rehearsal:
     phases: Mapping[str, Phased] | None = None
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
-    lines: tuple[str, ...] = ()
     fingerprint: str = ""
     server_version: str = ""
     caveats: tuple[str, ...] = ()

@@ -79,7 +79,6 @@ def rehearse(
         phases=judged.phases,
         before=judged.before,
         after=judged.after,
-        lines=last.lines,
         fingerprint=last.fingerprint,
         server_version=server.version,
         caveats=(*comparable(dump.server, server), *_unlike(dump.standing, climb.looks[0])),

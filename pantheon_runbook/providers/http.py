@@ -46,7 +46,8 @@ class WriteGate:
 
     `forbidden` maps what must not occur in a write (a ref, an id; in capitals or not) to what it is called.
     `accepted` are the ids that were observed and passed: a write that names another place does not leave.
-    `before` and `after` are the journal: when `before` raises, nothing is sent.
+    `before` and `after` are the journal: when `before` raises, nothing is sent. `require_lock` raises when this run has
+    lost the lock that keeps other writers out.
     """
 
     forbidden: Mapping[str, str] = field(default_factory=dict)
@@ -54,6 +55,7 @@ class WriteGate:
     after: Callable[[dict[str, Any]], None] | None = None
     is_open: bool = False
     accepted: frozenset[str] = frozenset()
+    require_lock: Callable[[], None] = lambda: None
 
     def check(self, vendor: str, operation: str, *texts: str) -> None:
         """Raise RefusedError unless this write may be sent."""
@@ -63,6 +65,7 @@ class WriteGate:
                 why="only an approved apply may write",
                 next_step="report this as a bug, with the journal of this run",
             )
+        self.require_lock()
         for value, name in self.forbidden.items():
             if any(value.casefold() in text.casefold() for text in texts):
                 raise RefusedError(

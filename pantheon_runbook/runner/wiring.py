@@ -268,7 +268,7 @@ def _session(
         progress=parts.surroundings.progress,
         stop=parts.surroundings.stop,
         hold_writer_lock=lambda: database_lock(
-            parts.database, vault, scope=f"pantheon-runbook {parts.name}", writer=writer
+            parts.database, vault, scope=f"pantheon-runbook {parts.name}", writer=writer, gate=parts.gate
         ),
         keep=bundle.keep,
     )

@@ -43,7 +43,7 @@ def dump_of(database):
 
 @pytest.fixture(scope="module")
 def stand_in(server):
-    """The stand-in backend's tree, dumps of a database on its way up, and the schema at its head."""
+    """The stand-in backend's tree, dumps of a database on its way up, and the fingerprint of the schema at its head."""
     database = server.make("production")
     dumps = {"": dump_of(database)}
     with migrating(STAND_IN, database.url.reveal()) as worker:
@@ -52,12 +52,12 @@ def stand_in(server):
             if revision.id in {"0006", "0008"}:
                 dumps[revision.id] = dump_of(database)
     with database.connection() as connection:
-        return worker.history, dumps, look_at_schema(connection).lines
+        return worker.history, dumps, look_at_schema(connection).fingerprint
 
 
 @pytest.fixture(scope="module")
 def rehearse_from(server, stand_in):
-    tree, dumps, _lines = stand_in
+    tree, dumps, _fingerprint = stand_in
 
     def rehearse_from(revision: str, rows=None) -> Rehearsal:
         pending = tree.pending(dumps[revision].heads)
@@ -151,7 +151,7 @@ def test_every_revision_goes_back_and_comes_again(rehearsed):
 
 
 def test_rehearsed_schema_is_what_the_upgrade_leaves(stand_in, rehearsed):
-    assert stand_in[2] == rehearsed.lines
+    assert stand_in[2] == rehearsed.fingerprint
 
 
 def test_rehearsal_is_the_same_every_time(rehearse_from, rehearsed):
@@ -307,3 +307,28 @@ def held_by(connection, pid):
         if found := {row[0] for row in connection.execute(query, (pid,))}:
             return found
     raise AssertionError("nothing was locked")
+
+
+@pytest.mark.parametrize("how", HIDDEN)
+def test_what_depends_on_rows_is_not_called_low(rehearse_tree, tmp_path, how):
+    body, word = HIDDEN[how]
+    tree = Tree(tmp_path)
+    tree.sql("a1", "create table notes (id int)")
+    tree.add("b2", body)
+    rehearsed = rehearse_tree(tree, "b2", rows={"public.notes": 9})
+
+    assert any(word in one.what for one in rehearsed.hazards), rehearsed.hazards
+    assert rehearsed.failed is None
+
+
+def test_evidence_of_a_rehearsal_has_no_bodies_of_functions(server):
+    """What a team has written into one may be a secret of production's that nobody here knows."""
+    database = server.make("telling")
+    with database.connection("postgres") as connection:
+        connection.execute("create function tell() returns text language sql as $$ select 'sk_live_of_production' $$")
+    with migrating(STAND_IN, database.url.reveal()) as worker:
+        first = worker.history.revisions[:1]
+    rehearsed = rehearse(first, dump_of(database), rows={}, server=server, backend=STAND_IN, policy=POLICY)
+
+    assert rehearsed.failed is None
+    assert "sk_live_of_production" not in repr(rehearsed)

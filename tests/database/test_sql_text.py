@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pantheon_runbook.database.narrowing import is_narrower
-from pantheon_runbook.database.sql_text import bare, ignored_rules, timeouts_off, truncated, writes
+from pantheon_runbook.database.sql_text import bare, ignored_rules, is_repeatable, timeouts_off, truncated, writes
 
 
 @pytest.mark.parametrize(
@@ -98,3 +98,18 @@ def test_ignored_rules_are_read():
 )
 def test_narrower_type_is_told(before, after, expected):
     assert expected is is_narrower(before, after)
+
+
+REPEATABLE = {
+    "create index concurrently if not exists i on t (a)": True,
+    "alter table public.t validate constraint c;": True,
+    "analyze t": True,
+    "analyze t; insert into counted values (1)": False,
+    "alter table t alter column a type bigint using a * 2, validate constraint c": False,
+    "create index concurrently i on t (a)": False,
+}
+
+
+@pytest.mark.parametrize("sql", REPEATABLE)
+def test_only_what_may_run_twice_is_repeatable(sql):
+    assert REPEATABLE[sql] == is_repeatable(sql)
