@@ -309,6 +309,25 @@ def held_by(connection, pid):
     raise AssertionError("nothing was locked")
 
 
+HIDDEN = {  # what the copy, which has no rows, does not do; and a word of what is said instead of "low"
+    "sent to the driver": (
+        "op.get_bind().connection.cursor().execute('delete from notes')",
+        "written by what it calls",
+    ),
+    "emptied by the driver": ("op.get_bind().connection.cursor().execute('truncate notes')", "a hidden TRUNCATE"),
+    "emptied by a block": ("op.execute(\"do $$ begin execute 'trun' || 'cate notes'; end $$\")", "a hidden TRUNCATE"),
+    "read by the driver": ("op.get_bind().connection.cursor().execute('select * from notes')", "was not seen"),
+    "a loop": (
+        "for one in op.get_bind().scalars(sa.text('select id from notes')):\n    op.execute('delete from notes')",
+        "reads public.notes: what it does with 9 rows there was not seen",
+    ),
+    "only where there are rows": (
+        "if op.get_bind().scalar(sa.text('select count(*) from notes')):\n    op.drop_table('notes')",
+        "reads public.notes",
+    ),
+}
+
+
 @pytest.mark.parametrize("how", HIDDEN)
 def test_what_depends_on_rows_is_not_called_low(rehearse_tree, tmp_path, how):
     body, word = HIDDEN[how]
