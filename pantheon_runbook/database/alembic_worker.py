@@ -26,6 +26,7 @@ import atexit
 import ctypes
 import functools
 import hashlib
+import importlib
 import json
 import os
 import re
@@ -93,6 +94,32 @@ _ENDS_TRANSACTION = re.compile(
     r"^\s*end\b|(?:^|;)\s*(?:commit|abort|prepare\s+transaction|rollback(?!\s+(?:work\s+|transaction\s+)?to\b))\b",
     re.IGNORECASE,
 )
+
+
+def after_connecting(prove: Any) -> None:
+    """What somebody connects to past SQLAlchemy, with the drivers that most have, is asked the same before its use."""
+    for name in ("psycopg", "psycopg2"):
+        with suppress(ImportError):  # also when it is there, and libpq is not
+            driver: Any = importlib.import_module(name)
+            driver.connect = _proving(driver.connect, prove)
+            if name == "psycopg":
+                driver.Connection.connect = staticmethod(_proving(driver.Connection.connect, prove))
+
+
+def _proving(connect: Any, prove: Any) -> Any:
+    @functools.wraps(connect)
+    def proved(*arguments: Any, **options: Any) -> Any:
+        connection = connect(*arguments, **options)
+        prove(connection)
+        return connection
+
+    return proved
+
+
+def refuse_connection(connection: Any) -> None:
+    """Errors: Stop, always: the tree is read without a database."""
+    connection.close()
+    raise Stop("tree", "a revision connects to a database while it is imported")
 
 
 class Stop(BaseException):
@@ -316,6 +343,7 @@ class Migration:
     def run(self) -> None:
         """All of it. Errors: none; what stops it is sent."""
         event.listen(pool.Pool, "connect", self._prove)
+        after_connecting(lambda connection: self._prove(connection, None))
         event.listen(Engine, "before_cursor_execute", self._before_statement)
         event.listen(Engine, "after_cursor_execute", self._after_statement)
         event.listen(Engine, "handle_error", self._not_executing)
@@ -832,6 +860,7 @@ def main(requests: int, events: int) -> None:
             Seed(pipe, request).run()
             return
         if request["act"] == "history":
+            after_connecting(refuse_connection)
             set_variables(request["variable"], NO_DATABASE)  # settings that a revision imports want one, whichever
             tree = look_at_tree(ScriptDirectory.from_config(config), request["ini"])
             pipe.send(event="history", revisions=tree, heads=heads_of(tree))

@@ -14,7 +14,14 @@ from target import SESSION, TRANSACTION, Target
 
 from pantheon_runbook.config import Backend as BackendTable
 from pantheon_runbook.database.alembic_process import Backend, history
-from pantheon_runbook.errors import ConfigError, OutcomeUnknownError, RefusedError, VendorRefusedError
+from pantheon_runbook.errors import (
+    ConfigError,
+    OutcomeUnknownError,
+    RefusedError,
+    RunbookError,
+    VendorRefusedError,
+    WrongEnvironmentError,
+)
 
 OF_ITS_OWN = {  # connections that commit by themselves: the body, and a word of the card
     "the engine's": (
@@ -168,6 +175,57 @@ def test_file_that_looks_unchanged_is_read_all_the_same(url, tree):
 
 
 # ---- ways and names
+
+
+RAW = {
+    "psycopg": "import psycopg\npsycopg.connect({!r}, autocommit=True).execute('create table written (id int)')\n",
+    "its class": (
+        "from psycopg import Connection\n"
+        "Connection.connect({!r}, autocommit=True).execute('create table written (id int)')\n"
+    ),
+    "psycopg2": (
+        "import psycopg2\nit = psycopg2.connect({!r})\n"
+        "it.cursor().execute('create table written (id int)')\nit.commit()\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("driver", RAW)
+def test_env_py_that_goes_elsewhere_past_sqlalchemy_is_refused(tree_server, url, tree, driver):
+    """With the URL of an .env, for example: it is as much another environment's then."""
+    other = tree_server.new_database()
+    (tree.folder / "migrations" / "env.py").write_text(RAW[driver].format(other) + FROM_ENVIRONMENT)
+    with pytest.raises(WrongEnvironmentError, match="connects to another database"):
+        apply(tree, url, "a1")
+
+    assert [] == asked(other, "select from pg_tables where tablename = 'written'")
+
+
+@pytest.mark.parametrize("driver", RAW)
+def test_revision_that_goes_elsewhere_past_sqlalchemy_is_stopped(tree_server, url, tree, driver):
+    other = tree_server.new_database()
+    tree.add("b2", RAW[driver].format(other))
+    with pytest.raises(RunbookError, match="connects to another database"):
+        apply(tree, url, "a1", "b2")
+
+    assert [] == asked(other, "select from pg_tables where tablename = 'written'")
+
+
+def test_raw_connection_to_the_same_database_is_let_in(url, tree):
+    (tree.folder / "migrations" / "env.py").write_text(RAW["psycopg"].format(url) + FROM_ENVIRONMENT)
+    apply(tree, url, "a1")
+
+    assert [("written",)] == asked(url, "select tablename from pg_tables where tablename = 'written'")
+
+
+def test_tree_is_read_without_any_database(url, tree):
+    """A plan run imports it."""
+    tree.add("b2", "pass", head=RAW["psycopg"].format(url))
+    with pytest.raises(RefusedError, match="cannot be read") as stopped:
+        history(tree.backend)
+
+    assert "connects to a database while it is imported" in stopped.value.why
+    assert [] == asked(url, "select from pg_tables where tablename = 'written'")
 
 
 def test_env_py_that_goes_through_a_transaction_pooler_is_refused(target, tree):
