@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -47,6 +48,7 @@ from pantheon_runbook.standing import with_standing
 
 # A plan that was read in a plan run is the same plan in the apply run that names it.
 _HOW_IT_IS_RUN = frozenset({"mode", "plan_file"})
+_SAID_OTHERWISE = frozenset({*_HOW_IT_IS_RUN, "environment"})
 ACTS = ("observe", "plan", "approve", "apply", "verify")
 
 
@@ -370,7 +372,11 @@ class Session:
 
     @property
     def _plan_command(self) -> str:
-        said = (f" -p confirm={text}" for text in (self.parameters.get("confirm"),) if text)
+        said = (
+            f" -p {shlex.quote(f'{name}={str(value).lower() if value is True else value}')}"
+            for name, value in self.parameters.items()
+            if value and name not in _SAID_OTHERWISE
+        )
         return f"pantheon-runbook run {self.opening.runbook} -e {self.opening.environment}{''.join(said)}"
 
     def _before_write(self, event: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from pantheon_runbook.database import ledger
 from pantheon_runbook.database.around import Around, look_around, put_on_top, put_under
 from pantheon_runbook.database.comparable import Server, look_at_server
 from pantheon_runbook.database.connection import Resolve, is_refused_login, opened, settings_of
@@ -33,7 +34,7 @@ from pantheon_runbook.database.schema import (
     one_moment,
     standing_in,
 )
-from pantheon_runbook.database.scratch import ScratchDatabase, not_rehearsed
+from pantheon_runbook.database.scratch import OWNER, ScratchDatabase, not_rehearsed
 from pantheon_runbook.errors import VendorError, VendorRefusedError, VendorUnavailableError
 from pantheon_runbook.secrets import Secret
 from pantheon_runbook.servers.binaries import postgres_binaries
@@ -144,6 +145,9 @@ def _restored(archive: bytes, database: ScratchDatabase) -> None:
 
 def _put_heads(connection: psycopg.Connection[Any], dump: Dump) -> None:
     table = sql.Identifier(*dump.version_table.split("."))
+    if dump.heads and ledger.heads(connection, dump.version_table) is None:
+        ledger.make_version_table(connection, dump.version_table)
+        connection.execute(sql.SQL("alter table {} owner to {}").format(table, sql.Identifier(OWNER)))
     for head in dump.heads:
         connection.execute(sql.SQL("insert into {} (version_num) values (%s)").format(table), (head,))
 

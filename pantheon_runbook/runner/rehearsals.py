@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+
+import psycopg
 
 from pantheon_runbook.database.alembic_process import held_proof, migration
-from pantheon_runbook.database.connection import SESSION_PORT, opened
+from pantheon_runbook.database.connection import SESSION_PORT, opened, unreachable
 from pantheon_runbook.database.dump import Dump, dump_schema
 from pantheon_runbook.database.rehearsal import Rehearsal
 from pantheon_runbook.database.rehearsing import rehearse
@@ -16,7 +18,7 @@ from pantheon_runbook.database.revisions import Revision
 from pantheon_runbook.database.row_counts import row_counts
 from pantheon_runbook.database.schema import look_at_schema
 from pantheon_runbook.database.scratch import Scratch, scratch
-from pantheon_runbook.errors import RunbookError
+from pantheon_runbook.errors import ConfigError, RunbookError
 from pantheon_runbook.model import Resource, canonical, digest_of
 from pantheon_runbook.providers import supabase
 from pantheon_runbook.providers.kind import Kind, Look
@@ -52,10 +54,19 @@ class Rehearsals(Kind):
     prefix = REHEARSAL
     looks_after = ("database/revision",)
 
-    def __init__(self, parts: Parts, site: Site, *, pending: Callable[[Ground], Sequence[Revision]]) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        site: Site,
+        *,
+        pending: Callable[[Ground], Sequence[Revision]],
+        heads: Callable[[Ground], Sequence[str]],
+    ) -> None:
+        """`heads` are what the database counts as being at: Alembic's, or a baseline that is about to be accepted."""
         self._parts = parts
         self._site = site
         self._pending = pending
+        self._heads = heads
         self._policy = parts.outside.config.migration_policy
         self._known: dict[str, Found] = {}
         self.found = Found()
@@ -75,6 +86,8 @@ class Rehearsals(Kind):
         try:
             with scratch() as server:
                 return self._all(ground, production, server)
+        except ConfigError:
+            raise  # it says what is to be corrected: no reason to go on without a rehearsal
         except RunbookError as error:
             why = f"{error.what} {error.why}"
             return Found(Rehearsal(not_rehearsed=why), Rehearsal(not_rehearsed=why), (), why, _heads(production))
@@ -82,7 +95,7 @@ class Rehearsals(Kind):
     def _all(self, ground: Ground, production: _Source | str, server: Scratch) -> Found:
         pending = tuple(self._pending(ground))
         rows = production.rows if isinstance(production, _Source) else {}
-        staging = self._on(self._own(), pending, server, rows) if pending else Rehearsal()
+        staging = self._on(self._own(ground), pending, server, rows) if pending else Rehearsal()
         expected, why_not = self._made_of_nothing(ground, server)
         if isinstance(production, str):
             return Found(staging, Rehearsal(not_rehearsed=production), expected, why_not)
@@ -109,9 +122,11 @@ class Rehearsals(Kind):
             return Rehearsal(not_rehearsed=f"{error.what} {error.why}")
 
     def _made_of_nothing(self, ground: Ground, server: Scratch) -> tuple[tuple[str, ...], str]:
-        heads = tuple(head for head in ground.heads or () if ground.history.get(head))
+        heads = tuple(head for head in self._heads(ground) if ground.history.get(head))
         try:
             return self.lines_at(ground, heads, server), ""
+        except ConfigError:
+            raise
         except RunbookError as error:
             return (), f"{error.what} {error.why}"
 
@@ -133,15 +148,17 @@ class Rehearsals(Kind):
                     application_name="pantheon-runbook rehearsal",
                 ) as worker,
             ):
+                self._site.require_version_table(worker, ())
                 for one in ground.history.revisions:
                     if one.id in wanted:
                         worker.step(one.id)
             return look_at_schema(superuser, version_table=self._site.version_table).lines
 
-    def _own(self) -> _Source:
+    def _own(self, ground: Ground) -> _Source:
         url = self._site.vault.get("database.session_url")
         assert url is not None
-        return self._dumped(self._parts.name, url)
+        own = self._dumped(self._parts.name, url)
+        return replace(own, dump=replace(own.dump, heads=tuple(self._heads(ground))))
 
     def _production(self) -> _Source | str:
         """Its schema and how many rows its tables have, by its dump role; or why not."""
@@ -164,8 +181,12 @@ class Rehearsals(Kind):
     def _dumped(self, name: str, url: Secret, *, without_roles: Sequence[str] = ()) -> _Source:
         resolve = self._parts.outside.resolve
         dump = dump_schema(url, resolve=resolve, version_table=self._site.version_table, without_roles=without_roles)
-        with opened(url.reveal(), resolve=resolve, seconds=_SECONDS) as connection:
-            return _Source(name, dump, {table: _about(rows) for table, rows in row_counts(connection).items()})
+        try:
+            with opened(url.reveal(), resolve=resolve, seconds=_SECONDS) as connection:
+                counted = row_counts(connection)
+        except psycopg.OperationalError as error:
+            raise unreachable(error) from error
+        return _Source(name, dump, {table: _about(rows) for table, rows in counted.items()})
 
     def _resources(self, production: _Source | str) -> Iterator[Resource]:
         rows = production.rows if isinstance(production, _Source) else {}
