@@ -38,7 +38,7 @@ class Staging:
 
     def configure(self, *changes: tuple[str, str], more: str = "") -> None:
         """The customer's config, with the clone for its backend and pieces replaced."""
-        text = (self.world.customer / "pantheon.toml").read_text()
+        text = self.config
         (line,) = [line for line in text.splitlines() if line.startswith("alembic = ")]
         for old, new in ((line, 'alembic = "backend/alembic.ini"'), *changes):
             assert old in text, old
@@ -46,6 +46,20 @@ class Staging:
         (self.world.folder / "pantheon.toml").write_text(text + more)
         identities = (self.world.customer / "identities.toml").read_text()
         (self.world.folder / "identities.toml").write_text(identities)
+
+    @property
+    def config(self) -> str:
+        return str((self.world.customer / "pantheon.toml").read_text())
+
+    def editing(self, path: Path, old: str, new: str) -> Callable[[], None]:
+        """What edits and commits a file of the clone when it is called."""
+
+        def edit() -> None:
+            assert old in path.read_text()
+            path.write_text(path.read_text().replace(old, new))
+            self.checkout.commit()
+
+        return edit
 
     # ---- the world as it was
 
@@ -97,9 +111,27 @@ class Staging:
     def blocking(self, **parameters: Any) -> dict[str, Finding]:
         return {code: one for code, one in self.findings(**parameters).items() if one.blocks}
 
-    def run(self, *, until: str = "verify", **parameters: Any) -> tuple[Verdict, RunbookError | None, Any]:
-        """An apply run up to one act: its sealed verdict, what an act raised, and the session."""
+    def run(
+        self,
+        *,
+        until: str = "verify",
+        when: tuple[str, str] = ("", ""),
+        then: Callable[[], None] = lambda: None,
+        **parameters: Any,
+    ) -> tuple[Verdict, RunbookError | None, Any]:
+        """An apply run up to one act: its sealed verdict, what an act raised, and the session.
+
+        `then` happens once, right after the journal has the line `when`, an event and its act or address.
+        """
         run, stopped = self.open("apply", **parameters), None
+        write, left = run.session.journal.write, [then]
+
+        def written(event: str, **fields: Any) -> None:
+            write(event, **fields)
+            if left and when == (event, fields.get("address") or fields.get("act")):
+                left.pop()()
+
+        run.session.journal.write = written
         try:
             for act in ACTS[: ACTS.index(until) + 1]:
                 run.session.perform(act)
@@ -123,13 +155,26 @@ class Staging:
         last = "select distinct on (revision) revision, state from pantheon_runbook.migrations order by 1, id desc"
         return {row["revision"]: row["state"] for row in self.sql(last)}
 
+    def shape(self) -> Any:
+        """The application's tables and columns, with how often their rows were written."""
+        columns = "select string_agg(table_name || column_name || data_type, ',' order by 1) as columns"
+        of_public = "from information_schema.columns where table_schema = 'public'"
+        written = "select relname, n_tup_ins, n_tup_upd, n_tup_del from pg_stat_user_tables where schemaname = 'public'"
+        return self.sql(f"{columns} {of_public}"), self.sql(f"{written} order by 1")
+
     def heads(self) -> list[str]:
         return [row["version_num"] for row in self.sql("select version_num from public.alembic_version order by 1")]
 
     @property
     def url(self) -> str:
         """As the backend's developers use it, with the sandbox's host resolved."""
-        url = self.hands.variables("api")["DATABASE_URL"]
+        return self._resolved(self.hands.variables("api")["DATABASE_URL"])
+
+    @property
+    def url_of_production(self) -> str:
+        return self._resolved(self.world.facts["supabase"]["session_url"])
+
+    def _resolved(self, url: str) -> str:
         host = url.rpartition("@")[2].partition("/")[0]
         name, _, port = host.partition(":")
         place = network.resolve(name, int(port), self.world.running.networks_file)

@@ -154,8 +154,8 @@ def _put_heads(connection: psycopg.Connection[Any], dump: Dump) -> None:
 
 def _ran(program: str, arguments: Sequence[str], *, given: bytes) -> subprocess.CompletedProcess[bytes]:
     """In a session of its own: without a terminal, a password is read from standard input."""
-    path = Path(postgres_binaries().path(program))
     try:
+        path = Path(postgres_binaries().path(program))
         return subprocess.run(
             [path, *arguments],
             input=given,
