@@ -1,7 +1,8 @@
-"""A provisioned staging and a clone of its backend, for everything that RB-020 does; asked and disturbed from outside."""
+"""A provisioned staging and a clone of its backend, for all that RB-020 does; asked and disturbed from outside."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -144,6 +145,11 @@ class Staging:
         _, stopped, session = self.run(until="apply", **parameters)
         assert stopped is None, stopped
         return session
+
+    def journal(self) -> list[dict[str, Any]]:
+        """Of the last run that was sealed."""
+        folder = max(self.world.evidence.glob("2*-RB-020-*"), key=lambda one: one.stat().st_mtime)
+        return [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
 
     # ---- the databases
 

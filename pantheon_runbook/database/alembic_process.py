@@ -201,6 +201,8 @@ class Worker:
 
     def __init__(self, backend: Backend) -> None:
         self._ini = backend.ini.absolute()
+        if not self._ini.is_file():
+            raise migration_errors.no_ini(self._ini)
         self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
         self._begun = threading.Event()
         self._failure: OSError | None = None

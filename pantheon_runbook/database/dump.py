@@ -12,7 +12,6 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -37,6 +36,7 @@ from pantheon_runbook.database.schema import (
 from pantheon_runbook.database.scratch import OWNER, ScratchDatabase, not_rehearsed
 from pantheon_runbook.errors import VendorError, VendorRefusedError, VendorUnavailableError
 from pantheon_runbook.secrets import Secret
+from pantheon_runbook.servers import ServerError
 from pantheon_runbook.servers.binaries import postgres_binaries
 from pantheon_runbook.servers.cluster import BOOTSTRAP_USER
 
@@ -155,7 +155,7 @@ def _put_heads(connection: psycopg.Connection[Any], dump: Dump) -> None:
 def _ran(program: str, arguments: Sequence[str], *, given: bytes) -> subprocess.CompletedProcess[bytes]:
     """In a session of its own: without a terminal, a password is read from standard input."""
     try:
-        path = Path(postgres_binaries().path(program))
+        path = postgres_binaries().path(program)
         return subprocess.run(
             [path, *arguments],
             input=given,
@@ -166,6 +166,8 @@ def _ran(program: str, arguments: Sequence[str], *, given: bytes) -> subprocess.
             start_new_session=True,
             timeout=_SECONDS,
         )
+    except ServerError as error:
+        raise not_rehearsed(f"there is no {program} to dump with: {error}") from error
     except FileNotFoundError as error:
         raise not_rehearsed(f"{path} is not there") from error
     except subprocess.TimeoutExpired as error:

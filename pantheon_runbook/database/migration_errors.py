@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pantheon_runbook.errors import (
@@ -19,6 +20,14 @@ _LOCK_STATES = ("55P03", "40P01")  # lock_not_available, deadlock_detected
 _CANCELLED = "57014"
 _NEEDED = ("No module named 'alembic'", "No module named 'sqlalchemy'")
 _LINES_SHOWN = 3
+
+
+def no_ini(ini: Path) -> RunbookError:
+    return ConfigError(
+        f"there is no {ini}",
+        why="backend.alembic names it, as a path that starts beside pantheon.toml",
+        next_step="set backend.alembic in pantheon.toml to the backend's alembic.ini",
+    )
 
 
 def no_interpreter(python: str, error: OSError) -> RunbookError:

@@ -17,8 +17,8 @@ from pantheon_runbook.database.revision_kinds import Ground, Site
 from pantheon_runbook.database.revisions import Revision
 from pantheon_runbook.database.row_counts import row_counts
 from pantheon_runbook.database.schema import look_at_schema
-from pantheon_runbook.database.scratch import Scratch, scratch
-from pantheon_runbook.errors import ConfigError, RunbookError
+from pantheon_runbook.database.scratch import NOT_REHEARSED, Scratch, scratch
+from pantheon_runbook.errors import ConfigError, RunbookError, WrongEnvironmentError
 from pantheon_runbook.model import Resource, canonical, digest_of
 from pantheon_runbook.providers import supabase
 from pantheon_runbook.providers.kind import Kind, Look
@@ -29,6 +29,8 @@ REHEARSAL = "database/rehearsal"
 STAGING, PRODUCTION = f"{REHEARSAL}/staging", f"{REHEARSAL}/production"
 _NO_ROLE = "no role may dump production's schema: pantheon-runbook read-role --dump prints what makes it"
 PRODUCTION_REVISION = "production/revision"
+# Would stop the apply too: no reason to go on without a rehearsal.
+_DECIDED = (ConfigError, WrongEnvironmentError)
 _SECONDS = 10
 _MILLISECONDS = 60_000
 
@@ -86,10 +88,10 @@ class Rehearsals(Kind):
         try:
             with scratch() as server:
                 return self._all(ground, production, server)
-        except ConfigError:
-            raise  # it says what is to be corrected: no reason to go on without a rehearsal
+        except _DECIDED:
+            raise
         except RunbookError as error:
-            why = f"{error.what} {error.why}"
+            why = _said(error)
             return Found(Rehearsal(not_rehearsed=why), Rehearsal(not_rehearsed=why), (), why, _heads(production))
 
     def _all(self, ground: Ground, production: _Source | str, server: Scratch) -> Found:
@@ -118,17 +120,19 @@ class Rehearsals(Kind):
                 backend=self._site.backend,
                 policy=self._policy,
             )
+        except _DECIDED:
+            raise
         except RunbookError as error:
-            return Rehearsal(not_rehearsed=f"{error.what} {error.why}")
+            return Rehearsal(not_rehearsed=_said(error))
 
     def _made_of_nothing(self, ground: Ground, server: Scratch) -> tuple[tuple[str, ...], str]:
         heads = tuple(head for head in self._heads(ground) if ground.history.get(head))
         try:
             return self.lines_at(ground, heads, server), ""
-        except ConfigError:
+        except _DECIDED:
             raise
         except RunbookError as error:
-            return (), f"{error.what} {error.why}"
+            return (), _said(error)
 
     def lines_at(self, ground: Ground, heads: Iterable[str], server: Scratch) -> tuple[str, ...]:
         """The schema's lines of an empty database that was upgraded to these. Errors: RunbookError."""
@@ -176,7 +180,7 @@ class Rehearsals(Kind):
             url = Secret(f"postgresql://{login}@{pooler.host}:{SESSION_PORT}/postgres{options}")
             return self._dumped("production", url, without_roles=(read.role, read.dump_role))
         except RunbookError as error:
-            return f"{error.what} {error.why}"
+            return _said(error)
 
     def _dumped(self, name: str, url: Secret, *, without_roles: Sequence[str] = ()) -> _Source:
         resolve = self._parts.outside.resolve
@@ -211,6 +215,11 @@ class _Source:
     name: str
     dump: Dump
     rows: dict[str, int]
+
+
+def _said(error: RunbookError) -> str:
+    """What kept it from being rehearsed; who reads it knows already that it was not."""
+    return error.why if error.what == NOT_REHEARSED else f"{error.what} ({error.why})"
 
 
 def _about(rows: int) -> int:

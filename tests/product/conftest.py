@@ -1,4 +1,4 @@
-"""One staging for all tests of RB-020: it is made, migrated and kept once, and loaded again when a test has changed it."""
+"""One staging for all tests of RB-020: made, migrated and kept once, and loaded again when a test has changed it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pantheon_runbook.verdict import Verdict
 
 @dataclass(frozen=True)
 class First:
-    """The first migration, told by marks in the logs: before the apply run, after it, and after the one that follows."""
+    """The first migration, told by the logs: before the apply run, after it, and after the one that follows."""
 
     plan: Plan
     verdict: Verdict

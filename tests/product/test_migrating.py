@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import shutil
 import subprocess
 import sys
-from typing import Any
 
 import psycopg
 import pytest
@@ -91,7 +89,7 @@ def test_production_is_read_without_its_rows(staging):
     asked = [one["statement"] for one in sent]
     print(f"\n  {len(asked)} statements reached production, from {sorted({one['application_name'] for one in sent})}")
     assert {"pantheon_dump", "supabase_read_only_user"} >= {one["role"] for one in sent}
-    assert any(statement.startswith("LOCK TABLE public.messages IN ACCESS SHARE MODE") for statement in asked)
+    assert any(re.match("LOCK TABLE .*public.messages.* IN ACCESS SHARE MODE", one) for one in asked)
     assert [] == [
         one
         for one in asked
@@ -263,11 +261,31 @@ def test_revision_of_bare_alembic_is_taken_as_a_baseline(staging):
 
     assert "0012" in offered.what
     assert offered.next_step.endswith("run RB-020 -e staging -p baseline=0012")
-    assert "Alembic's table is at 0012" in lower["baseline-refused"].what
+    assert {"unrecorded"} == set(lower), "stated too low, it is offered as before"
     assert "database/ledger/baseline" in [one.address for one in session.results]
     assert [] == [one for one in staging.statements_since(mark) if "pantheon_runbook." not in one]
     assert ("baseline", ["0012"]) == (staging.rows()["0012"], staging.heads())
     assert {} == staging.blocking(baseline="0012"), "said once more, it has been accepted"
+
+
+def test_schema_without_alembics_table_is_taken_at_what_it_is(staging):
+    """A dump came back without it: the wrong revision is refused with what differs, the right one is written down."""
+    staging.sql("drop table public.alembic_version; truncate pantheon_runbook.migrations")
+    staging.checkout.add("0012", NOTE, down="0011", downgrade=NO_NOTE)
+
+    offered = staging.blocking()["schema-without-alembic"]
+    wrong = staging.blocking(baseline="0010")["baseline-differs"]
+    session = staging.applied(baseline="0011")
+
+    assert offered.next_step.endswith("-p baseline=<revision>")
+    assert "missing: " in wrong.what
+    assert "role" in wrong.what
+    assert re.search(r"to accept this difference: .* -p baseline=0010\+[0-9a-f-]{9}$", wrong.next_step)
+    assert [("0012", "clean")] == [
+        (one.revision, one.way) for one in session.definition.rehearsals.found.staging.undone
+    ]
+    assert {**dict.fromkeys(REVISIONS, "baseline"), "0012": "applied"} == staging.rows()
+    assert ["0012"] == staging.heads()
 
 
 def test_baseline_that_is_not_what_stands_needs_its_code(staging):
@@ -329,15 +347,10 @@ def test_contract_revision_waits_for_the_new_backend(staging):
     assert ["0012"] == staging.heads()
 
     staging.hands.set_variable("api", "LOG_LEVEL", "debug")
-    session = staging.applied()
-    order = [one.address for one in session.results]
-    ended = [one["address"] for one in journal_of(session) if one["event"] == "change-ends"]
+    staging.applied()
+    ended = [one["address"] for one in staging.journal() if one["event"] == "change-ends"]
     assert ended.index("railway/deployment/api") < ended.index("database/revision/0013")
     assert ["0013"] == staging.heads()
-
-
-def journal_of(session: Any) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in session.journal.path.read_text().splitlines()]
 
 
 def test_staging_made_by_hand_is_taken_over(unmigrated):
@@ -354,7 +367,7 @@ def test_staging_made_by_hand_is_taken_over(unmigrated):
     assert "done" == staging.world.provision(confirm=confirmed).word
 
     mark = staging.touched()
-    session = staging.applied(baseline="0011")
+    staging.applied(baseline="0011")
 
     assert before == staging.shape()
     assert [] == [one for one in staging.statements_since(mark) if "pantheon_runbook" not in one]
