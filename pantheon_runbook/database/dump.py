@@ -10,19 +10,21 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from pantheon_runbook import clock
 from pantheon_runbook.database import ledger
 from pantheon_runbook.database.around import Around, look_around, put_on_top, put_under
 from pantheon_runbook.database.comparable import Server, look_at_server
 from pantheon_runbook.database.connection import Resolve, is_refused_login, opened, settings_of
 from pantheon_runbook.database.relay import PORT, relayed
+from pantheon_runbook.database.row_counts import row_counts
 from pantheon_runbook.database.schema import (
     LOCK_MILLISECONDS,
     NO_ROWS,
@@ -43,6 +45,8 @@ from pantheon_runbook.servers.cluster import BOOTSTRAP_USER
 _APPLICATION = "pantheon-runbook dump"
 _OPERATION = "dump the schema"
 _CONNECT_SECONDS = 10
+_WAITS_SECONDS, _PAUSE_SECONDS = 20, 0.5
+_NO_CONNECTION_LEFT = "too many connections"
 _SECONDS = 300
 _NO = frozenset({"28000", "28P01", "42501"})
 _KEPT = (
@@ -64,11 +68,24 @@ class Dump:
     version_table: str
     heads: tuple[str, ...]
     without_roles: tuple[str, ...] = ()  # grants to these were passed over
+    rows: Mapping[str, int] = field(default_factory=dict)  # by table, as the statistics have it
 
 
 def dump_schema(
     url: Secret, *, resolve: Resolve, version_table: str = VERSION_TABLE, without_roles: Sequence[str] = ()
 ) -> Dump:
+    """As `_dump`; the role may have few connections, and while others use them up it is tried again."""
+    end = clock.monotonic() + _WAITS_SECONDS
+    while True:
+        try:
+            return _dump(url, resolve, version_table, without_roles)
+        except VendorUnavailableError as error:
+            if _NO_CONNECTION_LEFT not in error.why or clock.monotonic() > end:
+                raise
+        clock.sleep(clock.jittered(_PAUSE_SECONDS))
+
+
+def _dump(url: Secret, resolve: Resolve, version_table: str, without_roles: Sequence[str]) -> Dump:
     """What the login of `url` may dump: it needs SELECT on each table, not on a column of it (`dump_role`).
 
     Each table is locked in ACCESS SHARE for the seconds that it takes: readers and writers do not notice, an ALTER
@@ -88,11 +105,12 @@ def dump_schema(
             standing = standing_in(connection, version_table=version_table, without_roles=without_roles)
             heads = tuple(head for head in heads_in(connection, version_table) if head not in {NO_TABLE, NO_ROWS})
             server = look_at_server(connection)
+            rows = row_counts(connection)
             (snapshot,) = connection.execute("select pg_export_snapshot()").fetchone() or ("",)
             archive = _archive(settings_of(url.reveal(), resolve), [name for name, _ in around.schemas], snapshot)
     except psycopg.Error as error:
         raise _said(str(error), is_refused=is_refused_login(error) or error.sqlstate in _NO) from error
-    return Dump(archive, around, server, standing, version_table, heads, tuple(without_roles))
+    return Dump(archive, around, server, standing, version_table, heads, tuple(without_roles), rows)
 
 
 def restore(dump: Dump, database: ScratchDatabase) -> None:

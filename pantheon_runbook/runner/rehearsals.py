@@ -6,16 +6,13 @@ import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
-import psycopg
-
 from pantheon_runbook.database.alembic_process import held_proof, migration
-from pantheon_runbook.database.connection import SESSION_PORT, opened, unreachable
+from pantheon_runbook.database.connection import SESSION_PORT
 from pantheon_runbook.database.dump import Dump, dump_schema
 from pantheon_runbook.database.rehearsal import Rehearsal
 from pantheon_runbook.database.rehearsing import rehearse
 from pantheon_runbook.database.revision_kinds import Ground, Site
 from pantheon_runbook.database.revisions import Revision
-from pantheon_runbook.database.row_counts import row_counts
 from pantheon_runbook.database.schema import look_at_schema
 from pantheon_runbook.database.scratch import NOT_REHEARSED, Scratch, scratch
 from pantheon_runbook.errors import ConfigError, RunbookError, WrongEnvironmentError
@@ -31,7 +28,6 @@ _NO_ROLE = "no role may dump production's schema: pantheon-runbook read-role --d
 PRODUCTION_REVISION = "production/revision"
 # Would stop the apply too: no reason to go on without a rehearsal.
 _DECIDED = (ConfigError, WrongEnvironmentError)
-_SECONDS = 10
 _MILLISECONDS = 60_000
 
 
@@ -185,12 +181,7 @@ class Rehearsals(Kind):
     def _dumped(self, name: str, url: Secret, *, without_roles: Sequence[str] = ()) -> _Source:
         resolve = self._parts.outside.resolve
         dump = dump_schema(url, resolve=resolve, version_table=self._site.version_table, without_roles=without_roles)
-        try:
-            with opened(url.reveal(), resolve=resolve, seconds=_SECONDS) as connection:
-                counted = row_counts(connection)
-        except psycopg.OperationalError as error:
-            raise unreachable(error) from error
-        return _Source(name, dump, {table: _about(rows) for table, rows in counted.items()})
+        return _Source(name, dump, {table: _about(rows) for table, rows in dump.rows.items()})
 
     def _resources(self, production: _Source | str) -> Iterator[Resource]:
         rows = production.rows if isinstance(production, _Source) else {}

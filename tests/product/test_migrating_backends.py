@@ -11,7 +11,7 @@ import pytest
 from checkout import Checkout
 from migrating_world import Staging
 
-from pantheon_runbook.errors import ConfigError, RunbookError
+from pantheon_runbook.errors import ConfigError, RunbookError, WrongEnvironmentError
 
 pytestmark = pytest.mark.xdist_group("migrating")
 ALEMBIC = 'alembic = "backend/alembic.ini"'
