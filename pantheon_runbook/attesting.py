@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pantheon_runbook import clock, closure
@@ -55,7 +55,7 @@ class Desk:
 
     def sealed(self) -> SealedRuns:
         """Its sealed runs, by the keys that seal for its cloud."""
-        return sealed_runs(self.evidence, None if self.config.cloud == "sandbox" else self.trust)
+        return sealed_runs(self.evidence, seal.trust_of(self.folder, self.config.cloud))
 
     def keys(self) -> dict[str, verify.Key]:
         """Every pinned key by its id. What the evidence folder pins counts for the sandbox only."""
@@ -96,12 +96,12 @@ def attest(criterion: str, environment: str, *, key: str, signer: str | None, st
         criterion=criterion,
         signer=name,
         statement=_one_line(statement),
-        issued_at=clock.stamp(),
+        issued_at="",
         subject=_subject(desk, criterion, environment),
     )
     path = desk.folder / FOLDER / file_name(criterion, name)
     pinned = desk.keys()
-    _put(desk, path, said, own)
+    said = _put(desk, path, said, own)
     return Attested(path, said, f"key {own.keyid[:12]} in {desk.pins}", None if own.keyid in pinned else desk.pins)
 
 
@@ -234,17 +234,20 @@ def document(desk: Desk, decided: Closure) -> bytes:
     return content
 
 
-def _put(desk: Desk, path: Path, said: Attestation, own: seal.SealingKey) -> None:
+def _put(desk: Desk, path: Path, said: Attestation, own: seal.SealingKey) -> Attestation:
+    """As it was signed: dated once its key is pinned, for a key signs nothing before that."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if desk.config.cloud == "sandbox":
             desk.evidence.mkdir(parents=True, exist_ok=True)
             with ledger.held(desk.evidence):  # no run of this folder pins its own key meanwhile
                 seal.pin(own, desk.pins, owner=said.signer, cloud="sandbox", role=ATTESTS)
-        write_file(path, signed(said, own))
+        dated = replace(said, issued_at=clock.stamp())
+        write_file(path, signed(dated, own))
     except OSError as error:
         raise EvidenceError(
             f"the attestation {path} cannot be written",
             why=str(error.strerror),
             next_step="give write permission to that folder",
         ) from error
+    return dated

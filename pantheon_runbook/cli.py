@@ -283,9 +283,11 @@ def verify(folder: Path | None, *, trust: Path | None, as_json: bool) -> None:
     from dataclasses import asdict  # noqa: PLC0415
 
     from pantheon_runbook import config  # noqa: PLC0415
+    from pantheon_runbook.evidence import seal  # noqa: PLC0415
     from pantheon_runbook.evidence import verify as verifier  # noqa: PLC0415
 
-    live = None if trust else config.trust_file()
+    path = None if trust else config.config_path()
+    live = seal.trust_of(path.parent, config.load_config(path).cloud) if path else None
     report = verifier.verify(folder or config.evidence_folder(), trust or live, with_rehearsals=live is not None)
     verifier.write_out(json.dumps(asdict(report), indent=1) if as_json else "\n".join(verifier.lines_of(report)))
     sys.exit(0 if report.is_intact else 4)

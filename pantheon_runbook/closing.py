@@ -17,9 +17,9 @@ from pantheon_runbook.config import Closure, read_regular
 from pantheon_runbook.errors import ConfigError
 from pantheon_runbook.evidence import attestation, verify
 from pantheon_runbook.isolation.local_files import BINARY, Report
+from pantheon_runbook.providers.naming import refs_in
 
 _LARGEST_ATTESTATION = 100_000  # bytes; one of ours has about a thousand
-_SUPABASE_REF = re.compile(r"(?<![a-z])(?:db\.)?([a-z]{20})\.supabase\.co|(?:postgres|//[\w-]+)\.([a-z]{20})(?![a-z])")
 _RAILWAY_HOST = re.compile(r"[a-z0-9-]+\.up\.railway\.app")
 
 
@@ -145,12 +145,11 @@ def _wrong_in(path: Path, staging: Mapping[str, str]) -> str:
 def points_elsewhere(text: str, staging: Mapping[str, str]) -> str:
     """By the Supabase projects and Railway hosts that it names: staging's, and no other, in commented lines neither."""
     values = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
-    refs = {one or other for one, other in _SUPABASE_REF.findall(text)}
     hosts = set(_RAILWAY_HOST.findall(text))
     if not staging.get("supabase_ref"):
         return "staging was not seen, so nothing points at it"
-    if not _SUPABASE_REF.search(values):
+    if not refs_in(values):
         return "it names no Supabase project"
-    if refs != {staging["supabase_ref"]}:
+    if refs_in(text) != {staging["supabase_ref"]}:
         return "it names another Supabase project than staging's"
     return "it names another API than staging's" if hosts - {staging.get("api_host")} else ""

@@ -20,6 +20,7 @@ from pantheon_runbook.secrets import has_token_shape
 CONFIG_VARIABLE = "PANTHEON_CONFIG"
 DEFAULT_CONFIG = "pantheon.toml"
 _WEEK_SECONDS = 7 * 24 * 3600
+_MILLISECOND = 0.001  # PostgreSQL takes less for no limit at all
 
 Ref = Annotated[str, StringConstraints(pattern=r"^[a-z]{20}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -98,15 +99,18 @@ class Service(_Table):
 class Backend(_Table):
     """Somebody's repository. `alembic` starts beside the config, `python` is its own interpreter.
 
-    `release_branch` alone migrates and is deployed. A revision waits `lock_seconds` for a lock, while others queue
-    behind it, and one statement may take `statement_seconds`. `seed` fills a staging that was made anew.
+    Its env.py reads the URL from the ini or from the variable `url_variable`. `release_branch` alone migrates and is
+    deployed. A revision waits `lock_seconds` for a lock, while others queue behind it, and one statement may take
+    `statement_seconds`. `seed` is a Python file, its path beside the config, that `python` runs after a refresh with
+    the URL in the same variable: it fills a staging that was made anew.
     """
 
     alembic: str = "backend/alembic.ini"
     python: str = "python"
+    url_variable: VariableName = "DATABASE_URL"
     version_table: VersionTable = "public.alembic_version"
-    lock_seconds: float = Field(default=3.0, gt=0, le=60)
-    statement_seconds: float = Field(default=600.0, gt=0, le=24 * 3600)
+    lock_seconds: float = Field(default=3.0, ge=_MILLISECOND, le=60)
+    statement_seconds: float = Field(default=600.0, ge=_MILLISECOND, le=24 * 3600)
     seed: Text | None = None
     background_jobs: bool = False
     release_branch: str = "main"
@@ -367,12 +371,6 @@ def evidence_folder() -> Path:
     """Where the bundles are: as the config says, beside it; ./evidence without one. Errors: ConfigError."""
     path = config_path()
     return path.parent / load_config(path).evidence.path if path else Path(Evidence().path)
-
-
-def trust_file() -> Path | None:
-    """The committed trust.toml beside a live config; None: the one in the evidence folder. Errors: ConfigError."""
-    path = config_path()
-    return path.with_name("trust.toml") if path and load_config(path).cloud == "live" else None
 
 
 def load_config(path: Path) -> Config:

@@ -48,7 +48,7 @@ def desired_deployments(
             _deployment(source, snapshot, commit=wanted[service.name], migrated_at=migrated_at, migrations=migrations)
             for service, source in zip(services, sources, strict=True)
         ),
-        _preview(config, name, snapshot, commit),
+        _preview(config, name, snapshot, commit=commit),
     )
 
 
@@ -148,7 +148,7 @@ def _time(stamp: str) -> datetime:
     return datetime.fromisoformat(stamp)
 
 
-def _preview(config: Config, name: str, snapshot: Snapshot, commit: str) -> Desired:
+def _preview(config: Config, name: str, snapshot: Snapshot, *, commit: str) -> Desired:
     """Of the released commit when it is of the backend's repository, else of the branch's newest."""
     seen = snapshot.get(PREVIEW)
     is_ours = seen.attributes.get("repo") == repository_of(snapshot, public_service(config))
@@ -177,16 +177,18 @@ def findings(config: Config, name: str, snapshot: Snapshot, *, commit: str = "")
         yield Finding("no-bypass", PREVIEW, what, step)
     for service in config.backend.services:
         if service.name in services_of(config):
-            yield from _of_service(config, name, snapshot, service, commit)
+            yield from _of_service(config, service, snapshot, environment=name, commit=commit)
 
 
-def _of_service(config: Config, name: str, snapshot: Snapshot, service: Service, commit: str) -> Iterable[Finding]:
+def _of_service(
+    config: Config, service: Service, snapshot: Snapshot, *, environment: str, commit: str
+) -> Iterable[Finding]:
     source = _source(service, snapshot)
     seen, production = snapshot.get(source.address), snapshot.get(f"production/source/{service.name}")
     others = ", ".join(snapshot.get("railway/environment").attributes.get("other_environments", []))
     if not any(place in source.attributes for place in PLACES):
         what = f"nobody says where the code of {service.name} is"
-        step = f"connect {service.name} to its repository in Railway's environment of {name}, then plan again"
+        step = f"connect {service.name} to its repository in Railway's environment of {environment}, then plan again"
         yield Finding("no-source", source.address, what, step)
     elif "image" not in source.attributes and not commit_of(snapshot, service.name, commit):
         what = f"no commit of {config.backend.release_branch} is known that {service.name} could run"

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from pantheon_runbook import checking, host_reach, token_reach
+from pantheon_runbook import backend_reach, checking, host_reach, token_reach
 from pantheon_runbook.config import Environment, evidence_folder
 from pantheon_runbook.credentials import OPTIONAL_TOKENS
 from pantheon_runbook.diagnosis import Item, missing
 from pantheon_runbook.errors import RunbookError
 from pantheon_runbook.evidence.bundle import unsealed
-from pantheon_runbook.evidence.seal import TRUST, keys_folder, require_pinned, sealing_key
+from pantheon_runbook.evidence.seal import keys_folder, require_pinned, sealing_key, trust_of
 from pantheon_runbook.guarding import OLD_DAYS, days_since
 from pantheon_runbook.host_reach import Tried
 from pantheon_runbook.providers import supabase
@@ -57,7 +57,7 @@ def examine() -> tuple[Item, ...]:
     if cloud == "sandbox":
         items.append(_sandbox())
     items += [
-        _sealing_key(cloud, path.with_name(TRUST) if path else Path(TRUST)),
+        _sealing_key(cloud, trust_of(path.parent if path else Path(), cloud)),
         _evidence(),
         *_unsealed(),
         *_outside(),
@@ -95,7 +95,7 @@ def _sandbox() -> Item:
     return Item("sandbox", "none runs; run starts one")
 
 
-def _sealing_key(cloud: str, trust: Path) -> Item:
+def _sealing_key(cloud: str, trust: Path | None) -> Item:
     path = keys_folder() / f"{cloud}-seal.pem"
     if cloud == "sandbox" and not path.exists():
         return Item("sealing key", "none yet; the first run makes one")
@@ -138,6 +138,7 @@ def _outside() -> Iterator[Item]:
     yield Item("closing F25", "decided by [closure]" if outside.config.closure else _UNDECIDED)
     yield from _vendors(outside)
     yield _read_role(outside)
+    yield from backend_reach.examined(outside)
 
 
 def _read_role(outside: World) -> Item:

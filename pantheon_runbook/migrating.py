@@ -1,4 +1,7 @@
-"""RB-020: which revisions are applied, before and after the deployment. Pure: what was observed in, desired out."""
+"""RB-020: which revisions are applied, before and after the deployment; and a schema that is made anew before them.
+
+Pure: what was observed in, desired out.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pantheon_runbook.database.baseline import Stated
+from pantheon_runbook.database.emptying import Losses
+from pantheon_runbook.database.refresh_kinds import ANEW, REFRESH, SEED
 from pantheon_runbook.database.rehearsal import Rehearsal, Undone
 from pantheon_runbook.database.revision_kinds import BASELINE, LEDGER, REVISION
 from pantheon_runbook.database.revisions import Revision
+from pantheon_runbook.database.seeding import SeedFile
 from pantheon_runbook.model import Desired
 
 _NO_WAY_BACK = {
@@ -22,12 +28,17 @@ _NO_WAY_BACK = {
 
 @dataclass(frozen=True)
 class Path:
-    """What is to be applied, and what the rehearsal says of it; `deployments` are the addresses of the new backend."""
+    """What is to be applied, and what the rehearsal says of it; `deployments` are the addresses of the new backend.
+
+    `lost`: what is dropped before, when the schema is made anew. `seed`: the file that is run at the end.
+    """
 
     pending: tuple[Revision, ...]
     rehearsal: Rehearsal
     stated: Stated | None = None
     deployments: tuple[str, ...] = ()
+    lost: Losses | None = None
+    seed: SeedFile | None = None
     addresses: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -35,14 +46,18 @@ class Path:
 
     @property
     def before(self) -> tuple[str, ...]:
-        """Addresses of those that the deployment waits for: all of them when nothing was rehearsed."""
+        """Addresses of what the deployment waits for: all of the revisions when nothing was rehearsed."""
         late = {f"{REVISION}/{one}" for one in self.rehearsal.after}
-        return tuple(one for one in self.addresses if one not in late)
+        return (*self.anew, *(one for one in self.addresses if one not in late))
+
+    @property
+    def anew(self) -> tuple[str, ...]:
+        return () if self.lost is None else (REFRESH,)
 
 
 def desired_revisions(path: Path, *, has_alembic: bool) -> tuple[Desired, ...]:
-    """The ledger, the accepted baseline, and one after the other every pending revision."""
-    return (_ledger(), *_baseline(path, has_alembic=has_alembic), *_revisions(path))
+    """The ledger, the accepted baseline or the refresh, one after the other every pending revision, and the seed."""
+    return (_ledger(), *_baseline(path, has_alembic=has_alembic), *_refresh(path), *_revisions(path), *_seed(path))
 
 
 def _ledger() -> Desired:
@@ -68,15 +83,52 @@ def _baseline(path: Path, *, has_alembic: bool) -> Iterable[Desired]:
         )
 
 
+def _refresh(path: Path) -> Iterable[Desired]:
+    if path.lost is not None:
+        lost = path.lost.in_words
+        told = f"lost for good: {lost}; staging does not work until the revisions are applied" if lost else ""
+        yield Desired(
+            REFRESH,
+            {"schema": ANEW},
+            depends_on=(LEDGER,),
+            risk=told or "none: there is nothing to be dropped",
+            undo="none: the rows are lost",
+            undo_of_create="none: the rows are lost",
+            action="refresh",
+        )
+
+
+def _seed(path: Path) -> Iterable[Desired]:
+    if path.seed is not None:
+        yield Desired(
+            SEED,
+            {"digest": path.seed.digest, **_anew(path, path.seed.digest)},
+            depends_on=(LEDGER, *path.anew, *path.addresses, *path.deployments),
+            risk=f"low: {path.seed.written} writes rows to a schema that was made anew",
+            undo=_UNSEED,
+            undo_of_create=_UNSEED,
+            action="seed",
+        )
+
+
+_UNSEED = "make the schema anew: -p refresh=true"
+
+
+def _anew(path: Path, digest: str) -> dict[str, str]:
+    """An attribute that nothing has: what stands there now, from the same file perhaps, will be gone by then."""
+    return {"anew": digest} if path.lost is not None else {}
+
+
 def _revisions(path: Path) -> Iterable[Desired]:
-    former: tuple[str, ...] = (LEDGER, *((BASELINE,) if path.stated else ()))
+    former: tuple[str, ...] = (LEDGER, *((BASELINE,) if path.stated else ()), *path.anew)
     waits = set(path.addresses) - set(path.before)
     for one, address in zip(path.pending, path.addresses, strict=True):
         yield Desired(
             address,
-            {"digest": one.digest, "title": one.title},
+            {"digest": one.digest, "title": one.title, **_anew(path, one.digest)},
             depends_on=(*former, *(path.deployments if address in waits else ())),
             risk=_risk(one, path.rehearsal),
+            undo=_undo(one, path.rehearsal),
             undo_of_create=_undo(one, path.rehearsal),
             action="apply",
         )

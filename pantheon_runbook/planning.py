@@ -9,8 +9,6 @@ from typing import Any
 
 from pantheon_runbook.model import Change, Desired, Plan, Resource, Snapshot
 
-_FEW = 3  # names in a line for a reader
-
 
 def difference(desired: Desired, seen: Resource) -> tuple[str, ...]:
     """Names of the attributes that are not as desired, sorted; () means there is nothing to do."""
@@ -106,13 +104,14 @@ def plan_difference(read: bytes, plan: Plan) -> str:
         "new": sorted(today.keys() - then.keys()),
         "to change in another way": sorted(one for one in then.keys() & today.keys() if then[one] != today[one]),
     }
-    told = [f"{words}: {_few(addresses)}" for words, addresses in sorts.items() if addresses]
+    told = [f"{words}: {few(addresses)}" for words, addresses in sorts.items() if addresses]
     others = sorted(name for name in now if before[name] != now[name])
-    return "; ".join(told) or f"the same changes, but {_few(others) or 'other bytes'}"
+    return "; ".join(told) or f"the same changes, but {few(others) or 'other bytes'}"
 
 
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:_FEW]) + (f" and {len(names) - _FEW} more" if len(names) > _FEW else "")
+def few(names: Sequence[str], *, most: int = 3) -> str:
+    """The first of them in one line, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def is_plan(read: bytes) -> bool:

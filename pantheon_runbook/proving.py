@@ -5,8 +5,6 @@ Reads only: variables, the local `.env`, the committed files, and one row of the
 
 from __future__ import annotations
 
-import re
-import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,12 +16,12 @@ from pantheon_runbook.database.kinds import marker_of
 from pantheon_runbook.errors import ConfigError, WrongEnvironmentError
 from pantheon_runbook.isolation.environment_file import values_of
 from pantheon_runbook.isolation.marks import Marks, Search
+from pantheon_runbook.providers.naming import refs_in
 from pantheon_runbook.runner.surroundings import Committed, committed, resolver_of
 
 ENVIRONMENT = "staging"
 DATABASE = "DATABASE_URL"
 _CONNECT_SECONDS = 5
-_REF = re.compile(r"\bpostgres\.([a-z]{20})(?![a-z])|(?<![a-z])([a-z]{20})\.supabase\.co\b")
 
 
 @dataclass(frozen=True)
@@ -105,11 +103,11 @@ def _ref_of(url: str, held: Sequence[_Held], known: Committed) -> str:
     write = f"pantheon-runbook env write .env -e {ENVIRONMENT}"
     if not url:
         raise NotProvenError(f"there is no {DATABASE}, neither set nor in a .env of ours. Next: {write}")
-    named = _refs_in(url)
+    named = refs_in(url)
     if len(named) != 1:
         raise NotProvenError(f"{DATABASE} names no Supabase project to hold it against. Next: {write}")
     (ref,) = named
-    others = sorted({one.name for one in held if one.is_used and _refs_in(one.value) - {ref}})
+    others = sorted({one.name for one in held if one.is_used and refs_in(one.value) - {ref}})
     if others:
         raise NotProvenError(f"{', '.join(others)} and {DATABASE} name different projects. Next: {write}")
     configured = known.config.environments.get(ENVIRONMENT)
@@ -117,10 +115,6 @@ def _ref_of(url: str, held: Sequence[_Held], known: Committed) -> str:
     if expected not in {None, ref}:
         raise NotProvenError(f"{DATABASE} names {ref}, and {known.path.name} says {expected}. Next: {write}")
     return ref
-
-
-def _refs_in(value: str) -> set[str]:
-    return {one or other for one, other in _REF.findall(urllib.parse.unquote(value))}
 
 
 def _require_marker(url: str, ref: str, known: Committed) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from pantheon_runbook.errors import ParameterError
 from pantheon_runbook.model import canonical
 from pantheon_runbook.secrets import has_token_shape
 
+_BY_OPTION = frozenset({"environment", "mode", "plan_file"})
 FOLDER = Path(__file__).resolve().parent.parent / "runbooks"
 
 
@@ -128,3 +130,10 @@ def typed(runbook: Runbook, pairs: Mapping[str, str]) -> dict[str, Any]:
         else:
             values[name] = text
     return values
+
+
+def spelled(parameters: Mapping[str, Any]) -> str:
+    """As they are given on the command line, each with a space before it; what was left as it is stays unsaid."""
+    own = {name: value for name, value in sorted(parameters.items()) if value and name not in _BY_OPTION}
+    texts = {name: "true" if value is True else shlex.quote(str(value)) for name, value in own.items()}
+    return "".join(f" -p {name}={text}" for name, text in texts.items())

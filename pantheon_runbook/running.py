@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pantheon_runbook.errors import ParameterError, RunbookError
 from pantheon_runbook.evidence import journal
 from pantheon_runbook.model import banner
-from pantheon_runbook.runbooks import Runbook, checked_parameters, find, typed
+from pantheon_runbook.runbooks import Runbook, checked_parameters, find, spelled, typed
 from pantheon_runbook.runner.surroundings import world
 from pantheon_runbook.verdict import CHANGES_PENDING_EXIT_CODE, EXIT_CODES, Verdict
 
@@ -88,6 +88,7 @@ def summary(outcome: Outcome) -> str:
     again = f"pantheon-runbook run {opened['runbook']} -e {opened['environment']}"
     ended = {event["act"]: event for event in events if event["event"] == "act-ends"}
     is_ready = verdict.word == "planned" and not ended["plan"].get("blocking")
+    again += spelled(opened["parameters"])
     then = f"{again} --apply --plan {_near(folder / 'plan.json')}" if is_ready else again
     if verdict.word in {"done", "nothing-to-do"} and opened["mode"] != "plan":
         then = f"pantheon-runbook run {_FOLLOWS[opened['runbook']]} -e {opened['environment']}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -44,11 +43,11 @@ from pantheon_runbook.model import (
 from pantheon_runbook.planning import build_plan, difference, is_plan_for, plan_difference, shown
 from pantheon_runbook.providers.http import WriteGate
 from pantheon_runbook.providers.kind import Kind
+from pantheon_runbook.runbooks import spelled
 from pantheon_runbook.standing import with_standing
 
 # A plan that was read in a plan run is the same plan in the apply run that names it.
 _HOW_IT_IS_RUN = frozenset({"mode", "plan_file"})
-_SAID_OTHERWISE = frozenset({*_HOW_IT_IS_RUN, "environment"})
 ACTS = ("observe", "plan", "approve", "apply", "verify")
 
 
@@ -374,12 +373,8 @@ class Session:
 
     @property
     def _plan_command(self) -> str:
-        said = (
-            f" -p {shlex.quote(f'{name}={str(value).lower() if value is True else value}')}"
-            for name, value in self.parameters.items()
-            if value and name not in _SAID_OTHERWISE
-        )
-        return f"pantheon-runbook run {self.opening.runbook} -e {self.opening.environment}{''.join(said)}"
+        said = spelled(self.parameters)
+        return f"pantheon-runbook run {self.opening.runbook} -e {self.opening.environment}{said}"
 
     def _before_write(self, event: dict[str, Any]) -> None:
         self.journal.write("write-intent", address=current_change.get(), **event)

@@ -69,7 +69,10 @@ def proofs(proving: Proving, snapshot: Snapshot, *, head: str, wanted: Iterable[
     site = urllib.parse.urlsplit(site_url(config, config.environments[proving.environment])).netloc.lower()
     production = {*proving.production_hosts, *hosts_of_production(snapshot)}
     app = proving.app([host for host in (api, preview, site) if host], production)
-    checks = list(_backend(proving, app, api, snapshot, head)) if api else [_without_host("the API", "railway/domain")]
+    ref = str(snapshot.identities.get("supabase_ref", ""))
+    checks = (
+        list(_backend(proving, app, api, ref=ref, head=head)) if api else [_without_host("the API", "railway/domain")]
+    )
     checks += _standing(wanted, snapshot)
     checks += [] if preview else [_without_host("the preview", PREVIEW)]
     for host in dict.fromkeys(host for host in (preview, site) if host):
@@ -89,8 +92,8 @@ def _without_host(what: str, address: str) -> Check:
     return Check(f"{what} answers", "a host", f"none is known: see {address}", passed=False)
 
 
-def _backend(proving: Proving, app: StagingApp, host: str, snapshot: Snapshot, head: str) -> Iterator[Check]:
-    yield _health(proving, app, host, str(snapshot.identities.get("supabase_ref", "")), head)
+def _backend(proving: Proving, app: StagingApp, host: str, *, ref: str, head: str) -> Iterator[Check]:
+    yield _health(proving, app, host, ref=ref, head=head)
     answers: dict[str, Mapping[str, Any]] = {}
     made = [WrittenRow(proof, app, host, answers) for proof in proving.config.proofs]
     try:
@@ -105,7 +108,7 @@ def _backend(proving: Proving, app: StagingApp, host: str, snapshot: Snapshot, h
     yield from (one.check for one in made)
 
 
-def _health(proving: Proving, app: StagingApp, host: str, ref: str, head: str) -> Check:
+def _health(proving: Proving, app: StagingApp, host: str, *, ref: str, head: str) -> Check:
     """By the backend's own word: its fields, which schema it sees, and which Supabase project it talks to."""
     asked = proving.config.staging_proof
     wanted: dict[str, Scalar] = dict(asked.json_fields)

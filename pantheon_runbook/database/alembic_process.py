@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import re
 import selectors
 import signal
 import subprocess
+import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Protocol
 
 import psycopg
 
 from pantheon_runbook import clock
 from pantheon_runbook.database import migration_errors
 from pantheon_runbook.database.revisions import History, LedgerEntry, Lock, Ran, Revision, Statement
-from pantheon_runbook.errors import RefusedError
+from pantheon_runbook.errors import RefusedError, RunbookError
 from pantheon_runbook.secrets import Secret
 
 WORKER = Path(__file__).with_name("alembic_worker.py")
@@ -45,17 +47,23 @@ _END_SECONDS = 5.0
 _LOOK_AGAIN_SECONDS = 0.25
 _LINES_KEPT = 200
 _LONGEST_LINE = 2000
+_TOO_LONG = b"(a line that is too long to be shown)"
 _LARGEST_KEY = 2**31 - 1
+_PR_SET_DUMPABLE = 4  # linux/prctl.h
 # Texts that were cut in two hold a part of a password, which nobody would recognise.
 _LOGIN = re.compile(r"(\w://[^\s:/@]*:)[^\s'\"]+")
 
 
 @dataclass(frozen=True)
 class Backend:
-    """Somebody's Alembic tree and the interpreter that runs it; `python` is a path, or a name on PATH."""
+    """Somebody's Alembic tree and the interpreter that runs it; `python` is a path, or a name on PATH.
+
+    `url_variable` is what its env.py or settings read the URL from, when that is not the ini.
+    """
 
     ini: Path
     python: str
+    url_variable: str = "DATABASE_URL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,21 +91,9 @@ def history(backend: Backend) -> History:
 
     Errors: ConfigError (no interpreter, no alembic in it), RefusedError (the tree cannot be read).
     """
-    with _started(backend) as worker:
+    with started(backend) as worker:
         worker.send(act="history")
         return _history_of(worker.answer("history", seconds=_HISTORY_SECONDS), "heads")
-
-
-def require_one_head(history: History, backend: Backend) -> str:
-    """The head, "" of an empty tree. Errors: RefusedError, with the command that merges several."""
-    if len(history.heads) <= 1:
-        return next(iter(history.heads), "")
-    heads = " ".join(history.heads)
-    raise RefusedError(
-        f"the Alembic tree of {backend.ini.parent.name} has {len(history.heads)} heads",
-        why=f"{' and '.join(history.heads)} were written side by side; which one comes first is not decided",
-        next_step=f'run: alembic -c {backend.ini.name} merge -m "merge heads" {heads}; commit it, then plan again',
-    )
 
 
 class Migration:
@@ -177,7 +173,7 @@ def migration(
     `seconds` bounds one revision, whatever it does; a statement is bounded by `statement_timeout_ms` and a grace.
     Errors: WrongEnvironmentError (env.py connects elsewhere), RefusedError (env.py), VendorUnavailableError.
     """
-    with _started(backend) as worker:
+    with started(backend) as worker:
         worker.send(
             act="migrate",
             url=url.reveal(),
@@ -196,16 +192,23 @@ def migration(
             worker.answer("ended", seconds=_START_SECONDS)
 
 
+class Lost(Protocol):
+    """`code` is the exit code, None when it gave no answer in time."""
+
+    def __call__(
+        self, code: int | None, revision: str, /, *, seconds: float, output: Sequence[str]
+    ) -> RunbookError: ...
+
+
 class Worker:
     """The process: requests go in, events come out, and what it prints is kept for an error."""
 
     def __init__(self, backend: Backend) -> None:
-        self._ini = backend.ini.absolute()
-        if not self._ini.is_file():
-            raise migration_errors.no_ini(self._ini)
+        self._about = {"ini": str(backend.ini.absolute()), "variable": backend.url_variable}
         self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
         self._begun = threading.Event()
         self._failure: OSError | None = None
+        _keep_to_ourselves()
         requests, self._requests = os.pipe()
         self._events, events = os.pipe()
         command = [backend.python, "-u", str(WORKER), str(requests), str(events)]
@@ -227,7 +230,7 @@ class Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                cwd=self._ini.parent,
+                cwd=Path(self._about["ini"]).parent,
                 env=_environment(),
                 pass_fds=passed,
                 process_group=0,
@@ -239,25 +242,33 @@ class Worker:
             self._begun.set()
         assert self._process.stdout is not None
         with self._process.stdout as output:
-            for line in iter(lambda: output.readline(_LONGEST_LINE), b""):
+            for line in _lines_of(output):
                 self._lines.append(_LOGIN.sub(r"\1[secret]", line.decode(errors="replace").rstrip()))
         self._process.wait()
 
     def send(self, **request: Any) -> None:
         """What cannot be sent is found out by the answer that does not come."""
-        line = json.dumps({"ini": str(self._ini), **request}).encode() + b"\n"
+        line = json.dumps({**self._about, **request}).encode() + b"\n"
         with suppress(BrokenPipeError):
             while line:
                 line = line[os.write(self._requests, line) :]
 
-    def answer(self, event: str, *, seconds: float, revision: str = "") -> dict[str, Any]:
-        """The next event, which has to be this one. Errors: what a failure means; the process has ended then."""
+    def answer(
+        self, event: str, *, seconds: float, revision: str = "", lost: Lost = migration_errors.ended
+    ) -> dict[str, Any]:
+        """The next event, which has to be this one. Errors: what a failure means; the process has ended then.
+
+        `lost` is what it means that none came.
+        """
         line = self._line(clock.monotonic() + seconds)
         if not line:
             ended = None if line is None else self._wait()
             self.kill()
-            raise migration_errors.ended(ended, revision, seconds=seconds, output=self.output())
-        found: dict[str, Any] = json.loads(line)
+            raise lost(ended, revision, seconds=seconds, output=self.output())
+        found = _event(line)
+        if found is None:
+            self.kill()
+            raise migration_errors.garbled(revision, output=self.output())
         if found["event"] != event:
             self._wait()
             raise migration_errors.failed(found, output=self.output())
@@ -310,12 +321,40 @@ class Worker:
 
 
 @contextmanager
-def _started(backend: Backend) -> Iterator[Worker]:
+def started(backend: Backend) -> Iterator[Worker]:
+    """A worker that waits for its first request, ended at the end. Errors: ConfigError (no interpreter, no ini)."""
+    if not backend.ini.is_file():
+        raise migration_errors.no_ini(backend.ini)
     worker = Worker(backend)
     try:
         yield worker
     finally:
         worker.close()
+
+
+def _lines_of(output: IO[bytes]) -> Iterator[bytes]:
+    """One that is too long is left out: wherever it were cut, nobody would know the half of a password again."""
+    is_rest = False
+    for piece in iter(lambda: output.readline(_LONGEST_LINE), b""):
+        is_long = len(piece) == _LONGEST_LINE and not piece.endswith(b"\n")
+        if not is_rest:
+            yield _TOO_LONG if is_long else piece
+        is_rest = is_long
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    """None: somebody else than the worker has written it, a revision that writes to every descriptor for example."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and "event" in found else None
+
+
+def _keep_to_ourselves() -> None:
+    """Linux: what runs beside us under the same account, a revision above all, does not read our tokens in /proc."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _environment() -> dict[str, str]:

@@ -7,10 +7,12 @@ one JSON object per line. It says nothing of its own on stdout or stderr, and en
     migrate     -> {"event": "ready", "heads", "version_table", "pid", ...}  env.py is run once, and waits inside
       step, undo  -> {"event": "done", "revision", "seconds", "heads", "statements"}
       end         -> {"event": "ended"}
+    seed        -> {"event": "seeded"}                                       a file of the backend's, run to its end
     anything    -> {"event": "failed", "cause", "message", "where", "sqlstate", "revision", "outcome"}
 
-The URL comes through the pipe. While env.py connects it stands in this process's DATABASE_URL and in the ini's
-sqlalchemy.url, and in neither when the first revision runs. Python >= 3.9, alembic >= 1.7, SQLAlchemy >= 1.4.
+The URL comes through the pipe. While env.py connects it stands in this process's DATABASE_URL (and in the variable
+that the backend names), and in the ini's sqlalchemy.url; in none of them when the first revision runs. A seed has it to
+its end. Python >= 3.9, alembic >= 1.7, SQLAlchemy >= 1.4.
 """
 
 from __future__ import annotations
@@ -26,18 +28,20 @@ import functools
 import hashlib
 import json
 import os
-import queue
 import re
+import select
 import signal
 import threading
 import time
 import traceback
+import types
 import warnings
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import sqlalchemy
 from alembic import util
@@ -51,7 +55,11 @@ from sqlalchemy.engine import Engine
 NO_DATABASE = "postgresql://nobody:nothing@only-while-env-py-connects.invalid:5432/nothing"
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4  # linux/prctl.h
 _LONGEST_MESSAGE = 500
+_SHORTEST_SECRET = 6  # a shorter one would blank out half the text around it
 _HANG_GRACE_SECONDS = 15.0
+_PORT = 5432
+_OTHERS = 3
+_PAST_SQLALCHEMY = "-- sent to the driver itself, past SQLAlchemy"
 
 _PROOF = """
 exists (select from pg_locks where locktype = 'advisory' and granted and objsubid = 2 and pid <> pg_backend_pid()
@@ -107,11 +115,15 @@ class Pipe:
             os.set_inheritable(descriptor, False)  # noqa: FBT003  a process that a revision starts must not keep them open
         self._events = events
         self._sending = threading.Lock()
-        self._requests: queue.Queue[dict[str, Any]] = queue.Queue()
-        threading.Thread(target=self._listen, args=(requests,), daemon=True).start()
+        self._requests = os.fdopen(requests, "rb")
+        threading.Thread(target=self._end_with_it, args=(requests,), daemon=True).start()
 
     def receive(self) -> dict[str, Any]:
-        return self._requests.get()
+        line = self._requests.readline()
+        if not line:
+            os._exit(os.EX_TEMPFAIL)
+        request: dict[str, Any] = json.loads(line)
+        return request
 
     def send(self, **message: Any) -> None:
         line = json.dumps(message).encode() + b"\n"
@@ -119,10 +131,10 @@ class Pipe:
             while line:
                 line = line[os.write(self._events, line) :]
 
-    def _listen(self, descriptor: int) -> None:
-        with suppress(OSError, ValueError), os.fdopen(descriptor, "rb") as lines:
-            for line in lines:
-                self._requests.put(json.loads(line))
+    def _end_with_it(self, requests: int) -> None:
+        ended = select.poll()
+        ended.register(requests, 0)  # nothing but the other side's end, which is always told
+        ended.poll()
         os._exit(os.EX_TEMPFAIL)
 
 
@@ -162,7 +174,7 @@ def _folder_of(config: Config, folder: Path) -> Path:
 
 def look_at_tree(script: ScriptDirectory, ini: str) -> list[dict[str, Any]]:
     """Every revision in the order of application. Errors: Stop("tree") when there are two of one name."""
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as said, _no_bytecode():
         warnings.simplefilter("always")
         scripts = list(script.walk_revisions())[::-1]
     twice = [str(one.message) for one in said if "more than once" in str(one.message)]
@@ -171,8 +183,22 @@ def look_at_tree(script: ScriptDirectory, ini: str) -> list[dict[str, Any]]:
     return [_described(script, one, Path(ini).parent.resolve()) for one in scripts]
 
 
+@contextmanager
+def _no_bytecode() -> Iterator[None]:
+    """What runs is the file whose digest is written down: Python takes a .pyc for it by its time and size alone."""
+    before = sys.pycache_prefix, sys.dont_write_bytecode
+    sys.pycache_prefix, sys.dont_write_bytecode = os.devnull, True
+    try:
+        yield
+    finally:
+        sys.pycache_prefix, sys.dont_write_bytecode = before
+
+
 def _described(script: ScriptDirectory, one: Any, folder: Path) -> dict[str, Any]:
     needs = [script.get_revision(name).revision for name in util.to_tuple(one.dependencies, default=())]
+    for told in (one.revision, one.path):
+        if not told or not told.isprintable():
+            raise Stop("tree", f"{Path(one.path).name!a}: {told!a} is no name that could be shown")
     return {
         "id": one.revision,
         "down": list(util.to_tuple(one.down_revision, default=())),
@@ -180,7 +206,7 @@ def _described(script: ScriptDirectory, one: Any, folder: Path) -> dict[str, Any
         "branch_labels": sorted(util.to_tuple(getattr(one.module, "branch_labels", None), default=())),
         "file": os.path.relpath(Path(one.path).resolve(), folder),
         "digest": hashlib.sha256(Path(one.path).read_bytes()).hexdigest(),
-        "title": (one.longdoc.splitlines() or [""])[0],
+        "title": "".join(char for char in (one.longdoc.splitlines() or [""])[0] if char.isprintable()),
         **_declared(one),
     }
 
@@ -197,7 +223,9 @@ def _declared(one: Any) -> dict[str, Any]:
         raise Stop("tree", f"{name}: forward_fix_only is {forward!r}, and can be True or False")
     if check is not None and (not isinstance(check, Mapping) or set(check) != {"query", "expect"}):
         raise Stop("tree", f'{name}: check is not {{"query": ..., "expect": ...}}')
-    if check is not None and not isinstance(check["expect"], (str, int, float, bool, type(None))):
+    if check is not None and (
+        not isinstance(check["expect"], (str, int, float, bool, type(None))) or check["expect"] != check["expect"]
+    ):
         raise Stop(
             "tree", f"{name}: check expects {check['expect']!r}, and can expect a text, a number, a truth or None"
         )
@@ -213,16 +241,21 @@ def heads_of(tree: Sequence[Mapping[str, Any]]) -> list[str]:
 # ---- the database's address
 
 
-def point_at(config: Config, url: str) -> None:
+def set_variables(variable: str, url: str) -> None:
+    """DATABASE_URL always: what else a backend imports may ask for it."""
+    os.environ.update({"DATABASE_URL": url, variable: url})
+
+
+def point_at(config: Config, variable: str, url: str) -> None:
     """For env.py of every kind: the variable, and the ini's URL with the driver that the ini names."""
-    os.environ["DATABASE_URL"] = url
+    set_variables(variable, url)
     written = config.file_config.get(config.config_ini_section, "sqlalchemy.url", raw=True, fallback=None)
     if written is not None:
         config.set_main_option("sqlalchemy.url", _with_driver(url, written.partition("://")[0]).replace("%", "%%"))
 
 
 def _with_driver(url: str, driver: str) -> str:
-    ours = sqlalchemy.engine.make_url(re.sub(r"^postgres(?=[+:])", "postgresql", url))
+    ours = _url_of(url)
     if driver.startswith("postgresql"):
         ours = ours.set(drivername=driver)
     if ours.drivername.endswith("+asyncpg") and "sslmode" in ours.query:
@@ -231,9 +264,13 @@ def _with_driver(url: str, driver: str) -> str:
     return ours.render_as_string(hide_password=False)
 
 
-def forget_address(config: Config) -> None:
+def _url_of(url: str) -> sqlalchemy.engine.URL:
+    return sqlalchemy.engine.make_url(re.sub(r"^postgres(?=[+:])", "postgresql", url))
+
+
+def forget_address(config: Config, variable: str) -> None:
     """A revision has its connection; it needs no password. What is read from now on connects to nothing."""
-    os.environ["DATABASE_URL"] = NO_DATABASE
+    set_variables(variable, NO_DATABASE)
     if config.get_main_option("sqlalchemy.url") is not None:
         config.set_main_option("sqlalchemy.url", NO_DATABASE)
 
@@ -261,10 +298,12 @@ class Migration:
         self._standing: set[str] = set()
         self._heads: list[str] = []
         self._is_running = False  # env.py has called run_migrations
+        self._is_ready = False  # ... and we have read the tree
         self._current = ""  # the revision that was begun and has not ended
         self._is_inside = False  # its own code runs, not ours or Alembic's
         self._is_alone = False  # ... outside a transaction
-        self._has_left = False  # ... or was, so that a part of it is committed
+        self._has_begun_row = False
+        self._is_split = False  # it has told its connection to commit by itself: not all of it is rolled back
         self._refused = ""  # a statement that was not sent, even if the revision makes nothing of it
         self._mark = 0
         self._began: Any = None  # when the transaction that we expect to be in was begun
@@ -283,7 +322,7 @@ class Migration:
         event.listen(Engine, "commit", self._before_commit)
         event.listen(Engine, "rollback", self._before_rollback)
         threading.Thread(target=self._end_when_hung, daemon=True).start()
-        point_at(self._config, self._request["url"])
+        point_at(self._config, self._request["variable"], self._request["url"])
         try:
             with self._environment():
                 self._script.run_env()
@@ -348,19 +387,19 @@ class Migration:
 
     def _make_ready(self, heads: Sequence[str], context: Any) -> None:
         self._connection = context.connection.connection
-        proof, pid, began, *who = self._ask(f"select {self._proof}, pg_backend_pid(), {_WHO}")[0]
+        pid, began, *who = self._ask(f"select pg_backend_pid(), {_WHO}")[0]
         begins_again = self._ask(f"select {_WHO}")[0][0] != began
         self._connection.commit()  # what env.py prepared; nothing stays open while we wait
-        if not proof:
-            raise Stop("proof", "env.py connects to another database than the one that was checked")
         if begins_again:
             raise Stop("env", "env.py's connection commits every statement by itself (AUTOCOMMIT)")
-        forget_address(self._config)
+        self._require_session(pid)
+        forget_address(self._config, self._request["variable"])
         self._who = (who[0], who[1])
         tree = look_at_tree(self._script, self._request["ini"])
         self._tree = {one["id"]: one for one in tree}
         self._heads = sorted(heads)
         self._standing = self._below(heads)
+        self._is_ready = True
         schema, table = context.version_table_schema, context.version_table
         self._pipe.send(
             event="ready",
@@ -370,6 +409,25 @@ class Migration:
             revisions=tree,
             tree_heads=heads_of(tree),
         )
+
+    def _require_session(self, pid: int) -> None:
+        """The way that was handed to us was looked at; env.py may go another one, where no server process is its own.
+
+        A transaction pooler answers us by another process each time, or gives ours to whoever comes while we wait.
+        """
+        engine, ours = self._context.connection.engine, _url_of(self._request["url"])
+        if (engine.url.host, engine.url.port or _PORT) == (ours.host, ours.port or _PORT):
+            return
+        others: list[Any] = []
+        try:
+            for _ in range(_OTHERS):
+                others.append(engine.pool.recreate().connect())
+                beside, *own = (_server_of(one) for one in (others[-1], self._connection, self._connection))
+                if beside == pid or set(own) != {pid}:
+                    raise Stop("pooler", "its server process is not its own: it changes, or answers others as well")
+        finally:
+            for other in others:
+                other.invalidate()
 
     def _below(self, heads: Sequence[str]) -> set[str]:
         found: set[str] = set()
@@ -382,7 +440,7 @@ class Migration:
         return found
 
     def _step(self, revision: str, *, is_up: bool) -> MigrationStep:
-        self._current, self._has_left, self._refused = revision, False, ""
+        self._current, self._has_begun_row, self._refused, self._is_split = revision, False, "", False
         self._mark += 1
         self._require_next(revision, is_up=is_up)
         if is_up and not self._heads:
@@ -416,7 +474,10 @@ class Migration:
                 function(**arguments)
             finally:
                 self._is_inside = False
+                self._is_split = commits_by_itself(self._connection)
             self._require_same_place()
+            if self._request["observe"]:
+                self._watched.end()
 
         return run
 
@@ -460,10 +521,10 @@ class Migration:
         if getattr(self._context, "_in_external_transaction", False):
             raise Stop("env", "autocommit_block cannot leave the transaction that env.py has begun itself")
         was_inside, self._is_inside = self._is_inside, False
-        if not self._has_left:
+        if not self._has_begun_row:
             self._require_same_place()
             self._write_row("begun")
-        self._has_left = True
+            self._has_begun_row = True
         with autocommit_block():
             self._ask(f"select {_TIMES.format(**self._times, local='false')}")
             self._is_inside, self._is_alone = was_inside, True
@@ -494,9 +555,11 @@ class Migration:
         sys.stdout.flush()
         os._exit(os.EX_NOPERM)
 
-    def _before_statement(self, _connection: Any, _cursor: Any, sql: str, *_more: Any) -> None:
+    def _before_statement(self, connection: Any, _cursor: Any, sql: str, *_more: Any) -> None:
         if self._is_inside and not self._is_alone and ends_transaction(sql):
             self._refuse("it wants to end its own transaction")
+        if self._is_inside and not self._is_alone and commits_by_itself(connection.connection):
+            self._refuse("it has a connection that commits every statement by itself (AUTOCOMMIT)")
         self._since = time.monotonic()
         self._watched.started()
 
@@ -552,13 +615,17 @@ class Migration:
         return {
             "event": "failed",
             "cause": self._cause(error, sqlstate),
-            "message": (message or _said(error))[:_LONGEST_MESSAGE],
+            "message": self._masked(message or _said(error))[:_LONGEST_MESSAGE],
             "where": self._where(error, file),
             "sqlstate": sqlstate,
             "revision": self._current,
             "outcome": "",
             "done": self._done,
         }
+
+    def _masked(self, text: str) -> str:
+        """Before it is cut: half a password is one that the runner does not recognise."""
+        return masked(text, self._request["url"])
 
     def _cause(self, error: BaseException, sqlstate: str) -> str:
         if isinstance(error, Stop):
@@ -570,7 +637,7 @@ class Migration:
         lost = isinstance(error, (OSError, sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError))
         if not self._is_running and (sqlstate.startswith(("08", "28", "53", "57P")) or (lost and not sqlstate)):
             return "unreachable"
-        return "tree" if self._is_running and not self._tree else "env"
+        return "tree" if self._is_running and not self._is_ready else "env"
 
     def _where(self, error: BaseException, file: str) -> str:
         """The last line of that file that was running."""
@@ -587,11 +654,70 @@ class Migration:
         """Read from the database: our mark stands there only if the transaction that set it was committed."""
         try:
             self._connection.rollback()
+            if self._is_split:
+                return "committed in part"
             mark = self._ask("select current_setting('pantheon_runbook.revision', true)")[0][0]
             self._connection.rollback()
         except Exception:  # noqa: BLE001  a connection that does not answer is lost, whatever it says
             return "unknown"
-        return "committed in part" if self._has_left or mark == str(self._mark) else "rolled back"
+        return "committed in part" if mark == str(self._mark) else "rolled back"
+
+
+class Seed:
+    """Somebody's file, run as `python file` runs it, in the folder in which alembic is run.
+
+    What connects by SQLAlchemy is proven to be in the database that was checked, before anything else is sent to it.
+    """
+
+    def __init__(self, pipe: Pipe, request: Mapping[str, Any]) -> None:
+        self._pipe = pipe
+        self._request = request
+        self._file = Path(request["file"])
+        self._proof = _PROOF.format(*map(int, request["proof"]))
+
+    def run(self) -> None:
+        """All of it. Errors: none; what stops it is sent."""
+        try:
+            self._execute(self._file.read_bytes())
+        except SystemExit as ended:
+            if ended.code not in (None, 0):
+                self._fail("seed", f"it ended with: {ended.code}", ended)
+                return
+        except BaseException as error:  # noqa: BLE001  whatever it does has to be said
+            self._fail("seed", postgres_says(error)[1] or _said(error), error)
+            return
+        self._pipe.send(event="seeded")
+
+    def _execute(self, content: bytes) -> None:
+        """These very bytes: they are what was approved."""
+        if hashlib.sha256(content).hexdigest() != self._request["digest"]:
+            raise Stop("seed", "it is not the file that was approved")
+        module = types.ModuleType("__main__")
+        module.__file__ = str(self._file)
+        sys.modules["__main__"] = module
+        sys.argv[:] = [str(self._file)]
+        sys.path.insert(0, str(self._file.parent))
+        set_variables(self._request["variable"], self._request["url"])
+        event.listen(pool.Pool, "connect", self._prove)
+        exec(compile(content, str(self._file), "exec"), module.__dict__)  # noqa: S102  it is what this act is for
+
+    def _prove(self, connection: Any, _record: Any) -> None:
+        try:
+            proved = _asked(connection, f"select {self._proof}")[0][0]
+            connection.rollback()
+        except Exception:  # noqa: BLE001  another kind of server says anything
+            proved = False
+        if not proved:
+            self._fail("seed-proof", "it connects to another database than the one that was checked", None)
+            sys.stdout.flush()
+            os._exit(os.EX_NOPERM)
+
+    def _fail(self, cause: str, message: str, error: BaseException | None) -> None:
+        frames = traceback.walk_tb(error.__traceback__ if error else None)
+        lines = [number for frame, number in frames if frame.f_code.co_filename == str(self._file)]
+        where = f"{self._file.name}:{lines[-1]}" if lines else self._file.name
+        nothing = {"sqlstate": postgres_says(error)[0], "revision": "", "outcome": "", "done": []}
+        self._pipe.send(event="failed", cause=cause, message=message[:_LONGEST_MESSAGE], where=where, **nothing)
 
 
 class Watched:
@@ -620,6 +746,12 @@ class Watched:
         locks = [] if is_alone else self._new_locks()
         self._statements.append({"sql": sql, "seconds": seconds, "locks": locks, "is_alone": is_alone})
 
+    def end(self) -> None:
+        """What is locked by now and was not by any statement that we saw."""
+        locks = self._new_locks()
+        if locks:
+            self._statements.append({"sql": _PAST_SQLALCHEMY, "seconds": 0.0, "locks": locks, "is_alone": False})
+
     def take(self) -> list[dict[str, Any]]:
         taken, self._statements = self._statements, []
         return taken
@@ -642,6 +774,18 @@ def _asked(connection: Any, sql: str) -> list[Any]:
         return list(cursor.fetchall())
     finally:
         cursor.close()
+
+
+def commits_by_itself(connection: Any) -> bool:
+    """As psycopg, psycopg2 and SQLAlchemy's asyncpg call it."""
+    return getattr(getattr(connection, "dbapi_connection", connection), "autocommit", False) is True
+
+
+def _server_of(connection: Any) -> int:
+    """The process that answers it, in a transaction of its own."""
+    pid: int = _asked(connection, "select pg_backend_pid()")[0][0]
+    connection.rollback()
+    return pid
 
 
 def ends_transaction(sql: str) -> bool:
@@ -669,14 +813,26 @@ def _said(error: BaseException) -> str:
     return text if isinstance(inner, (Stop, RefusedStatementError)) else f"{type(inner).__name__}: {text}"
 
 
+def masked(text: str, url: str) -> str:
+    """Without the URL's password, as it stands there or decoded, and without that of any other URL."""
+    spelled = url.rpartition("@")[0].rpartition(":")[2]
+    for form in (spelled, unquote(spelled)):
+        if len(form) >= _SHORTEST_SECRET:
+            text = text.replace(form, "[secret]")
+    return re.sub(r"(\w://[^\s:/@]*:)[^\s'\"@]+", r"\1[secret]", text)
+
+
 def main(requests: int, events: int) -> None:
     end_with_runner()
     pipe = Pipe(requests, events)
     request = pipe.receive()
     try:
         config = configuration(request["ini"])
+        if request["act"] == "seed":
+            Seed(pipe, request).run()
+            return
         if request["act"] == "history":
-            os.environ["DATABASE_URL"] = NO_DATABASE  # settings that a revision imports want one, whichever
+            set_variables(request["variable"], NO_DATABASE)  # settings that a revision imports want one, whichever
             tree = look_at_tree(ScriptDirectory.from_config(config), request["ini"])
             pipe.send(event="history", revisions=tree, heads=heads_of(tree))
             return

@@ -27,11 +27,8 @@ from pantheon_runbook.database.relay import PORT, relayed
 from pantheon_runbook.database.row_counts import row_counts
 from pantheon_runbook.database.schema import (
     LOCK_MILLISECONDS,
-    NO_ROWS,
-    NO_TABLE,
     VERSION_TABLE,
     Standing,
-    heads_in,
     one_moment,
     standing_in,
 )
@@ -103,7 +100,7 @@ def _dump(url: Secret, resolve: Resolve, version_table: str, without_roles: Sequ
         ):
             around = look_around(connection)
             standing = standing_in(connection, version_table=version_table, without_roles=without_roles)
-            heads = tuple(head for head in heads_in(connection, version_table) if head not in {NO_TABLE, NO_ROWS})
+            heads = ledger.heads(connection, version_table) or ()
             server = look_at_server(connection)
             rows = row_counts(connection)
             (snapshot,) = connection.execute("select pg_export_snapshot()").fetchone() or ("",)

@@ -7,17 +7,17 @@ the same ALTER TABLE is nothing on an empty table and an outage on a big one.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from pantheon_runbook.database import sql_text
 from pantheon_runbook.database.narrowing import is_narrower
 from pantheon_runbook.database.recipes import RECIPES
 from pantheon_runbook.database.revisions import Effect, Ran, Statement
+from pantheon_runbook.database.weights import Weights
 from pantheon_runbook.model import Finding
 
 Tier = Literal["blocks", "advice"]
-Rows = Mapping[str, int | None]  # every table of the target; None: it was never counted
 
 READS_AND_WRITES = "reads and writes"
 BLOCKED_BY: Mapping[str, str] = {
@@ -29,7 +29,9 @@ BLOCKED_BY: Mapping[str, str] = {
 _DONE: Mapping[str, str] = {"update": "updated", "delete": "deleted", "merge": "merged", "insert": "copied"}
 _CERTAIN = "required-column"  # it fails on the target, whatever its author accepts
 _OF_WRITERS = "RowExclusiveLock"
-_CALLS = ("select", "call", "do")
+_READING = "AccessShareLock"
+_CALLS = ("select", "call", "do", "")  # "": what was sent past SQLAlchemy
+_READS = ("select", "with", "copy", "declare", "table", "")
 _UNNAMED_LOSS = ("view", "function", "trigger")  # an index or a constraint goes with its column, as everybody expects
 
 
@@ -53,39 +55,6 @@ class Hazard:
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
-    """`rows` of the target; from `big` rows on, a table is one that must not be held up."""
-
-    rows: Rows
-    big: int
-
-    def is_big(self, table: str) -> bool:
-        """A table that nobody counted may be of any size."""
-        rows = self.rows.get(table, 0)
-        return rows is None or rows >= self.big
-
-    def weight(self, table: str) -> float:
-        rows = self.rows.get(table, 0)
-        return float("inf") if rows is None else rows
-
-    def has_rows(self, table: str) -> bool:
-        return self.rows.get(table, 0) != 0
-
-    def words(self, table: str) -> str:
-        rows = self.rows.get(table, 0)
-        if rows is None:
-            return "an unknown number of rows"
-        return "1 row" if rows == 1 else f"{rows:,} rows"
-
-    def after(self, statement: Statement) -> Weights:
-        """Rows go along with a table that is renamed."""
-        renamed = {one.before["name"]: one.after["name"] for one in statement.effects if _is_rename(one, "table")}
-        if not renamed:
-            return self
-        return replace(self, rows={renamed.get(table, table): rows for table, rows in self.rows.items()})
-
-
-@dataclass(frozen=True, slots=True)
 class _Place:
     """One statement in its transaction: `held` are the target's tables that somebody is kept from, and from what."""
 
@@ -94,6 +63,7 @@ class _Place:
     statement: Statement
     held: Mapping[str, str]
     weights: Weights
+    touched: frozenset[str]  # by any statement of its revision, as far as the server told
     is_intended: bool  # its author declared that it takes away what the former backend needs
 
     def hazard(self, rule: str, what: str, *tables: str, blocks: bool) -> Hazard:
@@ -125,9 +95,10 @@ def hazards_of(ran: Ran, weights: Weights, *, is_declared_contract: bool = False
     transaction = _Transaction()
     found: list[Hazard] = []
     big: dict[str, None] = {}
+    touched = frozenset(one.table for statement in ran.statements for one in statement.effects)
     for number, statement in enumerate(ran.statements):
         held = dict(transaction.take(statement, weights))
-        place = _Place(ran.revision, number, statement, held, weights, is_declared_contract)
+        place = _Place(ran.revision, number, statement, held, weights, touched, is_declared_contract)
         found += (*_work(place), *_losses(place), *_changes(place), *_doubts(place), *_settings(place))
         big |= {table: None for table, against in held.items() if against == READS_AND_WRITES and weights.is_big(table)}
         weights = weights.after(statement)
@@ -222,7 +193,7 @@ def _loss(place: _Place, what: str, table: str) -> Hazard:
 def _changes(place: _Place) -> Iterator[Hazard]:
     """What the running backend stops finding."""
     for one in place.statement.effects:
-        if one.is_old and is_renamed(one):
+        if one.is_old and one.is_rename:
             where = f" of {one.table}" if one.kind == "column" else ""
             what = f"renames {one.kind} {one.before['name']}{where} to {one.after['name']}"
             blocks = not place.is_intended and (not one.table or place.weights.has_rows(one.table))
@@ -230,7 +201,7 @@ def _changes(place: _Place) -> Iterator[Hazard]:
         elif one.is_old and one.change == "removed" and _is_unnamed(one, place.statement.sql):
             what = f"also drops {one.kind} {one.name}, which the statement does not name"
             yield place.hazard("cascade", what, blocks=not place.is_intended)
-        elif one.kind == "table" and one.change == "changed" and one.is_old and is_secured(one):
+        elif one.is_old and one.is_securing:
             yield place.hazard("row-security", f"turns row level security on for {one.table}", one.table, blocks=False)
 
 
@@ -241,7 +212,7 @@ def _doubts(place: _Place) -> Iterator[Hazard]:
             continue
         rows = place.weights.words(one.table)
         has_rows = place.weights.has_rows(one.table)
-        if one.kind == "column" and one.change == "added" and is_demanded(one):
+        if one.kind == "column" and one.change == "added" and one.is_demanding:
             what = f"fails: column {one.name} demands a value that {rows} of {one.table} do not have"
             if not has_rows:
                 what = f"column {one.name} demands a value that the running backend does not give to {one.table}"
@@ -249,6 +220,29 @@ def _doubts(place: _Place) -> Iterator[Hazard]:
         elif has_rows and (condition := _condition(one, place.statement.effects)):
             what = f"fails if one of {rows} of {one.table} does not meet {condition}: the copy has none to try it on"
             yield place.hazard("may-fail", what, one.table, blocks=False)
+    yield from _unseen(place)
+
+
+def _unseen(place: _Place) -> Iterator[Hazard]:
+    """What depends on rows that the copy does not have: a loop over none of them does nothing."""
+    verb = sql_text.verb(place.statement.sql)
+    for table, modes in _locked(place).items():
+        rows = place.weights.words(table)
+        if verb in _READS and modes == {_READING}:
+            what = f"reads {table}: what it does with {rows} there was not seen on the copy, which has none"
+            yield place.hazard("not-seen", what, table, blocks=False)
+        elif verb in _CALLS and modes & BLOCKED_BY.keys() and table not in place.touched:
+            what = f"locks {table} with {rows}, and does not show what for: a hidden TRUNCATE looks like that"
+            yield place.hazard("not-seen", what, table, blocks=False)
+
+
+def _locked(place: _Place) -> dict[str, set[str]]:
+    """Modes by table, of the target's tables that have rows."""
+    found: dict[str, set[str]] = {}
+    for lock in place.statement.locks:
+        if lock.relation in place.weights.rows and place.weights.has_rows(lock.relation):
+            found.setdefault(lock.relation, set()).add(lock.mode)
+    return found
 
 
 def _condition(one: Effect, effects: tuple[Effect, ...]) -> str:
@@ -257,7 +251,7 @@ def _condition(one: Effect, effects: tuple[Effect, ...]) -> str:
         return ""  # nothing was read: it holds for later rows, or for a new column that is empty
     if any(_is_made_anew(one, other) for other in effects):
         return ""
-    if one.kind == "column" and is_tightened(one):
+    if one.kind == "column" and one.is_tightening:
         return f"NOT NULL of column {one.name}"
     if one.kind == "constraint" and one.after.get("valid") and not one.before.get("valid"):
         return f"constraint {one.after['name']}"
@@ -285,29 +279,6 @@ def _several(revision: str, tables: tuple[str, ...]) -> Iterator[Hazard]:
         what = f"locks {', '.join(tables)} against reads and writes one after the other: who uses them in another order"
         what += " ends in a deadlock with it"
         yield Hazard("several-locks", revision, -1, "advice", what, RECIPES["several-locks"].text, tables)
-
-
-def is_renamed(one: Effect) -> bool:
-    """The same thing under another name; a constraint's or an index's is nobody's business."""
-    return one.kind not in {"constraint", "index", "sequence"} and _is_rename(one, one.kind)
-
-
-def is_tightened(one: Effect) -> bool:
-    """A column that could be empty, and may not any more."""
-    return one.change == "changed" and bool(one.after.get("required")) and not one.before.get("required")
-
-
-def is_demanded(one: Effect) -> bool:
-    """A column that nobody fills who does not know it."""
-    return bool(one.after.get("required")) and not one.after.get("filled")
-
-
-def is_secured(one: Effect) -> bool:
-    return bool(one.after.get("security")) and not one.before.get("security")
-
-
-def _is_rename(one: Effect, kind: str) -> bool:
-    return one.kind == kind and one.change == "changed" and one.before["name"] != one.after["name"]
 
 
 def _is_unnamed(one: Effect, sql: str) -> bool:

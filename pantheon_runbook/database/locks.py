@@ -17,6 +17,7 @@ from pantheon_runbook.database.connection import Database, unreachable
 from pantheon_runbook.database.sessions import require_session
 from pantheon_runbook.database.writer import Writer, busy, writer_lock
 from pantheon_runbook.errors import UsageError
+from pantheon_runbook.providers.http import WriteGate
 from pantheon_runbook.secrets import Vault
 
 _TRIES = 3
@@ -98,12 +99,19 @@ def _lock_file(name: str) -> TextIO:
 
 @contextmanager
 def database_lock(
-    database: Database, vault: Vault, *, scope: str, writer: Writer, wait_seconds: float = 0.0, signs: bool = True
+    database: Database,
+    vault: Vault,
+    *,
+    scope: str,
+    writer: Writer,
+    wait_seconds: float = 0.0,
+    signs: bool = True,
+    gate: WriteGate | None = None,
 ) -> Iterator[str]:
     """The writer's lock on a session of its own, said in words; before the database exists there is nothing to lock.
 
-    Until then two creators are told apart by listing again after every create. Errors: AnotherWriterError, and
-    RefusedError when the way to the database is a transaction pooler.
+    Until then two creators are told apart by listing again after every create. Once that session has ended, `gate` lets
+    no write through. Errors: AnotherWriterError, and RefusedError when the way to the database is a transaction pooler.
     """
     if vault.get("database.session_url") is None or not database.connects():
         yield "this machine's; there is no database yet that lets us in"
@@ -116,4 +124,7 @@ def database_lock(
         except OperationalError as error:
             raise unreachable(error) from error
         left = f"; it was left by {lock.left_by}" if lock.left_by else ""
+        if gate is not None:
+            held.callback(setattr, gate, "require_lock", gate.require_lock)
+            gate.require_lock = lock.require_held
         yield f"this machine's and the database's{left}"

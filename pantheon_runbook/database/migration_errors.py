@@ -22,14 +22,6 @@ _NEEDED = ("No module named 'alembic'", "No module named 'sqlalchemy'")
 _LINES_SHOWN = 3
 
 
-def no_ini(ini: Path) -> RunbookError:
-    return ConfigError(
-        f"there is no {ini}",
-        why="backend.alembic names it, as a path that starts beside pantheon.toml",
-        next_step="set backend.alembic in pantheon.toml to the backend's alembic.ini",
-    )
-
-
 def no_interpreter(python: str, error: OSError) -> RunbookError:
     return ConfigError(
         f"the backend's interpreter {python} cannot be started",
@@ -38,8 +30,18 @@ def no_interpreter(python: str, error: OSError) -> RunbookError:
     )
 
 
+def no_ini(ini: Path) -> RunbookError:
+    return ConfigError(
+        f"there is no {ini.name} to migrate by",
+        why=f"{ini} is not there",
+        next_step="set backend.alembic in pantheon.toml to the backend's alembic.ini, starting beside pantheon.toml",
+    )
+
+
 def failed(event: Mapping[str, Any], *, output: Sequence[str]) -> RunbookError:
     """The error for a "failed" event of the worker; `output` is kept on it, for the journal."""
+    if event["cause"] in {"seed", "seed-proof"}:
+        return _with(_of_seed(event, output), output)
     if event["revision"]:
         return _with(_of_revision(event), output)
     return _with(_outside_a_revision(event), output)
@@ -58,6 +60,50 @@ def ended(code: int | None, revision: str, *, seconds: float, output: Sequence[s
         next_step="run `alembic history` with backend.python, and repair what it says",
     )
     return _with(error, output)
+
+
+def seed_ended(code: int | None, _revision: str, *, seconds: float, output: Sequence[str]) -> RunbookError:
+    """It went without a word, or was told to when it took too long (`code` is None)."""
+    how = f"it took longer than {seconds:.0f} s" if code is None else f"it ended by itself ({_exit(code)})"
+    return _with(_seed_stopped(f"{how}; {_last(output)}"), output)
+
+
+def _of_seed(event: Mapping[str, Any], output: Sequence[str]) -> RunbookError:
+    why = f"{event['where']}: {event['message']}"
+    if event["cause"] == "seed-proof":
+        return WrongEnvironmentError(
+            "the seed connects to another database",
+            why=f"{why}; a URL in the code or in an .env file wins over DATABASE_URL",
+            state="nothing was sent there; what the seed had committed before stands",
+            next_step=f"let it take its URL from DATABASE_URL, {_AGAIN}",
+        )
+    return _seed_stopped(f"{why}; {_last(output)}" if output else why, str(event["sqlstate"]))
+
+
+_AGAIN = "then make the schema anew: RB-020 with -p refresh=true"
+
+
+def _seed_stopped(why: str, code: str = "") -> RunbookError:
+    """Never one that is tried again: nobody but its author knows what of it can be done twice."""
+    return VendorRefusedError(
+        "the seed did not come to its end",
+        status=400,
+        code=code,
+        vendor="database",
+        operation="seed the database",
+        why=why,
+        state="changed in part: what the seed had committed by then stands",
+        next_step=f"correct the seed, {_AGAIN}",
+    )
+
+
+def garbled(revision: str, *, output: Sequence[str]) -> RunbookError:
+    """Something else than the worker has written to the runner; the worker has been ended."""
+    why = "somebody else than the worker wrote into its pipe, as code does that writes to every descriptor it finds"
+    if revision:
+        return _with(_unknown(revision, why), output)
+    next_step = "run `alembic history` with backend.python, and look what env.py and the revisions write to"
+    return _with(RefusedError("the backend's Alembic cannot be understood", why=why, next_step=next_step), output)
 
 
 def _with(error: RunbookError, output: Sequence[str]) -> RunbookError:
@@ -93,6 +139,13 @@ def _outside_a_revision(event: Mapping[str, Any]) -> RunbookError:
             why=f"{why}; a URL in the code or in an .env file wins over DATABASE_URL",
             state=state,
             next_step="let env.py take its URL from DATABASE_URL or from the ini's sqlalchemy.url, then plan again",
+        )
+    if event["cause"] == "pooler":
+        return RefusedError(
+            "the backend's env.py connects through a transaction pooler",
+            why=f"{why}; what it sets and locks there is the next one's",
+            state=state,
+            next_step="let env.py take its URL as it is given to it, with its host and port, then plan again",
         )
     if event["cause"] == "unreachable" or event["sqlstate"] in _LOCK_STATES:
         is_lock = event["sqlstate"] in _LOCK_STATES

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pantheon_runbook.database.hazards import Hazard, is_demanded, is_renamed, is_tightened
+from pantheon_runbook.database.hazards import Hazard
 from pantheon_runbook.database.narrowing import is_narrower
 from pantheon_runbook.database.recipes import Recipe
 from pantheon_runbook.database.revisions import Effect, Phase, Ran, Revision, Statement
@@ -56,7 +56,7 @@ def derived_phase(statements: Iterable[Statement]) -> Phased:
 def _contracts(one: Effect, made: set[tuple[str, str, str]]) -> str:
     where = f" of {one.table}" if one.table and one.kind != "table" else ""
     named = f"{one.kind} {one.name}{where}"
-    if one.kind == "column" and one.change == "added" and one.is_on_old and is_demanded(one):
+    if one.kind == "column" and one.change == "added" and one.is_on_old and one.is_demanding:
         return f"{named} demands a value"
     if not one.is_old:
         return ""
@@ -65,7 +65,7 @@ def _contracts(one: Effect, made: set[tuple[str, str, str]]) -> str:
         return "" if is_replaced else f"{named} is dropped"
     if one.change != "changed":
         return ""
-    if is_renamed(one):
+    if one.is_rename:
         return f"{named} is renamed to {one.after['name']}"
     return _column_contracts(one, named) if one.kind == "column" else ""
 
@@ -73,9 +73,9 @@ def _contracts(one: Effect, made: set[tuple[str, str, str]]) -> str:
 def _column_contracts(one: Effect, named: str) -> str:
     if is_narrower(one.before["type"], one.after["type"]):
         return f"{named} is narrowed to {one.after['type']}"
-    if is_tightened(one):
+    if one.is_tightening:
         return f"{named} is demanded"
-    if is_demanded(one) and one.before.get("filled"):
+    if one.is_demanding and one.before.get("filled"):
         return f"{named} loses its default"
     return ""
 
@@ -103,18 +103,35 @@ def _as_if_old(statement: Statement) -> Statement:
     return replace(statement, effects=tuple(effects))
 
 
-def split(pending: Sequence[Revision], phases: Mapping[str, Phase]) -> Split:
-    """What runs before the new backend is deployed, and what after it; a revision stays behind what it builds on."""
+def split(
+    pending: Sequence[Revision], phases: Mapping[str, Phase], *, harmless: Collection[str] = frozenset()
+) -> Split:
+    """What runs before the new backend is deployed, and what after it; a revision stays behind what it builds on.
+
+    `harmless`: contract revisions that took nothing away which stood there before. They wait too, unless an expanding
+    one builds on them: in a schema that is made from its beginning old releases follow each other without a backend.
+    """
     late: dict[str, str] = {}  # a revision that waits, and the contract one that makes it
     hazards: list[Hazard] = []
+    free = _needed_by_expands(pending, phases).intersection(harmless)
     for revision in pending:
-        if phases[revision.id] == "contract":
+        is_contract = phases[revision.id] == "contract"
+        if is_contract and revision.id not in free:
             late[revision.id] = revision.id
             continue
         earlier = next((late[one] for one in (*revision.down, *revision.depends_on) if one in late), None)
         if earlier is not None:
             late[revision.id] = earlier
+        if earlier is not None and not is_contract:
             what = f"expands, but builds on {earlier}, which waits for the new backend, which may need this one"
             hazards.append(Hazard("expand-after-contract", revision.id, -1, "blocks", what, LATE_EXPAND.text))
     before = tuple(one.id for one in pending if one.id not in late)
     return Split(before, tuple(late), tuple(hazards))
+
+
+def _needed_by_expands(pending: Sequence[Revision], phases: Mapping[str, Phase]) -> set[str]:
+    needed: set[str] = set()
+    for revision in reversed(pending):
+        if phases[revision.id] == "expand" or revision.id in needed:
+            needed.update(revision.down, revision.depends_on)
+    return needed

@@ -75,6 +75,9 @@ RECIPES: Mapping[str, Recipe] = {
     "may-fail": Recipe(
         "count the rows that do not meet it on production, by a SELECT; the running backend must meet it as well"
     ),
+    "not-seen": Recipe(
+        "read it, or try it on a database with rows like production's; a loop over rows belongs into batches of its own"
+    ),
     "timeout-off": Recipe("leave both limits as the run sets them"),
     "several-locks": Recipe("give each table a revision of its own: a lock ends with its transaction"),
 }

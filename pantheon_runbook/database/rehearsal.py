@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from pantheon_runbook.database.hazards import BLOCKED_BY, Hazard
+from pantheon_runbook.database.hazards import Hazard
 from pantheon_runbook.database.phases import Phased
 from pantheon_runbook.database.revisions import Ran
-from pantheon_runbook.model import Finding, digest_of
+from pantheon_runbook.model import Finding
 
 Way = Literal["clean", "differs", "fails", "once", "forward fix only", "not tried"]
 _WAY_BACK: Mapping[Way, str] = {
@@ -77,24 +77,12 @@ class Checked:
         return not self.why and type(self.expected) is type(self.found) and self.expected == self.found
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """One lock that keeps somebody waiting: offsets in seconds from the start of its revision, on an empty copy."""
-
-    revision: str
-    statement: int
-    table: str
-    mode: str
-    against: str
-    start_seconds: float
-    until_seconds: float
-
-
 @dataclass(frozen=True)
 class Rehearsal:
     """Of the pending revisions. All of them ran when `failed` is None and `not_rehearsed` is "", and only then.
 
-    `lines` and `fingerprint` are of the schema that the last one left, and verify compares the target's with them.
+    `fingerprint` is of the schema that the last one left. Its lines are no evidence: in a function's body may stand a
+    secret that nobody has told us of.
     `before` and `after` are the revisions around the deployment; `caveats` say how the copy is not like the target.
     """
 
@@ -105,7 +93,6 @@ class Rehearsal:
     phases: Mapping[str, Phased] | None = None
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
-    lines: tuple[str, ...] = ()
     fingerprint: str = ""
     server_version: str = ""
     caveats: tuple[str, ...] = ()
@@ -144,46 +131,9 @@ class Rehearsal:
                 del statement["seconds"]
         return content
 
-    @property
-    def digest(self) -> str:
-        return digest_of(self.settled)
-
 
 def _of_check(one: Checked) -> Finding:
     found = one.why or f"found {one.found!r}"
     what = f"its check expects {one.expected!r}, and on the copy, which has no rows, {found}"
     next_step = "correct the check, or the revision; it is made again on the target"
     return Finding("migration-check", f"database/revision/{one.revision}", what, next_step, blocks=False)
-
-
-def spans(ran: Sequence[Ran]) -> tuple[Span, ...]:
-    """The lock timeline: every lock that keeps readers or writers waiting, and until when it was held."""
-    return tuple(span for one in ran for span in _spans(one))
-
-
-def _spans(ran: Ran) -> Iterator[Span]:
-    ends = _ends(ran)
-    start = 0.0
-    for number, statement in enumerate(ran.statements):
-        for lock in statement.locks:
-            against = BLOCKED_BY.get(lock.mode)
-            if against:
-                yield Span(ran.revision, number, lock.relation, lock.mode, against, start, ends[number])
-        start += statement.seconds
-
-
-def _ends(ran: Ran) -> list[float]:
-    """For each statement when its transaction ended: by itself, before the next that runs alone, or at the end."""
-    offset = 0.0
-    after = []
-    for statement in ran.statements:
-        offset += statement.seconds
-        after.append(offset)
-    ends = [max(offset, ran.seconds)] * len(after)
-    until = ends[-1] if ends else 0.0
-    for number in range(len(after) - 1, -1, -1):
-        is_alone = ran.statements[number].is_alone
-        ends[number] = after[number] if is_alone else until
-        if is_alone:
-            until = after[number - 1] if number else 0.0
-    return ends

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import psycopg
@@ -17,7 +17,7 @@ from pantheon_runbook.database.connection import Database, unreachable
 from pantheon_runbook.database.indexes import InvalidIndex, invalid_indexes
 from pantheon_runbook.database.kinds import SCHEMA
 from pantheon_runbook.database.revisions import History, LedgerRow, Revision
-from pantheon_runbook.database.schema import Standing, look_at_schema
+from pantheon_runbook.database.schema import NO_TABLE, Standing, look_at_schema
 from pantheon_runbook.database.sessions import require_session
 from pantheon_runbook.database.writer import Writer
 from pantheon_runbook.database.writes import DatabaseGate
@@ -45,7 +45,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class Ground:
-    """The files, and the database of one moment. `heads` None: Alembic's table is not there."""
+    """The files, and the database of one moment. `heads` None: Alembic's table is not there.
+
+    `is_foretold`: the database will be so when it has been made anew, and `schema` is not known by then.
+    """
 
     history: History
     heads: tuple[str, ...] | None
@@ -53,6 +56,12 @@ class Ground:
     invalid: tuple[InvalidIndex, ...]
     schema: Standing
     has_ledger: bool
+    is_foretold: bool = False
+
+    def made_anew(self) -> Ground:
+        """As a refresh will leave it: nothing stands, and nothing is said to have been applied."""
+        schema = replace(self.schema, tables=0, revision=NO_TABLE, lines=())
+        return replace(self, heads=None, rows=(), invalid=(), schema=schema, is_foretold=True)
 
 
 class Site:
@@ -75,7 +84,7 @@ class Site:
         self.backend = backend
         self.version_table = version_table
         self.writer = writer
-        self._limits = limits
+        self.limits = limits
         self._progress = surroundings.progress
         self._held = ExitStack()
         self._migration: Migration | None = None
@@ -116,7 +125,7 @@ class Site:
         """
         worker = self._worker(revision)
         self._require_its_file(worker, revision, digest)
-        with Watcher(self.session, worker.backend_pid, tell=self._tell) as seen:
+        with Watcher(self.session, worker.backend_pid, tell=self.tell) as seen:
             try:
                 worker.step(revision)
             except VendorUnavailableError as error:
@@ -128,7 +137,8 @@ class Site:
                 self.let_go()
                 raise
 
-    def _tell(self, one: Blocker) -> None:
+    def tell(self, one: Blocker) -> None:
+        """Whoever keeps this run waiting, for who watches it."""
         self._progress(f"waits for {one.in_words}")
 
     def _require_its_file(self, worker: Migration, revision: str, digest: str) -> None:
@@ -156,7 +166,7 @@ class Site:
                         ledger=ledger.entry(run_id=self.writer.run_id, operator=self.writer.operator),
                         observe=False,
                         application_name=self.writer.session_name,
-                        **asdict(self._limits),
+                        **asdict(self.limits),
                     )
                 )
                 self.require_version_table(started, ledger.heads(connection, self.version_table) or ())
@@ -287,9 +297,9 @@ class Revisions(Kind):
 
     def write(self, change: Change) -> str | None:
         revision = change.address.removeprefix(f"{REVISION}/")
-        sent = {"revision": revision, "digest": change.after["digest"]}
+        sent = {"revision": revision, "digest": digest_in(change)}
         with self._site.gate.write("apply a revision", path=self._site.version_table, sent=sent):
-            self._site.step(revision, digest=change.after["digest"])
+            self._site.step(revision, digest=sent["digest"])
         return None
 
     def has_landed(self, change: Change, seen: Resource) -> bool:
@@ -298,6 +308,11 @@ class Revisions(Kind):
 
     def close(self) -> None:
         self._site.close()
+
+
+def digest_in(change: Change) -> str:
+    """Of the file that was approved; of what stands already and is made anew, "anew" alone is a change."""
+    return str(change.after.get("anew") or change.after["digest"])
 
 
 def _described(ground: Ground) -> Mapping[str, Any]:

@@ -89,6 +89,27 @@ class Effect:
     is_old: bool = False
     is_on_old: bool = False
 
+    @property
+    def is_rename(self) -> bool:
+        """The same thing under another name; a constraint's or an index's is nobody's business."""
+        is_named = self.kind not in {"constraint", "index", "sequence"}
+        return is_named and self.change == "changed" and self.before["name"] != self.after["name"]
+
+    @property
+    def is_tightening(self) -> bool:
+        """A column that could be empty, and may not any more."""
+        return self.change == "changed" and bool(self.after.get("required")) and not self.before.get("required")
+
+    @property
+    def is_demanding(self) -> bool:
+        """A column that has to have a value, and that nobody fills who does not know of it."""
+        return bool(self.after.get("required")) and not self.after.get("filled")
+
+    @property
+    def is_securing(self) -> bool:
+        """A table whose rows are from now on seen by policies only."""
+        return self.change == "changed" and bool(self.after.get("security")) and not self.before.get("security")
+
 
 @dataclass(frozen=True, slots=True)
 class Statement:

@@ -15,30 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg import sql
 
+from pantheon_runbook.database import ledger
 from pantheon_runbook.database.connection import Database, unreachable
-from pantheon_runbook.database.differences import differences
 from pantheon_runbook.database.kinds import SCHEMA
 from pantheon_runbook.model import Resource
 from pantheon_runbook.providers.kind import Kind, Look, Surroundings
 from pantheon_runbook.providers.supabase import project_answers
-
-__all__ = [
-    "EXTENSIONS_OF_OTHERS",
-    "LOCK_MILLISECONDS",
-    "NO_ROWS",
-    "NO_TABLE",
-    "SCHEMAS_OF_OTHERS",
-    "VERSION_TABLE",
-    "Schema",
-    "Standing",
-    "differences",
-    "heads_in",
-    "look_at_schema",
-    "one_moment",
-    "standing_in",
-]
 
 # Supabase's own, which change with its releases, and ours.
 SCHEMAS_OF_OTHERS = (
@@ -58,8 +41,9 @@ _LINES = Path(__file__).with_name("schema.sql").read_text()
 class Standing:
     """`lines` are "kind name: definition", sorted; `fingerprint` is sha256 over them, in hexadecimal.
 
-    `revision` is "none" without Alembic's table. Equal lines mean equal schemas, from whichever server they were read;
-    across two major versions PostgreSQL may spell a view or an expression in another way.
+    `revision` is "none" without Alembic's table, "empty" when nothing is in it. Equal lines mean equal schemas, from
+    whichever server they were read; across two major versions PostgreSQL may spell a view or an expression in another
+    way.
     """
 
     fingerprint: str
@@ -99,7 +83,12 @@ def standing_in(connection: psycopg.Connection[Any], *, version_table: str, with
     lines = tuple(sorted(f"{subject}: {_settled(subject, definition)}" for subject, definition in rows))
     tables = sum(line.startswith("table ") for line in lines)
     fingerprint = hashlib.sha256("\0".join(lines).encode()).hexdigest()
-    return Standing(fingerprint, tables, ", ".join(heads_in(connection, version_table)), lines)
+    return Standing(fingerprint, tables, _revision(connection, version_table), lines)
+
+
+def _revision(connection: psycopg.Connection[Any], version_table: str) -> str:
+    heads = ledger.heads(connection, version_table)
+    return NO_TABLE if heads is None else ", ".join(heads) or NO_ROWS
 
 
 _CAST_LIST = re.compile(r"\(ARRAY\[((?:[^\[\]']|'(?:[^']|'')*')*)\]\)::([a-z][\w .\"]*?)\[\]")
@@ -120,15 +109,6 @@ def _settled(subject: str, definition: str) -> str:
 def _each_cast(found: re.Match[str]) -> str:
     items = (item.strip() for item in _CAST_ITEM.findall(found[1]))
     return f"ARRAY[{', '.join(f'({item})::{found[2]}' for item in items)}]"
-
-
-def heads_in(connection: psycopg.Connection[Any], version_table: str = VERSION_TABLE) -> tuple[str, ...]:
-    """Where Alembic says that it is: every head, "none" without its table, "empty" when nothing is in it."""
-    table = sql.Identifier(*version_table.split("."))
-    if connection.execute("select to_regclass(%s)", (table.as_string(connection),)).fetchone() == (None,):
-        return (NO_TABLE,)
-    rows = connection.execute(sql.SQL("select version_num from {} order by 1").format(table)).fetchall()
-    return tuple(str(row[0]) for row in rows) or (NO_ROWS,)
 
 
 class Schema(Kind):

@@ -24,17 +24,18 @@ _WRITES = re.compile(
     rf"(?P<verb>update|delete\s+from|insert\s+into|merge\s+into)\s+(?:only\s+)?{_TABLE}"
 )
 _SOURCES = re.compile(rf"\b(?:from|join|using)\s+(?:only\s+)?{_TABLE}")
-# One row or a batch: by the key that is called id, or as many as a LIMIT lets through.
+# One row or a batch: by the key that is called id, which is given, or as many as a LIMIT lets through.
 _BOUNDS = re.compile(
-    r"\blimit\s+(?!all\b)|\bfetch\s+(?:first|next)\b|\bwhere\s+(?:[\w\".]+\.)?\"?id\"?\s*(?:=|in\s*\()"
+    r"\blimit\s+(?!all\b)|\bfetch\s+(?:first|next)\b"
+    r"|\bwhere\s+(?:[\w\".]+\.)?\"?id\"?\s*(?:=\s*(?:%|\$|:|-?\d|'')|in\s*\((?!\s*select))"
 )
 _FOR_EVER = re.compile(
     r"\bset\s+(?:local\s+|session\s+)?(lock_timeout|statement_timeout)\s*(?:=|\bto\b)\s*'?(?:0(?![\d.])|default)"
 )
 _REPEATABLE = re.compile(
     r"create (?:unique )?index concurrently if not exists\b|drop index concurrently if exists\b|reindex\b"
-    r"|vacuum\b|analyze\b|alter type \S+ add value if not exists\b|alter table .* validate constraint\b"
-    r"|refresh materialized view\b"
+    r"|vacuum\b|analyze\b|alter type \S+ add value if not exists\b|refresh materialized view\b"
+    r"|alter table (?:only )?\S+ validate constraint [^ ,]+$"
 )
 _WRITERS = ("update", "delete", "insert", "merge", "with", "do")
 _IGNORE = re.compile(r"(?:--|/\*)\s*squawk-ignore(?:-file)?\s+([a-z, \t-]+)")
@@ -63,8 +64,9 @@ def bare(sql: str) -> str:
 
 
 def is_repeatable(sql: str) -> bool:
-    """Whether a statement that ran outside a transaction does no harm when it runs once more."""
-    return _REPEATABLE.match(bare(sql)) is not None
+    """Whether a statement that ran outside a transaction does no harm when it runs once more; several are not known."""
+    text = bare(sql).rstrip("; ")
+    return ";" not in text and _REPEATABLE.match(text) is not None
 
 
 def _without_comment(part: re.Match[str]) -> str:
@@ -128,10 +130,7 @@ def _named_after(command: str, sql: str) -> tuple[str, ...]:
 def timeouts_off(sql: str) -> tuple[str, ...]:
     """Which of lock_timeout and statement_timeout it sets to "for ever"."""
     text = _PARTS.sub(_without_comment, sql).lower()
-    pattern = (
-        r"\bset\s+(?:local\s+|session\s+)?(lock_timeout|statement_timeout)\s*(?:=|\bto\b)\s*'?(?:0(?![\d.])|default)"
-    )
-    return tuple(re.findall(pattern, text))
+    return tuple(_FOR_EVER.findall(text))
 
 
 def ignored_rules(sql: str) -> frozenset[str]:

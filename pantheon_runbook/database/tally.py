@@ -32,6 +32,10 @@ class Commands:
     run: str
     alembic: str
 
+    @property
+    def refresh(self) -> str:
+        return f"{self.run} -p refresh=true"
+
 
 @dataclass(frozen=True, slots=True)
 class Tally:
@@ -106,7 +110,8 @@ def _beyond(facts: _Facts) -> Iterator[Finding]:
             "beyond-release",
             f"database/revision/{facts.unknown[0]}",
             f"the database holds revisions beyond the release, which this tree does not know: {named}",
-            "check out the branch that has them, or merge it; or re-create staging's schema from the release",
+            "check out the branch that has them, or merge it; or make the schema anew from the release, which drops "
+            f"every row: {facts.commands.refresh}",
         )
         return
     yield Finding(

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pantheon_runbook.config import MigrationPolicy, RuleException
-from pantheon_runbook.database.hazards import Hazard, Rows, Weights, hazards_of
-from pantheon_runbook.database.phases import Phased, conflicts, phase_of, split
+from pantheon_runbook.database.hazards import Hazard, hazards_of
+from pantheon_runbook.database.phases import Phased, conflicts, derived_phase, phase_of, split
 from pantheon_runbook.database.recipes import RECIPES
 from pantheon_runbook.database.revisions import Ran, Revision
+from pantheon_runbook.database.weights import Rows, Weights
 
 # What squawk expects from the text, and the copy showed to happen or not to happen.
 _OBSERVED = frozenset[str]().union(*(recipe.squawk for recipe in RECIPES.values()))
@@ -38,7 +39,8 @@ def judge(
         seen += conflicts(revision, ran)
         for statement in ran.statements:
             weights = weights.after(statement)
-    parts = split(pending, {name: phased.phase for name, phased in phases.items()})
+    harmless = {one.id for one, ran in zip(pending, rans, strict=True) if not derived_phase(ran.statements).why}
+    parts = split(pending, {name: phased.phase for name, phased in phases.items()}, harmless=harmless)
     hazards = verdicts((*seen, *parts.hazards), linted, weights=start, policy=policy)
     return Judged(hazards, phases, parts.before, parts.after)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ import psycopg
 from pantheon_runbook import clock
 from pantheon_runbook.database import ledger
 from pantheon_runbook.database.kinds import SCHEMA
-from pantheon_runbook.errors import AnotherWriterError, VendorRefusedError
+from pantheon_runbook.errors import AnotherWriterError, RefusedError, VendorRefusedError
 
 _SHORT = 8
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 2.0
@@ -68,8 +68,20 @@ class WriterLock:
         self.left_by = f"{found[0].in_words}, which took it at {found[1]} and did not give it back" if found else ""
 
     def is_held(self) -> bool:
-        """Whether the session still has it; asked before each step that relies on it. Errors: psycopg.Error."""
+        """Whether the session still has it. Errors: psycopg.Error."""
         return self._connection.execute(_IS_HELD, self._key).fetchone() == (True,)
+
+    def require_held(self) -> None:
+        """Asked before each write. Errors: RefusedError when the lock is gone, whoever has it by now."""
+        with suppress(psycopg.OperationalError):
+            if self.is_held():
+                return
+        raise RefusedError(
+            "this run no longer holds the lock that keeps other writers out",
+            why="its session in the database has ended; another run may be writing there by now",
+            state="nothing further was changed",
+            next_step="run the plan again: it looks first",
+        )
 
     def sign(self) -> None:
         """Write the row; without the ledger's tables there is none, and whoever makes them calls this again."""

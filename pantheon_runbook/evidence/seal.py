@@ -70,17 +70,24 @@ def sealing_key(cloud: str) -> SealingKey:
     return _read_key(path)  # it was there, or another run made it this moment
 
 
-def require_pinned(key: SealingKey, trust: Path, *, cloud: str) -> None:
-    """Live evidence sealed by a key that nobody pinned could never be checked. Errors: CredentialError.
+def trust_of(folder: Path, cloud: str) -> Path | None:
+    """The trust file that people commit beside a live config in `folder`.
 
-    Sandbox keys are pinned at first use; a live key by people, in the trust file that is committed beside the config.
+    None: the sandbox's, whose keys are pinned at first use, in its evidence folder.
     """
+    return folder / TRUST if cloud == "live" else None
+
+
+def require_pinned(key: SealingKey, trust: Path | None, *, cloud: str) -> None:
+    """Live evidence sealed by a key that nobody pinned could never be checked. Errors: CredentialError."""
+    if trust is None:
+        return
     pinned = [
         one.public.public_bytes_raw().hex()
         for one in verify.pinned_keys(trust)[0].values()
         if one.cloud == cloud and one.role == verify.SEALS and one.is_valid_at(clock.stamp())
     ]
-    if cloud == "sandbox" or key.public in pinned:
+    if key.public in pinned:
         return
     name = f"pantheon-runbook keys new {cloud}-seal"
     raise CredentialError(

@@ -23,7 +23,7 @@ from pantheon_runbook.model import (
     Resource,
     Snapshot,
 )
-from pantheon_runbook.planning import difference, shown
+from pantheon_runbook.planning import difference, few, shown
 
 # What must differ and what must be equal, as "<address> <attribute>"; the rest may be as it likes.
 _MUST_DIFFER = re.compile(
@@ -41,6 +41,22 @@ _ONE_VALUE_EACH = {
     "railway/source/": "railway/service/{place}",
     "database/revision/": "database/schema",
 }
+
+UNREADABLE = "production-unreadable"
+_SHARING = frozenset({"production-secret", "points-at-production", "shared-variable", "shared-project"})
+_ALARMS: Mapping[Relation, str] = {"shared": "not production's", "must be equal and is not": "as in production"}
+_TELLING: tuple[Relation, ...] = (*_ALARMS, "cannot be read", "differs", "must be equal and is", "same")
+_FEW = 6  # auth settings alone have two hundred; what is alike in most of them is for the file
+_SHOWN_AS = {"fingerprint": "value", "value": "what is shown of it"}  # what only a digest or nothing is shown of
+_OF_ITS_OWN = "give staging one of its own at the vendor, then run RB-060 again"
+_LOOK_AND_ACCEPT = (
+    "put it back at the vendor; if it is meant, an RB-010 apply run takes it as it is from then on: "
+    "pantheon-runbook run RB-010 --apply"
+)
+_COPIED = (
+    "make staging an empty environment and RB-010 --apply, or declare railway/environment copied_from under "
+    "exceptions in pantheon.toml once nothing of production's is left in it"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +130,6 @@ def of_findings(findings: Iterable[Finding]) -> Iterator[MatrixRow]:
             yield MatrixRow(subject, relation, "staging's own", one.what, is_alarm=True, next_step=one.next_step)
 
 
-UNREADABLE = "production-unreadable"
-_SHARING = frozenset({"production-secret", "points-at-production", "shared-variable", "shared-project"})
-
-
 def side_by_side(staging: Mapping[str, Resource], production: Mapping[str, Resource]) -> Iterator[MatrixRow]:
     """Each thing that either of them holds, by address."""
     for address in sorted({*staging, *production}):
@@ -152,7 +164,7 @@ def _pair(address: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> M
     for name in sorted({*ours, *theirs}):
         relation = _relation(f"{address} {name}", ours.get(name), theirs.get(name))
         told.setdefault(relation, []).append(_SHOWN_AS.get(name, name))
-    found = "; ".join(f"{one}: {_few(told[one])}" for one in RELATIONS if told.get(one))
+    found = "; ".join(f"{one}: {few(told[one], most=_FEW)}" for one in RELATIONS if told.get(one))
     relation = next((one for one in _TELLING if told.get(one)), "same")
     guarded = any(_MUST_DIFFER.fullmatch(f"{address} {name}") for name in {*ours, *theirs})
     if relation in _ALARMS:
@@ -162,18 +174,6 @@ def _pair(address: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> M
             address, relation, _ALARMS[relation], found, is_alarm=True, next_step=next_step, attributes=names
         )
     return MatrixRow(address, relation, "not production's" if guarded else "anything", found or "nothing to compare")
-
-
-def _few(names: list[str]) -> str:
-    """Auth settings alone have two hundred; what is alike in most of them is for the file."""
-    return ", ".join(names[:_FEW]) + (f" and {len(names) - _FEW} more" if len(names) > _FEW else "")
-
-
-_FEW = 6
-_SHOWN_AS = {"fingerprint": "value", "value": "what is shown of it"}  # what only a digest or nothing is shown of
-_OF_ITS_OWN = "give staging one of its own at the vendor, then run RB-060 again"
-_ALARMS: Mapping[Relation, str] = {"shared": "not production's", "must be equal and is not": "as in production"}
-_TELLING: tuple[Relation, ...] = (*_ALARMS, "cannot be read", "differs", "must be equal and is", "same")
 
 
 def _relation(key: str, ours: Any, theirs: Any) -> Relation:
@@ -226,12 +226,6 @@ def copied(staging: Mapping[str, Resource], production: Mapping[str, Resource]) 
         yield MatrixRow(address, "shared", "staging's own", found, is_alarm=True, next_step=step, attributes=(name,))
 
 
-_COPIED = (
-    "make staging an empty environment and RB-010 --apply, or declare railway/environment copied_from under "
-    "exceptions in pantheon.toml once nothing of production's is left in it"
-)
-
-
 def untold(problem: str) -> MatrixRow:
     """Drift cannot be told: whoever takes a run away, or changes one, would choose what this one is held against."""
     step = "pantheon-runbook evidence verify, and put the evidence back as it was sealed"
@@ -277,12 +271,6 @@ def opened(before: Iterable[Mapping[str, Any]], now: Iterable[Exposure], *, sinc
             subject, how = f"exposure/{one.address}", "is another" if one.address in then else "opened"
             found = f"{how}: {one.found}"
             yield MatrixRow(subject, "drifted", f"as in {since}", found, is_alarm=True, next_step=one.next_step)
-
-
-_LOOK_AND_ACCEPT = (
-    "put it back at the vendor; if it is meant, an RB-010 apply run takes it as it is from then on: "
-    "pantheon-runbook run RB-010 --apply"
-)
 
 
 def _changed(then: Mapping[str, Any], today: Mapping[str, Any]) -> tuple[str, ...]:

@@ -46,7 +46,8 @@ class WriteGate:
 
     `forbidden` maps what must not occur in a write (a ref, an id; in capitals or not) to what it is called.
     `accepted` are the ids that were observed and passed: a write that names another place does not leave.
-    `before` and `after` are the journal: when `before` raises, nothing is sent.
+    `before` and `after` are the journal: when `before` raises, nothing is sent. `require_lock` raises when this run has
+    lost the lock that keeps other writers out.
     """
 
     forbidden: Mapping[str, str] = field(default_factory=dict)
@@ -54,6 +55,7 @@ class WriteGate:
     after: Callable[[dict[str, Any]], None] | None = None
     is_open: bool = False
     accepted: frozenset[str] = frozenset()
+    require_lock: Callable[[], None] = lambda: None
 
     def check(self, vendor: str, operation: str, *texts: str) -> None:
         """Raise RefusedError unless this write may be sent."""
@@ -63,6 +65,7 @@ class WriteGate:
                 why="only an approved apply may write",
                 next_step="report this as a bug, with the journal of this run",
             )
+        self.require_lock()
         for value, name in self.forbidden.items():
             if any(value.casefold() in text.casefold() for text in texts):
                 raise RefusedError(
@@ -334,7 +337,7 @@ def visit(
     reach: Reach,
     timeout_seconds: float,
     method: str = "GET",
-    body: Any = None,
+    sends: Any = None,
     headers: Mapping[str, Secret] | None = None,
 ) -> Visit:
     """One request to a deployed app, tried once, no redirect followed.
@@ -350,15 +353,15 @@ def visit(
         trust_env=False,  # and no redirect: that is the default
     ) as client:
         try:
-            with client.stream(method, url, json=body, headers=shown) as response:
-                content = b""
+            with client.stream(method, url, json=sends, headers=shown) as response:
+                body = b""
                 for chunk in response.iter_bytes():  # a time-out of httpx is for each chunk
-                    content += chunk
-                    if len(content) > _LARGEST_PAGE_BYTES or clock.monotonic() > deadline:
+                    body += chunk
+                    if len(body) > _LARGEST_PAGE_BYTES or clock.monotonic() > deadline:
                         raise _unseen(url, "the answer has no end")
         except httpx.HTTPError as error:
             raise _unseen(url, type(error).__name__) from error
-    return Visit(response.status_code, content, response.headers.get("location", ""))
+    return Visit(response.status_code, body, response.headers.get("location", ""))
 
 
 def _unseen(url: str, why: str) -> VendorUnavailableError:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from pantheon_runbook import clock
 from pantheon_runbook.errors import RefusedError, StopRequestedError, VendorUnavailableError
@@ -133,6 +134,18 @@ class Kind(ABC):
         if change.action == "create":
             return seen.state == "present"
         return all(seen.attributes.get(name) == want for name, want in change.after.items())
+
+
+def told_apart(found: Iterable[Resource]) -> list[Resource]:
+    """Nothing is lost where two things have one address: each gets the head of its id behind it."""
+    resources = list(found)
+    addresses = Counter(resource.address for resource in resources)
+    return [
+        resource
+        if addresses[resource.address] == 1
+        else replace(resource, address=f"{resource.address}#{resource.attributes['id'][:8]}")
+        for resource in resources
+    ]
 
 
 def values_have_landed(vault: Vault, change: Change, seen: Resource) -> bool:

@@ -8,7 +8,8 @@ from typing import Any
 from urllib.parse import unquote
 
 _PLACES = frozenset({"projectId", "environmentId", "serviceId", "project"})
-_IN_A_HOST = re.compile(r"([a-z]{20})\.supabase\.co|postgres\.([a-z]{20})")
+# In a host, or behind the role that somebody logs in as at the pooler.
+_REF = re.compile(r"(?<![a-z])([a-z]{20})\.supabase\.co\b|(?:\bpostgres|//[\w-]+)\.([a-z]{20})(?![a-z])")
 _IN_A_PATH = re.compile(r"/v\d+/projects/([^/?]+)")
 
 
@@ -19,10 +20,14 @@ def named_in(host: str, path: str, params: Mapping[str, str], body: Any) -> tupl
     under projectId, environmentId or serviceId, however deep; a mutation that takes a bare id has no place here and
     sends none.
     """
-    named = {one for found in _IN_A_HOST.findall(host) for one in found if one}
-    named |= {unquote(found) for found in _IN_A_PATH.findall(path)}
+    named = refs_in(host) | {unquote(found) for found in _IN_A_PATH.findall(path)}
     named |= {value for name, value in params.items() if name in _PLACES}
     return tuple(sorted(named | set(_places_in(body))))
+
+
+def refs_in(text: str) -> set[str]:
+    """The Supabase projects that a text names by their hosts, or as a tenant of a pooler; URL-encoded or not."""
+    return {one or other for one, other in _REF.findall(unquote(text))}
 
 
 def _places_in(body: Any) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from pantheon_runbook.model import Attributes, Resource, canonical
 from pantheon_runbook.providers import commands
 from pantheon_runbook.providers import railway_looks as looks
-from pantheon_runbook.providers.kind import Fingerprint
+from pantheon_runbook.providers.kind import Fingerprint, told_apart
 from pantheon_runbook.providers.railway import RailwayApi
 from pantheon_runbook.providers.railway_looks import Part, ask
 
@@ -75,7 +75,7 @@ def inventory(
         *_each("railway/trigger", ask(api, looks.TRIGGERS, **here), partial(_trigger, names=names)),
         *_each("railway/deployment", _newest(live), partial(_deployment, names=names)),
     )
-    return tuple(sorted(_told_apart(found), key=lambda resource: resource.address))
+    return tuple(sorted(told_apart(found), key=lambda resource: resource.address))
 
 
 def _each(prefix: str, part: Part, seen: Callable[[dict[str, Any]], Seen]) -> list[Resource]:
@@ -85,18 +85,6 @@ def _each(prefix: str, part: Part, seen: Callable[[dict[str, Any]], Seen]) -> li
     return [
         Resource(f"{prefix}/{name}" if name else prefix, "present", attributes)
         for name, attributes in map(seen, part.found)
-    ]
-
-
-def _told_apart(found: Iterable[Resource]) -> list[Resource]:
-    """Nothing is lost where two things have one address: each gets the head of its id behind it."""
-    resources = list(found)
-    addresses = [resource.address for resource in resources]
-    return [
-        resource
-        if addresses.count(resource.address) == 1
-        else replace(resource, address=f"{resource.address}#{resource.attributes['id'][:8]}")
-        for resource in resources
     ]
 
 

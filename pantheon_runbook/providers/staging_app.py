@@ -79,4 +79,4 @@ class StagingApp:
         headers = {BYPASS_HEADER: self._bypass} if opens and self._bypass is not None else None
         url = f"https://{host}{path}"
         timeout = self._timeout_seconds
-        return visit(url, reach=self._reach, timeout_seconds=timeout, method=method, body=body, headers=headers)
+        return visit(url, reach=self._reach, timeout_seconds=timeout, method=method, sends=body, headers=headers)

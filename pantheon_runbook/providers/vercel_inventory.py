@@ -6,15 +6,14 @@ compared address by address. Deployments come and go and are no part of it.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from pantheon_runbook.model import Resource
 from pantheon_runbook.providers import commands
 from pantheon_runbook.providers.http import Client
-from pantheon_runbook.providers.kind import Fingerprint
+from pantheon_runbook.providers.kind import Fingerprint, told_apart
 from pantheon_runbook.providers.vercel_reading import (
     PRODUCTION,
     Reading,
@@ -75,21 +74,11 @@ def inventory(
         *_domains(reading.domains(), target, branch, fingerprint),
         *_custom_environments(reading.custom_environments(), variables, target),
     )
-    return tuple(sorted(_told_apart(found), key=lambda one: one.address))
+    return tuple(sorted(told_apart(found), key=lambda one: one.address))
 
 
 def _unreadable(address: str, why: str) -> Iterator[Resource]:
     yield Resource(f"vercel/{address}", "unreadable", note=why)
-
-
-def _told_apart(found: Iterable[Resource]) -> Iterator[Resource]:
-    """The vendor does not promise that names differ: the second of one name is "…#2", by what it holds."""
-    counted: Counter[str] = Counter()
-    for one in sorted(found, key=lambda resource: (resource.address, repr(resource.attributes))):
-        counted[one.address] += 1
-        number = counted[one.address]
-        address = one.address if number == 1 else f"{one.address}#{number}"
-        yield Resource(address, one.state, one.attributes, one.note)
 
 
 def _project(whole: Seen, fingerprint: Fingerprint) -> Iterator[Resource]:
@@ -139,7 +128,7 @@ def _hooks(whole: Seen, target: str, branch: str) -> Iterator[Resource]:
         yield from _unreadable("deploy-hooks", whole.why)
     for hook in (whole.whole.get("link") or {}).get("deployHooks") or ():
         if (hook["ref"] == branch) == (target == PRODUCTION):
-            attributes = {"branch": hook["ref"], "created_at": moment(hook.get("createdAt"))}
+            attributes = {"id": hook["id"], "branch": hook["ref"], "created_at": moment(hook.get("createdAt"))}
             yield Resource(f"vercel/deploy-hook/{hook['name']}", "present", attributes)
 
 
@@ -167,6 +156,7 @@ def _own_value(reading: Reading, fingerprint: Fingerprint, entry: Mapping[str, A
 def _variable(entry: Mapping[str, Any], value: Mapping[str, Any]) -> dict[str, Any]:
     """`updated_at` tells of a sensitive value that was changed by hand under its old comment."""
     attributes: dict[str, Any] = {
+        "id": entry["id"],
         "type": entry.get("type"),
         "targets": targets_of(entry),
         "updated_at": moment(entry.get("updatedAt")),

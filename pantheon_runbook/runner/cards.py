@@ -29,6 +29,7 @@ from pantheon_runbook.model import (
     Verification,
     banner,
 )
+from pantheon_runbook.runbooks import spelled
 from pantheon_runbook.runner.certificate_picture import certificate_picture
 from pantheon_runbook.runner.closed import Closed, Criteria
 from pantheon_runbook.runner.environment_map import environment_map
@@ -40,8 +41,8 @@ from pantheon_runbook.standing import ADOPTED, MISSING, UNSEEN, WRONG
 
 _FIRST_ROWS = 40
 _SIGNS = {
-    "accept": "+", "apply": "+", "create": "+", "hold": "+", "replace": "!", "reset": "~", "restore": "~",
-    "update": "~", "wait": "?",
+    "accept": "+", "apply": "+", "create": "+", "hold": "+", "refresh": "!", "replace": "!", "reset": "~",
+    "restore": "~", "seed": "+", "update": "~", "wait": "?",
 }  # fmt: skip
 _MODES = {"plan": "ends after the plan", "apply": "will write", "check": "reads only"}
 _BESIDE = ("staging/", "production/", "exposure/")  # too many for a card; the matrix is drawn from them
@@ -177,14 +178,15 @@ def _(plan: Plan) -> Card:
         f"{len(plan.changes)} to change, {waiting} with values not known yet, {len(plan.left_alone)} left alone",
         rows=tuple(rows[:_FIRST_ROWS]),
         lines=(*more, *_plan_lines(plan)),
-        next_step=f"read it, then: pantheon-runbook run {plan.runbook} -e {plan.environment} --apply --plan <plan.json>"
+        next_step=f"read it, then: pantheon-runbook run {plan.runbook} -e {plan.environment}{spelled(plan.parameters)}"
+        " --apply --plan <plan.json>"
         if plan.changes
         else "nothing to do",
     )
 
 
 def _plan_lines(plan: Plan) -> Iterable[str]:
-    yield from (f"! {finding.what}: {finding.next_step}" for finding in plan.findings)
+    yield from (f"! {finding.what} ({finding.address}): {finding.next_step}" for finding in plan.findings)
     for change in plan.changes:
         names = [f"{name}{_mark(want)}" for name, want in change.after.items() if isinstance(want, Mapping)]
         if names:

@@ -9,8 +9,8 @@ import html
 
 from pantheon_runbook.certificate import Certificate, stood_for
 from pantheon_runbook.closure import TITLES
+from pantheon_runbook.runner.drawing import picture, text
 
-_DRAWN_AS = 'xmlns="http://www.w3.org/2000/svg" role="img" font-family="sans-serif" font-size="13"'
 _WIDTH, _LINE, _TOP = 820, 30, 96
 _REHEARSAL_MARKS = ((30, 200), (310, 262))
 
@@ -21,22 +21,20 @@ def certificate_picture(certificate: Certificate) -> str:
     height = bottom + 60
     mark, title = str(content["watermark"]), f"{content['watermark']}: {certificate.title}"
     parts = [
-        f'<svg {_DRAWN_AS} viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}">',
-        f"<title>{html.escape(title)}</title>",
         f'<rect x="4" y="4" width="{_WIDTH - 8}" height="{height - 8}" fill="#ffffff" stroke="#57606a"></rect>',
     ]
     if certificate.cloud != "live":
         parts += [_watermark(x, y, mark) for x, y in _REHEARSAL_MARKS]
-    parts += [_text(24, 36, title, bold=True), _text(24, 62, f"{content['closes']}; {content['environment']}")]
+    parts += [text(24, 36, title, bold=True), text(24, 62, f"{content['closes']}; {content['environment']}")]
     for number, (words, stands) in enumerate(stood_for(certificate).items()):
-        parts.append(_text(24, _TOP + _LINE * number, f"met: {words}"))
-        parts.append(_text(400, _TOP + _LINE * number, _shortened(stands)))
-    parts += [_text(24, bottom + 20, f"issued {content['issued_at']} by run {str(content['run'])[:8]}"), "</svg>"]
-    return "".join(parts)
+        parts.append(text(24, _TOP + _LINE * number, f"met: {words}"))
+        parts.append(text(400, _TOP + _LINE * number, _shortened(stands)))
+    parts.append(text(24, bottom + 20, f"issued {content['issued_at']} by run {str(content['run'])[:8]}"))
+    return picture(title, parts, width=_WIDTH, height=height, font_size=13)
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= 60 else f"{text[:59]}…"  # noqa: PLR2004  what fits beside the criterion
+def _shortened(words: str) -> str:
+    return words if len(words) <= 60 else f"{words[:59]}…"  # noqa: PLR2004  what fits beside the criterion
 
 
 def _watermark(x: float, y: float, words: str) -> str:
@@ -44,8 +42,3 @@ def _watermark(x: float, y: float, words: str) -> str:
     return (
         f'<text x="{x}" y="{y}" font-size="44" font-weight="bold" fill="#f6c9c2" {turned}>{html.escape(words)}</text>'
     )
-
-
-def _text(x: float, y: float, words: str, *, bold: bool = False) -> str:
-    weight = ' font-weight="bold"' if bold else ""
-    return f'<text x="{x:g}" y="{y:g}"{weight}>{html.escape(words)}</text>'

@@ -5,14 +5,13 @@ A deterministic SVG of plain rectangles, lines and text; its text twin is the ob
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pantheon_runbook.model import Snapshot
+from pantheon_runbook.runner.drawing import picture, text
 
 _ROW = 46
-_DRAWN_AS = 'xmlns="http://www.w3.org/2000/svg" role="img" font-family="sans-serif" font-size="13"'
 _WIDTH = 820
 _BOX = 285
 _VERCEL, _COMMON, _BUCKETS = "Vercel target", "Secrets in common", "Storage buckets"
@@ -33,15 +32,12 @@ def environment_map(snapshot: Snapshot) -> str:
     rows = tuple(_rows(snapshot))
     height = 60 + _ROW * len(rows)
     parts = [
-        f'<svg {_DRAWN_AS} viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}">',
-        f"<title>Environment map: production and {html.escape(snapshot.environment)}</title>",
-        _text(10 + _BOX / 2, 24, "production", bold=True),
-        _text(_WIDTH - 10 - _BOX / 2, 24, snapshot.environment, bold=True),
+        text(10 + _BOX / 2, 24, "production", anchor="middle", bold=True),
+        text(_WIDTH - 10 - _BOX / 2, 24, snapshot.environment, anchor="middle", bold=True),
     ]
-    for number, row in enumerate(rows):
-        parts.append(_drawn(row, 40 + number * _ROW))
-    parts.append("</svg>")
-    return "".join(parts)
+    parts += [_drawn(row, 40 + number * _ROW) for number, row in enumerate(rows)]
+    title = f"Environment map: production and {snapshot.environment}"
+    return picture(title, parts, width=_WIDTH, height=height, font_size=13)
 
 
 def _rows(snapshot: Snapshot) -> Iterable[_Row]:
@@ -72,10 +68,10 @@ def _drawn(row: _Row, top: float) -> str:
         (
             f'<rect x="10" {box} fill="#f3eee4"></rect>',
             f'<rect x="{right}" {box} fill="{fill}"{dash}></rect>',
-            _text(10 + _BOX / 2, middle + 5, row.production or "not looked at"),
-            _text(right + _BOX / 2, middle + 5, row.ours or "not there yet"),
-            _text(_WIDTH / 2, middle - 2, row.what),
-            _text(_WIDTH / 2, middle + 14, _relation(row)),
+            text(10 + _BOX / 2, middle + 5, row.production or "not looked at", anchor="middle"),
+            text(right + _BOX / 2, middle + 5, row.ours or "not there yet", anchor="middle"),
+            text(_WIDTH / 2, middle - 2, row.what, anchor="middle"),
+            text(_WIDTH / 2, middle + 14, _relation(row), anchor="middle"),
         )
     )
 
@@ -91,8 +87,3 @@ def _relation(row: _Row) -> str:
     if not row.production:
         return "not compared"
     return "SHARED" if row.production == row.ours and row.what != _BUCKETS else _DIFFERENT[row.what == _BUCKETS]
-
-
-def _text(x: float, y: float, words: str, *, bold: bool = False) -> str:
-    weight = ' font-weight="bold"' if bold else ""
-    return f'<text x="{x:g}" y="{y:g}" text-anchor="middle"{weight}>{html.escape(words)}</text>'

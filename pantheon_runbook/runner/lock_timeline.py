@@ -6,16 +6,15 @@ the target, and a lock is held to the end of its transaction however long that t
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pantheon_runbook.database.revisions import Lock, Ran, Statement
 from pantheon_runbook.model import Snapshot
+from pantheon_runbook.runner.drawing import picture, text
 from pantheon_runbook.runner.rehearsals import PRODUCTION, STAGING
 
-_DRAWN_AS = 'xmlns="http://www.w3.org/2000/svg" role="img" font-family="sans-serif" font-size="12"'
 _LEFT, _RIGHT, _LINE, _TOP, _PLOT = 190, 20, 24, 58, 620
 # Mode, what it keeps out, colour; the strongest first. Weaker locks keep nobody out who reads or writes rows.
 _KEEPS_OUT = {
@@ -37,10 +36,6 @@ class Bar:
     first: int
     last: int
 
-    @property
-    def keeps_out(self) -> str:
-        return _KEEPS_OUT[self.mode][0]
-
 
 def bars(ran: Sequence[Ran]) -> tuple[Bar, ...]:
     """Every lock that keeps somebody out, table by table, the strongest last: it is drawn over the others."""
@@ -48,7 +43,7 @@ def bars(ran: Sequence[Ran]) -> tuple[Bar, ...]:
     start = 0
     for one in ran:
         for number, statement in enumerate(one.statements):
-            end = number if statement.is_alone else len(one.statements) - 1
+            end = number if statement.is_alone else _end_of_transaction(one, number)
             found += [
                 Bar(lock.relation, lock.mode, one.revision, start + number, start + end)
                 for lock in statement.locks
@@ -56,6 +51,12 @@ def bars(ran: Sequence[Ran]) -> tuple[Bar, ...]:
             ]
         start += len(one.statements)
     return tuple(sorted(found, key=lambda bar: (bar.relation, -_rank(bar.mode), bar.first)))
+
+
+def _end_of_transaction(ran: Ran, number: int) -> int:
+    """The last statement before one that runs outside a transaction, else the last of all."""
+    later = range(number + 1, len(ran.statements))
+    return next((one - 1 for one in later if ran.statements[one].is_alone), len(ran.statements) - 1)
 
 
 def lock_timeline_of(snapshot: Snapshot) -> str:
@@ -83,17 +84,15 @@ def lock_timeline(ran: Sequence[Ran], rows: Mapping[str, int]) -> str:
     tables = sorted({bar.relation for bar in listed})
     width, height = _LEFT + _PLOT + _RIGHT, _TOP + _LINE * len(tables) + 40
     parts = [
-        f'<svg {_DRAWN_AS} viewBox="0 0 {width} {height}" width="{width}" height="{height}">',
-        "<title>Lock timeline of the rehearsal</title>",
-        _text(10, 20, "what each revision locks, statement by statement", bold=True),
+        text(10, 20, "what each revision locks, statement by statement", bold=True),
         *_revisions(ran, height - 34),
     ]
     for number, table in enumerate(tables):
         y = _TOP + _LINE * number
-        parts.append(_text(10, y + 15, f"{_short(table)} ({rows[table]:,} rows)" if table in rows else _short(table)))
+        parts.append(text(10, y + 15, f"{_short(table)} ({rows[table]:,} rows)" if table in rows else _short(table)))
         parts += [_drawn(bar, y, _step(ran)) for bar in listed if bar.relation == table]
-    parts += [_legend(height - 10), "</svg>"]
-    return "".join(parts)
+    parts.append(_legend(height - 10))
+    return picture("Lock timeline of the rehearsal", parts, width=width, height=height)
 
 
 def _revisions(ran: Sequence[Ran], bottom: float) -> list[str]:
@@ -101,7 +100,7 @@ def _revisions(ran: Sequence[Ran], bottom: float) -> list[str]:
     for one in ran:
         x = _LEFT + start * step
         parts.append(f'<line x1="{x:g}" y1="34" x2="{x:g}" y2="{bottom:g}" stroke="#d0d7de"></line>')
-        parts.append(_text(x + 3, 46, one.revision[:12]))
+        parts.append(text(x + 3, 46, one.revision[:12]))
         start += len(one.statements)
     return parts
 
@@ -120,7 +119,7 @@ def _legend(y: float) -> str:
     parts, x = [], float(_LEFT)
     for words, fill in dict(_KEEPS_OUT.values()).items():
         parts.append(f'<rect x="{x:g}" y="{y - 10:g}" width="12" height="12" rx="2" fill="{fill}"></rect>')
-        parts.append(_text(x + 17, y, f"keeps out {words}"))
+        parts.append(text(x + 17, y, f"keeps out {words}"))
         x += 60 + 6.6 * len(words) + 20
     return "".join(parts)
 
@@ -131,8 +130,3 @@ def _short(relation: str) -> str:
 
 def _rank(mode: str) -> int:
     return list(_KEEPS_OUT).index(mode)
-
-
-def _text(x: float, y: float, words: str, *, bold: bool = False) -> str:
-    weight = ' font-weight="bold"' if bold else ""
-    return f'<text x="{x:g}" y="{y:g}"{weight}>{html.escape(words)}</text>'

@@ -5,13 +5,12 @@ A deterministic SVG of plain rectangles and text; its text twin is the compared 
 
 from __future__ import annotations
 
-import html
 from collections import Counter
 from collections.abc import Iterable
 
 from pantheon_runbook.model import RELATIONS, Comparison, MatrixRow
+from pantheon_runbook.runner.drawing import picture, text
 
-_DRAWN_AS = 'xmlns="http://www.w3.org/2000/svg" role="img" font-family="sans-serif" font-size="12"'
 _LEFT, _COLUMN, _LINE, _TOP = 170, 64, 26, 66
 _HEADS = {
     "must be equal and is not": ("must be", "equal, is not"), "must be equal and is": ("must be", "equal, and is"),
@@ -27,21 +26,18 @@ def matrix_picture(compared: Comparison) -> str:
     bottom = _TOP + _LINE * len(groups)
     width = _LEFT + _COLUMN * len(RELATIONS) + 10
     height = bottom + 44
-    parts = [
-        f'<svg {_DRAWN_AS} viewBox="0 0 {width} {height}" width="{width}" height="{height}">',
-        f"<title>Isolation matrix: {html.escape(compared.environment)} beside production</title>",
-        _text(10, 20, f"{compared.environment} beside production: {len(compared.alarms)} alarms", bold=True),
-    ]
+    about = f"{compared.environment} beside production"
+    parts = [text(10, 20, f"{about}: {len(compared.alarms)} alarms", anchor="start", bold=True)]
     for number, relation in enumerate(RELATIONS):
         x = _LEFT + _COLUMN * number + _COLUMN / 2
         for line, words in enumerate(_HEADS.get(relation, ("", relation))):
-            parts.append(_text(x, 42 + 14 * line, words, anchor="middle"))
+            parts.append(text(x, 42 + 14 * line, words, anchor="middle"))
     for number, (group, rows) in enumerate(groups.items()):
         parts.append(_line(group, rows, _TOP + _LINE * number))
     states = Counter[str](one.state for one in compared.exposures)
     told = ", ".join(f"{states[state]} {state}" for state in _STATES if states[state]) or "RB-060 looks at them"
-    parts += [_text(10, bottom + 26, f"ways into production: {told}", bold=bool(states["open"])), "</svg>"]
-    return "".join(parts)
+    parts.append(text(10, bottom + 26, f"ways into production: {told}", anchor="start", bold=bool(states["open"])))
+    return picture(f"Isolation matrix: {about}", parts, width=width, height=height)
 
 
 def _groups(rows: Iterable[MatrixRow]) -> dict[str, list[MatrixRow]]:
@@ -55,7 +51,7 @@ def _groups(rows: Iterable[MatrixRow]) -> dict[str, list[MatrixRow]]:
 def _line(group: str, rows: list[MatrixRow], top: float) -> str:
     counts = Counter(row.relation for row in rows)
     alarms = {row.relation for row in rows if row.is_alarm}
-    cells = [_text(10, top + 17, group)]
+    cells = [text(10, top + 17, group, anchor="start")]
     for number, relation in enumerate(RELATIONS):
         x = _LEFT + _COLUMN * number
         is_unread = relation == "cannot be read"
@@ -67,10 +63,5 @@ def _line(group: str, rows: list[MatrixRow], top: float) -> str:
         )
         if shown:
             words = f"{shown}!" if relation in alarms else str(shown)
-            cells.append(_text(x + _COLUMN / 2, top + 15, words, anchor="middle", bold=relation in alarms))
+            cells.append(text(x + _COLUMN / 2, top + 15, words, anchor="middle", bold=relation in alarms))
     return "".join(cells)
-
-
-def _text(x: float, y: float, words: str, *, anchor: str = "start", bold: bool = False) -> str:
-    weight = ' font-weight="bold"' if bold else ""
-    return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}"{weight}>{html.escape(words)}</text>'

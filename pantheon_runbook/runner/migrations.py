@@ -15,13 +15,16 @@ from pantheon_runbook.database.alembic_process import Backend
 from pantheon_runbook.database.baseline import Stated, baseline_finding
 from pantheon_runbook.database.differences import differences
 from pantheon_runbook.database.indexes import index_findings
+from pantheon_runbook.database.refresh_kinds import SEED, Refresh, Seed
 from pantheon_runbook.database.release import look_at_release
 from pantheon_runbook.database.revision_kinds import TREE, Ground, Ledger, Limits, Revisions, Site
 from pantheon_runbook.database.revisions import LedgerRow, Ran
+from pantheon_runbook.database.seeding import SeedFile
 from pantheon_runbook.database.sql_text import is_repeatable
 from pantheon_runbook.database.tally import Commands, Release, Tally, tally
 from pantheon_runbook.database.writer import Writer
 from pantheon_runbook.database.writes import DatabaseGate
+from pantheon_runbook.errors import ParameterError
 from pantheon_runbook.model import Change, Check, Comparison, Desired, Finding, Snapshot
 from pantheon_runbook.planning import plan_changes
 from pantheon_runbook.providers.kind import Kind
@@ -65,14 +68,37 @@ class Migrating:
         self._note = note
         self._own: tuple[str, ...] = ()  # addresses that RB-060 does not know
         self.site = site_of(parts, writer)
+        self.refresh, self.seed = refreshing(parts, self.site, is_asked=self._is_refresh(parameters))
         self.rehearsals = Rehearsals(
-            parts, self.site, pending=lambda ground: self._tally(ground).pending, heads=self._heads
+            parts,
+            self.site,
+            ground=lambda: self._ground,
+            pending=lambda ground: self._tally(ground).pending,
+            heads=self._heads,
         )
         self._commands = Commands(f"pantheon-runbook run RB-020 -e {parts.name}", f"alembic -c {self.site.backend.ini}")
 
+    def _is_refresh(self, parameters: Mapping[str, Any]) -> bool:
+        """Errors: ParameterError with what says that something stands."""
+        others = [name for name in ("baseline", "again") if parameters["refresh"] and parameters[name]]
+        if others:
+            raise ParameterError(
+                f"refresh and {others[0]} cannot both be asked for",
+                why=f"refresh drops what stands in the database, and {others[0]} goes on from it",
+                next_step=f"leave out one of the two: -p refresh=true, or -p {others[0]}=...",
+            )
+        return bool(parameters["refresh"])
+
+    @property
+    def _ground(self) -> Ground | None:
+        """What the revisions begin on: the database as it is, or as the refresh will leave it."""
+        ground = self.site.ground
+        return ground.made_anew() if ground is not None and self.refresh.is_due else ground
+
     def kinds(self, ends: ExitStack) -> dict[str, Kind]:
         """What RB-020 has beside RB-010's kinds; those that hold connections are closed with `ends`."""
-        own: tuple[Kind, ...] = (Ledger(self.site, self._stated), Revisions(self.site), self.rehearsals)
+        database = (Ledger(self.site, self._stated), self.refresh, Revisions(self.site), self.seed)
+        own: tuple[Kind, ...] = (*database, self.rehearsals)
         for kind in own:
             ends.callback(kind.close)
         kinds = {**{kind.prefix: kind for kind in own}, **deployments(self._parts)}
@@ -80,7 +106,7 @@ class Migrating:
         return kinds
 
     def desired(self, snapshot: Snapshot) -> tuple[Desired, ...]:
-        ground = self.site.ground
+        ground = self._ground
         if ground is None:
             return ()
         path = self._path(ground)
@@ -96,7 +122,19 @@ class Migrating:
 
     def _path(self, ground: Ground) -> migrating.Path:
         services = tuple(f"railway/deployment/{name}" for name in services_of(self._config))
-        return migrating.Path(self._tally(ground).pending, self.rehearsals.found.staging, self._stated, services)
+        return migrating.Path(
+            self._tally(ground).pending,
+            self.rehearsals.found.staging,
+            self._stated,
+            services,
+            lost=self.refresh.lost if self.refresh.is_due else None,
+            seed=self.seed.file if self._is_seed_due else None,
+        )
+
+    @property
+    def _is_seed_due(self) -> bool:
+        last = self.refresh.last
+        return self.refresh.is_due or (last is not None and last.waits_for_seed)
 
     def _tally(self, ground: Ground) -> Tally:
         """With the baseline taken as accepted, when one is stated that can be."""
@@ -142,7 +180,7 @@ class Migrating:
         return look_at_release(self.site.backend.ini, self._config.backend.release_branch, ground.history.revisions)
 
     def findings(self, snapshot: Snapshot) -> tuple[Finding, ...]:
-        ground = self.site.ground
+        ground = self._ground
         if ground is None:
             what = "staging's database is not there to be migrated"
             return (Finding("no-database", "database", what, f"pantheon-runbook run RB-010 -e {self._parts.name}"),)
@@ -152,6 +190,7 @@ class Migrating:
             *self._unprovisioned(snapshot),
             *self._tally(ground).findings,
             *self._of_the_baseline(ground),
+            *self._of_the_refresh(),
             *index_findings(ground.invalid, ground.rows, self._sources(ground)),
             *dict.fromkeys((*found.staging.findings, *found.production.findings)),
             *self._drift(ground),
@@ -177,6 +216,21 @@ class Migrating:
             what = f"what the revisions up to {self._stated.in_words} make is not known: {found.why_not}"
             return (Finding("baseline-not-compared", "database/ledger", what, "see to that, then plan again"),)
         return (baseline_finding(found.expected, ground.schema.lines, self._stated, run=self._commands.run),)
+
+    def _of_the_refresh(self) -> Iterable[Finding]:
+        """What is wrong with the seed that follows one."""
+        file, last = self.seed.file, self.refresh.last
+        if self._is_seed_due and file is not None and not file.digest:
+            what = f"there is no {file.written} that could seed the database"
+            yield Finding(
+                "no-seed-file", SEED, what, "correct backend.seed in pantheon.toml: its path starts beside it"
+            )
+        if self.refresh.is_due and file is None:
+            what = "nothing fills the schema that is made anew"
+            yield Finding("not-seeded", SEED, what, "name a Python file: backend.seed in pantheon.toml", blocks=False)
+        if last is not None and last.is_half_seeded and not self.refresh.is_due:
+            what = "the seed was begun after the last refresh and did not end: what it had committed stands"
+            yield Finding("seeded-half-way", SEED, what, f"correct it, and begin anew: {self._commands.refresh}")
 
     def _drift(self, ground: Ground) -> tuple[Finding, ...]:
         """What stands in staging and no revision has made, or the other way round."""
@@ -227,6 +281,7 @@ class Migrating:
         return (
             *self._provisions.probes(snapshot),
             *self._of_the_schema(ground),
+            *self._of_the_seed(),
             *proofs(proving, snapshot, head=head, wanted=wanted),
         )
 
@@ -245,6 +300,15 @@ class Migrating:
             Check("every revision is in the ledger", "all", ", ".join(lacking) or "all", not lacking),
             Check("the schema is what its revisions make", "the same", schema, not drift or accepted),
         )
+
+    def _of_the_seed(self) -> Iterable[Check]:
+        """As it was counted when the seed had ended: who signs up later is no seed's."""
+        last = self.refresh.last
+        if last is not None and last.is_seeded:
+            elsewhere = ", ".join(f"{count} in {table}" for table, count in sorted(last.elsewhere.items()))
+            expected = "no address elsewhere"
+            found = f"{last.addresses} addresses, elsewhere {elsewhere}" if elsewhere else expected
+            yield Check("seeded users have test domains", expected, found, not elsewhere)
 
     def isolation(self, snapshot: Snapshot, changes: Sequence[Change]) -> Comparison:
         """Staging beside production, as RB-060 sees them: what this run has changed is no drift."""
@@ -274,12 +338,22 @@ def site_of(parts: Parts, writer: Writer) -> Site:
         database=parts.database,
         gate=DatabaseGate(parts.gate, parts.surroundings.vault),
         backend=Backend(
-            (parts.outside.folder / backend.alembic).absolute(), _interpreter(parts.outside.folder, backend.python)
+            (parts.outside.folder / backend.alembic).absolute(),
+            _interpreter(parts.outside.folder, backend.python),
+            backend.url_variable,
         ),
         version_table=backend.version_table,
         writer=writer,
         limits=Limits(int(backend.lock_seconds * 1000), int(backend.statement_seconds * 1000)),
     )
+
+
+def refreshing(parts: Parts, site: Site, *, is_asked: bool) -> tuple[Refresh, Seed]:
+    """What is done around the revisions when the schema is made anew."""
+    config = parts.outside.config
+    file = SeedFile.of(config.backend.seed, parts.outside.folder) if config.backend.seed else None
+    refresh = Refresh(site, environment=parts.name, cloud=config.cloud, is_asked=is_asked, has_seed=file is not None)
+    return refresh, Seed(site, file, seconds=config.policy.wait_seconds)
 
 
 def _interpreter(folder: Path, python: str) -> str:

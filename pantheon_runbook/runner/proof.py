@@ -21,8 +21,8 @@ from pantheon_runbook.providers import (
     vercel_inventory,
 )
 from pantheon_runbook.providers.kind import Kind, Look
+from pantheon_runbook.runner.before import Before, before_of, drift_since
 from pantheon_runbook.runner.clients import Parts
-from pantheon_runbook.runner.ground import Before, before_of, drift_since
 
 SIDES = ("staging", "production")
 VENDORS = ("supabase", "railway", "vercel")
@@ -36,7 +36,7 @@ _NO_DRIFT = (
 )
 
 
-class Held(Kind):
+class Inventory(Kind):
     """What one side holds at one vendor, read without a value: addresses "staging/…", "production/…", "exposure/…"."""
 
     def __init__(self, prefix: str, read: Callable[[], Iterable[Resource]], *, after: tuple[str, ...] = ()) -> None:
@@ -58,32 +58,32 @@ def exposed(exposures: Iterable[Exposure]) -> Iterator[Resource]:
     return on(_EXPOSURE, (Resource(one.address, "present", asdict(one)) for one in exposures))
 
 
-def inventories(reading: Reading) -> dict[str, Kind]:
+def inventories(of_run: Inventories) -> dict[str, Kind]:
     """What both sides hold, by vendor; staging's once it is known where it is."""
     held = (
-        Held("staging/supabase", reading.staging_supabase, after=("supabase/project",)),
-        Held("staging/railway", reading.staging_railway, after=("railway/environment",)),
-        Held("staging/vercel", reading.staging_vercel),
-        Held("production/supabase", reading.production_supabase),
-        Held("production/vercel", reading.production_vercel),
-        Held("production/railway", reading.production_railway),
+        Inventory("staging/supabase", of_run.staging_supabase, after=("supabase/project",)),
+        Inventory("staging/railway", of_run.staging_railway, after=("railway/environment",)),
+        Inventory("staging/vercel", of_run.staging_vercel),
+        Inventory("production/supabase", of_run.production_supabase),
+        Inventory("production/vercel", of_run.production_vercel),
+        Inventory("production/railway", of_run.production_railway),
     )
     return {kind.prefix: kind for kind in held}
 
 
-def ways_in(reading: Reading) -> dict[str, Kind]:
+def ways_in(of_run: Inventories) -> dict[str, Kind]:
     """How production can change without this tool, by vendor; at Railway after what asks much the same."""
     after = ("production/railway", "railway/environment")
     held = (
-        Held("exposure/supabase", reading.ways_into_supabase),
-        Held("exposure/vercel", reading.ways_into_vercel),
-        Held("exposure/railway", reading.ways_into_railway, after=after),
+        Inventory("exposure/supabase", of_run.ways_into_supabase),
+        Inventory("exposure/vercel", of_run.ways_into_vercel),
+        Inventory("exposure/railway", of_run.ways_into_railway, after=after),
     )
     return {kind.prefix: kind for kind in held}
 
 
-class Reading:
-    """The inventories of one run: which client, whose ids."""
+class Inventories:
+    """What each inventory of one run is read with: which client, whose ids."""
 
     def __init__(self, parts: Parts) -> None:
         self._supabase, self._railway = parts.clients.supabase, parts.clients.railway.remembering()
@@ -156,7 +156,7 @@ def beside_production(
     parts: Parts, snapshot: Snapshot, desired: tuple[Any, ...], *, changes: Iterable[Change]
 ) -> Comparison:
     """The matrix for a run that has just changed staging, by these `changes`: what else drifted is taken with it."""
-    kinds = inventories(Reading(parts))
+    kinds = inventories(Inventories(parts))
     with ThreadPoolExecutor(max_workers=8, thread_name_prefix="look") as pool:
         looks = pool.map(lambda kind: kind.look(), kinds.values())
         held = tuple(seen for look in looks for seen in look.resources)

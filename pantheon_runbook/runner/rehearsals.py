@@ -6,15 +6,19 @@ import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
+import psycopg
+
 from pantheon_runbook.database.alembic_process import held_proof, migration
 from pantheon_runbook.database.connection import SESSION_PORT
-from pantheon_runbook.database.dump import Dump, dump_schema
+from pantheon_runbook.database.dump import Dump, dump_schema, restore
+from pantheon_runbook.database.emptying import empty
 from pantheon_runbook.database.rehearsal import Rehearsal
 from pantheon_runbook.database.rehearsing import rehearse
 from pantheon_runbook.database.revision_kinds import Ground, Site
 from pantheon_runbook.database.revisions import Revision
+from pantheon_runbook.database.row_counts import about
 from pantheon_runbook.database.schema import look_at_schema
-from pantheon_runbook.database.scratch import NOT_REHEARSED, Scratch, scratch
+from pantheon_runbook.database.scratch import NOT_REHEARSED, Scratch, not_rehearsed, scratch
 from pantheon_runbook.errors import ConfigError, RunbookError, WrongEnvironmentError
 from pantheon_runbook.model import Resource, canonical, digest_of
 from pantheon_runbook.providers import supabase
@@ -50,19 +54,21 @@ class Rehearsals(Kind):
     """Read only: what it writes to is a server of its own, which is gone afterwards."""
 
     prefix = REHEARSAL
-    looks_after = ("database/revision",)
+    looks_after = ("database/revision", "database/refresh")
 
     def __init__(
         self,
         parts: Parts,
         site: Site,
         *,
+        ground: Callable[[], Ground | None],
         pending: Callable[[Ground], Sequence[Revision]],
         heads: Callable[[Ground], Sequence[str]],
     ) -> None:
         """`heads` are what the database counts as being at: Alembic's, or a baseline that is about to be accepted."""
         self._parts = parts
         self._site = site
+        self._ground = ground
         self._pending = pending
         self._heads = heads
         self._policy = parts.outside.config.migration_policy
@@ -70,7 +76,7 @@ class Rehearsals(Kind):
         self.found = Found()
 
     def look(self) -> Look:
-        ground = self._site.ground
+        ground = self._ground()
         if ground is None or not self._site.is_there:
             return Look()
         production = self._production()
@@ -93,7 +99,7 @@ class Rehearsals(Kind):
     def _all(self, ground: Ground, production: _Source | str, server: Scratch) -> Found:
         pending = tuple(self._pending(ground))
         rows = production.rows if isinstance(production, _Source) else {}
-        staging = self._on(self._own(ground), pending, server, rows) if pending else Rehearsal()
+        staging = self._on_its_own(ground, pending, server, rows) if pending else Rehearsal()
         expected, why_not = self._made_of_nothing(ground, server)
         if isinstance(production, str):
             return Found(staging, Rehearsal(not_rehearsed=production), expected, why_not)
@@ -104,14 +110,41 @@ class Rehearsals(Kind):
         of_production = staging if is_same else self._on(production, its_own, server, rows) if its_own else Rehearsal()
         return Found(staging, of_production, expected, why_not, production.dump.heads)
 
+    def _on_its_own(
+        self, ground: Ground, pending: Sequence[Revision], server: Scratch, rows: dict[str, int]
+    ) -> Rehearsal:
+        source = self._own(ground)
+        try:
+            source = self._made_anew(source, server) if ground.is_foretold else source
+        except RunbookError as error:
+            return Rehearsal(not_rehearsed=_said(error))
+        return self._on(source, pending, server, rows)
+
+    def _made_anew(self, source: _Source, server: Scratch) -> _Source:
+        """What a refresh leaves of it, found by doing that to a copy; as if everything could be dropped."""
+        copy = server.make("made_anew")
+        try:
+            restore(source.dump, copy)
+            with copy.connection() as superuser, superuser.transaction():
+                empty(superuser, version_table=self._site.version_table)
+            dump = dump_schema(copy.url, resolve=lambda _host, _port: None, version_table=self._site.version_table)
+        except psycopg.Error as error:
+            raise not_rehearsed(f"a copy cannot be made anew: {error.diag.message_primary or error}") from error
+        finally:
+            server.drop(copy)
+        return _Source(source.name, replace(dump, server=source.dump.server), {})
+
     def _on(self, source: _Source, pending: Sequence[Revision], server: Scratch, rows: dict[str, int]) -> Rehearsal:
-        """Weighed with production's rows, where they are known: it is production that must not be held up."""
+        """Weighed with production's rows, where they are known: it is production that must not be held up.
+
+        What only the source has weighs what it has there; a table that nobody counted would be taken for a big one.
+        """
         self._parts.surroundings.progress(f"rehearsing {len(pending)} revisions on the schema of {source.name}")
         try:
             return rehearse(
                 pending,
                 source.dump,
-                rows=rows or source.rows,
+                rows={**source.rows, **rows},
                 server=server,
                 backend=self._site.backend,
                 policy=self._policy,
@@ -158,6 +191,8 @@ class Rehearsals(Kind):
         url = self._site.vault.get("database.session_url")
         assert url is not None
         own = self._dumped(self._parts.name, url)
+        if ground.is_foretold:
+            return own
         return replace(own, dump=replace(own.dump, heads=tuple(self._heads(ground))))
 
     def _production(self) -> _Source | str:
@@ -181,7 +216,7 @@ class Rehearsals(Kind):
     def _dumped(self, name: str, url: Secret, *, without_roles: Sequence[str] = ()) -> _Source:
         resolve = self._parts.outside.resolve
         dump = dump_schema(url, resolve=resolve, version_table=self._site.version_table, without_roles=without_roles)
-        return _Source(name, dump, {table: _about(rows) for table, rows in dump.rows.items()})
+        return _Source(name, dump, {table: about(rows) for table, rows in dump.rows.items()})
 
     def _resources(self, production: _Source | str) -> Iterator[Resource]:
         rows = production.rows if isinstance(production, _Source) else {}
@@ -213,11 +248,6 @@ def _said(error: RunbookError) -> str:
     return error.why if error.what == NOT_REHEARSED else f"{error.what} ({error.why})"
 
 
-def _about(rows: int) -> int:
-    """To one digit: a plan that names rows must not be out of date because one was added."""
-    return round(rows, 1 - len(str(rows)))
-
-
 def _heads(production: _Source | str) -> tuple[str, ...] | None:
     return None if isinstance(production, str) else production.dump.heads
 
@@ -225,7 +255,7 @@ def _heads(production: _Source | str) -> tuple[str, ...] | None:
 def _key(ground: Ground, production: _Source | str) -> str:
     files = [[one.id, one.digest] for one in ground.history.revisions]
     held = production if isinstance(production, str) else [production.dump.standing.fingerprint, production.rows]
-    return digest_of([files, ground.heads, ground.schema.fingerprint, held])
+    return digest_of([files, ground.heads, ground.schema.fingerprint, ground.is_foretold, held])
 
 
 def _told(one: Rehearsal) -> str:

@@ -5,16 +5,15 @@ A deterministic SVG of plain rectangles, lines and text; its text twin is the ta
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pantheon_runbook.database.revision_kinds import TREE, history_of
 from pantheon_runbook.database.revisions import History, Revision
 from pantheon_runbook.model import Snapshot
+from pantheon_runbook.runner.drawing import picture, text
 from pantheon_runbook.runner.rehearsals import PRODUCTION, PRODUCTION_REVISION, STAGING
 
-_DRAWN_AS = 'xmlns="http://www.w3.org/2000/svg" role="img" font-family="sans-serif" font-size="12"'
 _BOX, _GAP, _HEIGHT, _LEFT, _TOP = 104, 18, 42, 16, 64
 _PER_LINE, _MOST = 7, 21  # boxes; of a longer path the lower part is told in words
 _BOTH, _STAGING, _PENDING, _CONTRACT = "#e3eef7", "#eef6e8", "#ffffff", "#fbeec2"
@@ -55,13 +54,11 @@ def revision_path(stand: Stand) -> str:
     width = _LEFT * 2 + _PER_LINE * (_BOX + _GAP)
     height = _TOP + lines * (_HEIGHT + 46)
     parts = [
-        f'<svg {_DRAWN_AS} viewBox="0 0 {width} {height}" width="{width}" height="{height}">',
-        f"<title>Revision path: {html.escape(stand.environment)} and production</title>",
-        _text(_LEFT, 20, headline(stand), bold=True),
-        _text(_LEFT, 40, f"and {hidden} earlier ones" if hidden else ""),
+        text(_LEFT, 20, headline(stand), anchor="start", bold=True),
+        text(_LEFT, 40, f"and {hidden} earlier ones" if hidden else "", anchor="start"),
     ]
     parts += [_drawn(one, number, stand) for number, one in enumerate(shown)]
-    return "".join((*parts, "</svg>"))
+    return picture(f"Revision path: {stand.environment} and production", parts, width=width, height=height)
 
 
 def headline(stand: Stand) -> str:
@@ -117,16 +114,11 @@ def _drawn(one: Revision, number: int, stand: Stand) -> str:
         (
             line,
             box,
-            _text(x + _BOX / 2, y + 17, one.id[:14], anchor="middle", bold=True),
-            _text(x + _BOX / 2, y + 33, phase or ("in both" if " and " in where else where[:16]), anchor="middle"),
+            text(x + _BOX / 2, y + 17, one.id[:14], anchor="middle", bold=True),
+            text(x + _BOX / 2, y + 33, phase or ("in both" if " and " in where else where[:16]), anchor="middle"),
             *(
-                _text(x + _BOX / 2, y + 56 + 13 * row, f"▲ {mark}", anchor="middle", bold=True)
+                text(x + _BOX / 2, y + 56 + 13 * row, f"▲ {mark}", anchor="middle", bold=True)
                 for row, mark in enumerate(marks)
             ),
         )
     )
-
-
-def _text(x: float, y: float, words: str, *, anchor: str = "start", bold: bool = False) -> str:
-    weight = ' font-weight="bold"' if bold else ""
-    return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}"{weight}>{html.escape(words)}</text>'

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Literal
 from pantheon_runbook import clock
 from pantheon_runbook.config import DEFAULT_CONFIG, Config, Identities, config_path, load_config, load_identities
 from pantheon_runbook.credentials import FILE_VARIABLE, Credentials, from_environment, from_file, tokens_in
+from pantheon_runbook.database.alembic_process import Backend
 from pantheon_runbook.errors import ConfigError
-from pantheon_runbook.evidence.seal import TRUST
+from pantheon_runbook.evidence.seal import trust_of
 from pantheon_runbook.providers.http import Reach
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class World:
     @property
     def trust(self) -> Path | None:
         """The committed file that pins live keys; None: the sandbox's, which its evidence folder pins itself."""
-        return self.folder / TRUST if self.config.cloud == "live" else None
+        return trust_of(self.folder, self.config.cloud)
 
     @property
     def database_options(self) -> str:
@@ -120,6 +121,13 @@ def world() -> World:
         return _live_world(path, config)
     with _usable_sandbox():
         return _sandbox_world(path)
+
+
+def backend_of(outside: World) -> Backend:
+    """The team's Alembic tree. A path starts beside the config; a bare name of an interpreter is looked for on PATH."""
+    backend = outside.config.backend
+    python = str((outside.folder / backend.python).absolute()) if os.sep in backend.python else backend.python
+    return Backend((outside.folder / backend.alembic).absolute(), python, backend.url_variable)
 
 
 def resolver_of(config: Config) -> Callable[[str, int], tuple[str, int] | None]:

@@ -25,7 +25,7 @@ from pantheon_runbook.errors import ParameterError, RunbookError, VendorError
 from pantheon_runbook.evidence.bundle import Bundle, seal_abandoned
 from pantheon_runbook.evidence.journal import Journal
 from pantheon_runbook.evidence.place import Place
-from pantheon_runbook.evidence.seal import TRUST, require_pinned, sealing_key
+from pantheon_runbook.evidence.seal import require_pinned, sealing_key
 from pantheon_runbook.evidence.vouchers import made_by_runs
 from pantheon_runbook.isolation.identity import Known, Made, confirmed_in, steps_to_list, unconfirmed
 from pantheon_runbook.isolation.marks import Marks, Search
@@ -38,7 +38,7 @@ from pantheon_runbook.runbooks import Runbook, checked_parameters, find
 from pantheon_runbook.runner.clients import Clients, Parts, kinds_of
 from pantheon_runbook.runner.closed import Closing
 from pantheon_runbook.runner.migrations import Migrating
-from pantheon_runbook.runner.proof import IsolationProof, Reading, beside_production, inventories, ways_in
+from pantheon_runbook.runner.proof import Inventories, IsolationProof, beside_production, inventories, ways_in
 from pantheon_runbook.runner.serve import OpenRun
 from pantheon_runbook.runner.surroundings import World, world
 from pantheon_runbook.secrets import Registry, Vault
@@ -138,7 +138,7 @@ def open_run(
     _refuse_production(name, runbook_id)
     read_plan = _read_plan(str(parameters.get("plan_file", "")))
     key = sealing_key(outside.config.cloud)
-    require_pinned(key, outside.folder / TRUST, cloud=outside.config.cloud)
+    require_pinned(key, outside.trust, cloud=outside.config.cloud)
     registry = registry_of(outside)
     with masked_errors(registry), ExitStack() as ends:  # what was begun is ended when opening does not come to its end
         restores_paused = bool(parameters.get("restore_paused"))
@@ -243,8 +243,8 @@ def _session(
     writer = Writer(place.run_id, _operator()[0], platform.node())
     make: Callable[..., Session] = partial(Session, definition=provisions, kinds=kinds)
     if runbook.id == "RB-060":
-        proof, reading = IsolationProof(parts, provisions.wanted), Reading(parts)
-        make = partial(ComparingSession, definition=proof, kinds={**kinds, **inventories(reading), **ways_in(reading)})
+        proof, of_run = IsolationProof(parts, provisions.wanted), Inventories(parts)
+        make = partial(ComparingSession, definition=proof, kinds={**kinds, **inventories(of_run), **ways_in(of_run)})
     elif runbook.id == "RB-020":
         migrates = Migrating(
             parts,
@@ -273,6 +273,7 @@ def _session(
             scope=f"pantheon-runbook {parts.name}",
             writer=writer,
             signs=session.plan is not None and bool(session.plan.changes),
+            gate=parts.gate,
         ),
         keep=bundle.keep,
     )

@@ -41,6 +41,7 @@ openrouter = {{ key_name = "pantheon-staging", limit_usd = 20.0, limit_reset = "
 [backend]
 alembic = "{alembic}"
 python = "{python}"
+seed = "{seed}"
 background_jobs = true
 release_branch = "staging"
 services = [
@@ -186,6 +187,7 @@ def _config(facts: Mapping[str, Any]) -> str:
         vercel_team=facts["vercel"]["team_id"],
         alembic=Path(backend.__file__).with_name("alembic.ini"),
         python=sys.executable,
+        seed=Path(backend.__file__).with_name("seed.py"),
         site_host=f"{project}-git-staging-{team}.vercel.app",
         preview_pattern=f"https://{project}-*-{team}.vercel.app/**",
     )

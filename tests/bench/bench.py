@@ -12,6 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import migrations
+
 from pantheon_runbook.config import load_identities
 from pantheon_runbook.runner import wiring
 from pantheon_runbook.sandbox import control, customer
@@ -32,6 +34,7 @@ def main() -> None:
     apply_beside_the_chain()
     help_beside_papermill()
     guard_beside_grep()
+    migrations.main()
 
 
 def apply_beside_the_chain() -> None:

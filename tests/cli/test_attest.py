@@ -127,6 +127,18 @@ def test_sandbox_pins_a_key_as_his_who_uses_it_first(team):
     _assert_is_card(error, '"member-a" cannot sign with this key')
 
 
+def test_first_use_is_not_dated_before_its_pin(team, monkeypatch: pytest.MonkeyPatch):
+    """On a slow machine a second passes in between, and a key signs nothing before it is pinned."""
+    made = team("sandbox")
+    seconds = iter(range(60))
+    monkeypatch.setattr(clock, "stamp", lambda: f"2026-11-24T10:00:{next(seconds):02}Z")
+
+    assert 0 == call(*SIGN)[0]
+
+    (key,) = verify.pinned_keys(made.evidence / "trust.toml")[0].values()
+    assert key.is_valid_at(statement(made.file("strategy", "approver"))["predicate"]["issued_at"])
+
+
 def test_new_key_is_private_and_prints_its_pin(team):
     made = team("live")
     code, out, error = call("keys", "new", "somebody", "--role", "attest")

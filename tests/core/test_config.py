@@ -157,6 +157,20 @@ def test_allow_list_that_names_production_is_refused(table: str, why: str):
     assert why in stopped.value.why
 
 
+def test_exception_of_a_rule_needs_owner_and_reason(example):
+    """Who reads the plan sees both."""
+    rule = '[[migration_policy.rules]]\nrule = "data-loss"\ntier = "advice"\n'
+    text = example.read_text()
+    example.write_text(f'{text}\n{rule}owner = "ops"\nreason = "nobody reads it any more"\n')
+    (loaded,) = config.load_config(example).migration_policy.rules
+
+    assert ("data-loss", "advice", (), "ops") == (loaded.rule, loaded.tier, loaded.revisions, loaded.owner)
+    for left_out in (f'{rule}owner = "ops"\n', f'{rule}reason = "nobody reads it any more"\n'):
+        example.write_text(f"{text}\n{left_out}")
+        with pytest.raises(ConfigError, match=r"migration_policy\.rules\.0"):
+            config.load_config(example)
+
+
 @pytest.mark.parametrize(("environment", "target"), [("staging", "production"), ("production", "preview")])
 def test_target_at_vercel_is_the_environments_own(example, environment: str, target: str):
     document = re.sub(

@@ -222,8 +222,8 @@ def running_server(folder: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def migrating(backend: Backend, url: str, **more: Any) -> Iterator[Migration]:
-    """A migration with the proof held by another session, as the runner has it."""
+def migrating(backend: Backend, url: str, *, handed: str = "", **more: Any) -> Iterator[Migration]:
+    """A migration with the proof held by another session, as the runner has it; `handed` is the URL for the worker."""
     options: dict[str, Any] = {
         "ledger": None,
         "lock_timeout_ms": 500,
@@ -233,7 +233,7 @@ def migrating(backend: Backend, url: str, **more: Any) -> Iterator[Migration]:
         "seconds": 30.0,
         **more,
     }
-    with held(url) as proof, migration(backend, Secret(url), proof=proof, **options) as one:
+    with held(url) as proof, migration(backend, Secret(handed or url), proof=proof, **options) as one:
         yield one
 
 

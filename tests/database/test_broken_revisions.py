@@ -126,7 +126,15 @@ BROKEN = {  # the second revision: its body; which error, a word of its card, an
 
 
 IS_FULL = os.environ.get("PANTHEON_SWEEP") == "full"
-ALWAYS = ("half-way", "COMMIT", "the driver's commit", "SET ROLE", "outside, then an error", "os._exit")
+ALWAYS = (
+    "half-way",
+    "COMMIT",
+    "connection.commit",
+    "the driver's commit",
+    "SET ROLE",
+    "outside, then an error",
+    "os._exit",
+)
 
 
 @pytest.mark.sweep

@@ -89,6 +89,18 @@ def test_expand_that_builds_on_contract_blocks():
     assert all("builds on a" in one.what for one in found.hazards)
 
 
+def test_contract_that_met_nothing_old_lets_later_ones_pass():
+    """From an empty schema; the last one waits all the same, and what takes away something old always does."""
+    pending = [revision("a"), revision("b", "a"), revision("c", "b"), revision("d", "c")]
+    phases = {"a": "expand", "b": "contract", "c": "expand", "d": "contract"}
+
+    found = split(pending, phases, harmless={"b", "d"})
+    assert (("a", "b", "c"), ("d",), ()) == (found.before, found.after, found.hazards)
+
+    found = split(pending, phases, harmless={"d"})
+    assert (("a",), ["c"]) == (found.before, [one.revision for one in found.hazards])
+
+
 def test_other_branch_need_not_wait():
     pending = [revision("a"), revision("b"), revision("c", "b", depends_on=("a",))]
 

@@ -15,8 +15,9 @@ import psycopg
 import pytest
 
 from pantheon_runbook.database.comparable import Server, comparable
+from pantheon_runbook.database.differences import differences
 from pantheon_runbook.database.dump import dump_schema, restore
-from pantheon_runbook.database.schema import differences, look_at_schema
+from pantheon_runbook.database.schema import look_at_schema
 from pantheon_runbook.database.scratch import Scratch, scratch
 from pantheon_runbook.errors import UsageError
 from pantheon_runbook.servers import binaries

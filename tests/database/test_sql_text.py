@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pantheon_runbook.database.narrowing import is_narrower
-from pantheon_runbook.database.sql_text import bare, ignored_rules, timeouts_off, truncated, writes
+from pantheon_runbook.database.sql_text import bare, ignored_rules, is_repeatable, timeouts_off, truncated, writes
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,10 @@ from pantheon_runbook.database.sql_text import bare, ignored_rules, timeouts_off
         ("delete from a; update b set c = 1 where id = %(id)s", [("delete", "a", False), ("update", "b", True)]),
         ("update a set b = 1 where x_id = 4", [("update", "a", False)]),
         ("update a set b = 1 where a.id in (select id from a limit 500)", [("update", "a", True)]),
+        ("update a set b = 1 where id in (select id from a)", [("update", "a", False)]),
+        ("update a set b = c.b from c where a.id = c.id", [("update", "a", False)]),
+        ("update a set b = 1 where id = 'x'::uuid", [("update", "a", True)]),
+        ("update a set b = 1 where id in (1, 2)", [("update", "a", True)]),
         ("insert into a values (1)", []),
         ("insert into a (x) select x from b", [("insert", "a", False)]),
         ("merge into a using b on true when matched then update set x = 1", [("merge", "a", False)]),
@@ -94,3 +98,18 @@ def test_ignored_rules_are_read():
 )
 def test_narrower_type_is_told(before, after, expected):
     assert expected is is_narrower(before, after)
+
+
+REPEATABLE = {
+    "create index concurrently if not exists i on t (a)": True,
+    "alter table public.t validate constraint c;": True,
+    "analyze t": True,
+    "analyze t; insert into counted values (1)": False,
+    "alter table t alter column a type bigint using a * 2, validate constraint c": False,
+    "create index concurrently i on t (a)": False,
+}
+
+
+@pytest.mark.parametrize("sql", REPEATABLE)
+def test_only_what_may_run_twice_is_repeatable(sql):
+    assert REPEATABLE[sql] == is_repeatable(sql)

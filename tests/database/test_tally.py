@@ -66,7 +66,7 @@ def test_database_beyond_the_release_is_named(recorded):
     assert () == found.pending
     whose = "q (applied 2026-11-23T10:00:02Z by supervisor, run 1a2b3c4d)" if recorded else "q (no row: applied by bare"
     assert whose in finding.what
-    assert "re-create staging's schema" in finding.next_step
+    assert "pantheon-runbook run RB-020 -e staging -p refresh=true" in finding.next_step
 
 
 def test_revision_that_only_the_ledger_knows_is_told():

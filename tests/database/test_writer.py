@@ -17,9 +17,11 @@ from pantheon_runbook.database.kinds import SCHEMA
 from pantheon_runbook.database.locks import database_lock
 from pantheon_runbook.database.writer import Writer, writer_lock
 from pantheon_runbook.errors import AnotherWriterError, RefusedError, VendorRefusedError
+from pantheon_runbook.providers.http import WriteGate
 from pantheon_runbook.secrets import Registry, Vault
 
 SCOPE = "pantheon-runbook staging"
+NAME = "pantheon-runbook 1a2b3c4d"
 ONE, TWO = Writer("1a2b3c4d5e6f", "supervisor", "laptop"), Writer("aa11bb22cc33", "manager", "runner-7")
 ROUNDS = 40
 
@@ -227,3 +229,18 @@ def test_lock_through_a_transaction_pooler_is_refused(target, made, monkeypatch)
     ):
         pytest.fail("it was let in")
     assert [] == names(made)
+
+
+def test_lock_that_is_lost_lets_no_write_through(target, made):
+    """Its session was ended; somebody else may be writing by now."""
+    vault = vault_to(target, SESSION)
+    gate = WriteGate(before=lambda _event: None, is_open=True)
+    with database_lock(database_of(vault), vault, scope=SCOPE, writer=ONE, gate=gate):
+        gate.check("database", "write")
+        made.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = %s", (NAME,))
+        with pytest.raises(RefusedError, match="no longer holds the lock") as stopped:
+            gate.check("database", "write")
+    gate.check("database", "write")
+
+    assert "run the plan again: it looks first." == stopped.value.next_step
+    assert [ONE.run_id] == [run_id for run_id, _, _ in names(made)], "the next one says who left it"

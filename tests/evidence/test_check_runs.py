@@ -12,7 +12,7 @@ from test_agreement import chained, put, remove, seal_what_is_left, where
 from pantheon_runbook.evidence import verify as verifier
 from pantheon_runbook.evidence.runs import SealedRun, latest_with, sealed_runs
 from pantheon_runbook.model import canonical
-from pantheon_runbook.runner.ground import known_ways
+from pantheon_runbook.runner.before import known_ways
 
 NOT_AS_LEFT = ("comparison.json", "not what the journal says an act has left")
 

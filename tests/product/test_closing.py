@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from pantheon_runbook.errors import HeldError
 from pantheon_runbook.evidence.verify import verify
 from pantheon_runbook.runner import closed, wiring
 
@@ -61,7 +62,8 @@ class Closer:
 
 
 @pytest.fixture
-def team(world: Any) -> Closer:
+def team(world: Any, monkeypatch: pytest.MonkeyPatch) -> Closer:
+    monkeypatch.setenv("PANTHEON_CREDENTIALS", str(world.folder / "credentials.toml"))
     return Closer(world)
 
 
@@ -116,16 +118,20 @@ CHANGES = {
 
 
 def _is_held_by_what_is_changed(team: Closer) -> None:
-    """Each file is put back before the next."""
+    """Each file is put back before the next. In this process: how a terminal tells it was seen above."""
     for name, (old, new, next_step) in CHANGES.items():
         path = team.folder / name
         before = path.read_bytes()
         assert old.encode() in before
         path.write_bytes(before.replace(old.encode(), new.encode(), 1))
-        done = team.cli("run", "RB-050")
+        run = wiring.open_run("RB-050", {"environment": "staging"})
+        run.session.perform("observe")
+        run.session.perform("compare")
+        with pytest.raises(HeldError) as stopped:
+            run.session.perform("verify")
         path.write_bytes(before)
-        (told,) = [line for line in done.stdout.splitlines() if line.startswith("Next:")]
-        assert (3, f"Next:    {next_step}") == (done.returncode, told), name
+        (told,) = [line for line in stopped.value.lines() if line.startswith("Next:")]
+        assert ("held", f"Next:    {next_step}") == (team.world.seal(run).word, told), name
 
 
 def _touched_certificate_is_named(team: Closer, bundle: Path) -> None:

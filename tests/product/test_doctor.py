@@ -311,3 +311,22 @@ def test_bug_in_one_call_is_loud():
 
     with pytest.raises(ZeroDivisionError):
         side_by_side({"good": lambda: "", "bad": broken}, seconds=5)
+
+
+def test_backend_is_read_by_its_own_interpreter(world):
+    """The tree, what a rehearsal stands on, and whether production's schema can be had."""
+    items = asked(world)
+
+    assert items["backend"]["found"].startswith("11 revisions, head 0011, read by ")
+    assert items["rehearsals"]["found"].endswith("linted by squawk")
+    assert "read-role --dump" in items["production's dump role"]["found"]
+    assert [True] * 3 == [items[name]["passed"] for name in ("backend", "rehearsals", "production's dump role")]
+
+
+def test_backend_that_is_not_there_is_missing(world):
+    config = world.customer / "pantheon.toml"
+    config.write_text(config.read_text().replace("alembic.ini", "another.ini"))
+
+    item = asked(world)["backend"]
+
+    assert (False, True) == (item["passed"], "another.ini" in item["found"] + item["next_step"]), item

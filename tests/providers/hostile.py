@@ -10,14 +10,26 @@ from typing import Any
 
 import httpx
 
-from pantheon_runbook.providers import enumerated, listing, production_values, railway, railway_looks, railway_services
+from pantheon_runbook.providers import (
+    enumerated,
+    listing,
+    production_values,
+    railway,
+    railway_deploys,
+    railway_looks,
+    railway_services,
+    railway_sources,
+)
 from pantheon_runbook.providers.enumerated import READS, Read
 
-DOCUMENTS = sorted(
-    text
-    for module in (listing, production_values, railway, railway_looks, railway_services)
-    for held in vars(module).values()
-    if isinstance(text := getattr(held, "document", held), str) and enumerated._digest(text) in enumerated.DOCUMENTS
+_ASKING = (listing, production_values, railway, railway_deploys, railway_looks, railway_services, railway_sources)
+DOCUMENTS = sorted(  # each once: some are asked from several places
+    {
+        text
+        for module in _ASKING
+        for held in vars(module).values()
+        if isinstance(text := getattr(held, "document", held), str) and enumerated._digest(text) in enumerated.DOCUMENTS
+    }
 )
 DELETION = "mutation M($id: String!) { projectDelete(id: $id) }"
 FRAGMENTS = (
@@ -94,7 +106,16 @@ def enumerated_ones(facts: dict[str, Any]) -> Iterator[Raw]:
             yield Raw(entry.vendor, entry.method, host, path, query, body)
 
 
-_VALUES = {"limit": "100", "offset": "0", "reveal": "true", "services": "db", "until": "1", "from": "1"}
+_VALUES = {
+    "projectId": "prj_x",
+    "branch": "staging",
+    "limit": "100",
+    "offset": "0",
+    "reveal": "true",
+    "services": "db",
+    "until": "1",
+    "from": "1",
+}
 
 
 def _id_for(entry: Read, facts: dict[str, Any]) -> str:

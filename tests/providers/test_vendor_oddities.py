@@ -86,6 +86,6 @@ def test_target_may_be_a_single_string(client, stub, around):
     ]
     stub.will_answer(200, {"envs": envs})
     frontend = Frontend(vercel_project="prj_1", vercel_team="team_1")
-    (seen,) = PreviewVariables(client, frontend, around, names={}).look().resources
+    seen, _ = PreviewVariables(client, frontend, around, names={}).look().resources
 
     assert {"ONE"} == set(seen.attributes)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pytest
 from vercel_scene import DENIED, HOOK, TARGETS, Scene, differences, fingerprint, give_tokens
 
 from pantheon_runbook.errors import VendorRefusedError, VendorUnavailableError
-from pantheon_runbook.model import Resource
+from pantheon_runbook.model import Exposure, Resource
 from pantheon_runbook.providers.vercel_exposure import exposure
 from pantheon_runbook.providers.vercel_inventory import inventory
 
@@ -162,35 +161,41 @@ DRIFT: dict[str, tuple[Callable[[Scene], Any], set[tuple[str, str, str]]]] = {
 }
 
 
-@contextmanager
-def _provisioned(new_world: Any) -> Iterator[Scene]:
+@pytest.fixture(scope="module")
+def scene(new_world: Any) -> Iterator[Scene]:
+    """A staging that stands, looked at by tokens of several reaches; after the drift it is as it was before."""
     with new_world() as world, pytest.MonkeyPatch.context() as patch:
         world.enter(patch)
         assert "done" == world.provision().word
         made = Scene(world)
+        made.edit(lambda memory: give_tokens(memory, made.facts))
         yield made
         made.close()
 
 
-@pytest.fixture(scope="module")
-def scene(new_world: Any) -> Iterator[Scene]:
-    """Nobody changes its project; it is looked at by tokens of several reaches."""
-    with _provisioned(new_world) as made:
-        made.edit(lambda memory: give_tokens(memory, made.facts))
-        yield made
+@dataclass(frozen=True)
+class Drifted:
+    """What each kind of drift was told as, and what was to be seen, and to be hidden, after all of it."""
+
+    told: dict[str, set[Any]]
+    seen: dict[str, tuple[Resource, ...]]
+    ways: dict[str, Exposure]
+    memory: Any
 
 
 @pytest.fixture(scope="module")
-def drifted(new_world: Any) -> Iterator[tuple[Scene, dict[str, set[Any]]]]:
-    """After all the drift, and what each kind of it was told as."""
-    with _provisioned(new_world) as made:
-        told: dict[str, set[Any]] = {}
-        before = made.both()
-        for name, (change, _) in DRIFT.items():
-            change(made)
-            after = made.both()
-            told[name], before = differences(before, after), after
-        yield made, told
+def drifted(scene: Scene) -> Drifted:
+    saved = str(scene.world.folder / "before-the-drift")
+    scene.world.running.save(saved)
+    told: dict[str, set[Any]] = {}
+    before = scene.both()
+    for name, (change, _) in DRIFT.items():
+        change(scene)
+        after = scene.both()
+        told[name], before = differences(before, after), after
+    found = Drifted(told, before, scene.exposures(), scene.memory)
+    scene.world.running.load(saved)
+    return found
 
 
 # ---- before anything is changed
@@ -279,8 +284,8 @@ def test_looking_writes_nothing(scene: Scene) -> None:
 # ---- drift
 
 
-def test_drift_is_named_and_nothing_else(drifted: Any) -> None:
-    _, told = drifted
+def test_drift_is_named_and_nothing_else(drifted: Drifted) -> None:
+    told = drifted.told
     wrong = [name for name, (_, expected) in DRIFT.items() if told[name] != expected]
     for name, found in told.items():
         places = "; ".join(f"{target}: {address} {attribute}" for target, address, attribute in sorted(found))
@@ -290,17 +295,16 @@ def test_drift_is_named_and_nothing_else(drifted: Any) -> None:
     assert [] == wrong
 
 
-def test_no_secret_is_in_what_was_seen(drifted: Any) -> None:
+def test_no_secret_is_in_what_was_seen(scene: Scene, drifted: Drifted) -> None:
     """After the drift: bypass secrets, hook URLs, values of both targets, the password of the previews."""
-    scene, _ = drifted
-    memory = scene.memory  # the last kind of drift was made in it
+    memory = drifted.memory  # the last kind of drift was made in it
     project = memory["projects"][scene.facts["project_id"]]
     values = [one["value"] for one in (*project["env"].values(), *memory["sharedEnv"].values())]
     facts = scene.hands.facts
     held = [facts[vendor][name] for vendor in ("supabase", "openrouter") for name in facts[vendor] if _is_secret(name)]
     others = (*facts["tokens"].values(), *project["protectionBypass"], HOOK["url"], "S3cretHook77", COMMAND_TOKEN)
     secrets = {one for one in (*values, *held, *others, "of previews, 9") if len(one) > 11}
-    seen = [*(one for found in scene.both().values() for one in found), *scene.exposures().values()]
+    seen = [*(one for found in drifted.seen.values() for one in found), *drifted.ways.values()]
     text = json.dumps([asdict(one) for one in seen])
 
     assert len(secrets) > 20
@@ -312,10 +316,9 @@ def _is_secret(name: str) -> bool:
     return name.endswith(("key", "url", "password", "token"))
 
 
-def test_value_shared_with_production_is_dropped(drifted: Any) -> None:
+def test_value_shared_with_production_is_dropped(drifted: Drifted) -> None:
     """After the drift it is a plain variable of both: whoever looks at previews does not see production's value."""
-    scene, _ = drifted
-    (shared,) = [one for one in scene.inventory("preview") if one.address == "vercel/variable/NEXT_PUBLIC_ENVIRONMENT"]
+    (shared,) = [one for one in drifted.seen["preview"] if one.address == "vercel/variable/NEXT_PUBLIC_ENVIRONMENT"]
     assert (["preview", "production"], {"unreadable": True}) == (
         shared.attributes["targets"],
         shared.attributes["value"],
@@ -327,7 +330,7 @@ def test_value_shared_with_production_is_dropped(drifted: Any) -> None:
 
 def test_list_is_read_to_its_last_page(client: Any, stub: Any) -> None:
     def page(names: list[str], following: int | None) -> dict[str, Any]:
-        envs = [{"key": name, "type": "sensitive", "target": "preview", "value": ""} for name in names]
+        envs = [{"id": name, "key": name, "type": "sensitive", "target": "preview", "value": ""} for name in names]
         return {"envs": envs, "pagination": {"count": len(envs), "next": following, "prev": None}}
 
     nothing = {"data": [], "domains": [], "environments": [], "pagination": None}
@@ -393,7 +396,7 @@ def test_two_of_one_name_are_told_apart(client: Any, stub: Any) -> None:
 
     moments = {one.address: one.attributes.get("created_at") for one in found if "hook" in one.address}
     assert {
-        "vercel/deploy-hook/nightly": "1970-01-01T00:00:00.001Z",
+        "vercel/deploy-hook/nightly#1": "1970-01-01T00:00:00.001Z",
         "vercel/deploy-hook/nightly#2": "1970-01-01T00:00:00.002Z",
     } == moments
     assert "gitlab group / web" == found[-1].attributes["git_repository"]

@@ -1,0 +1,50 @@
+"""What `doctor` says of the backend: its Alembic tree, its interpreter, and what a rehearsal stands on; reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pantheon_runbook.database import alembic_process
+from pantheon_runbook.database.lint import squawk_path
+from pantheon_runbook.diagnosis import Item, missing
+from pantheon_runbook.errors import RunbookError
+from pantheon_runbook.runner.surroundings import World, backend_of
+from pantheon_runbook.servers import ServerError
+from pantheon_runbook.servers.binaries import postgres_binaries
+
+_EXTRA = "python -m pip install 'pantheon-runbook[rehearsal]'"
+
+
+def examined(outside: World) -> Iterator[Item]:
+    """The tree is read by the interpreter that will run it; no database is asked."""
+    yield _tree(outside)
+    yield _rehearsals()
+    yield _production(outside)
+
+
+def _tree(outside: World) -> Item:
+    backend = backend_of(outside)
+    try:
+        history = alembic_process.history(backend)
+    except RunbookError as error:
+        return missing("backend", error)
+    head = ", ".join(history.heads) or "none"
+    return Item("backend", f"{len(history.revisions)} revisions, head {head}, read by {backend.python}")
+
+
+def _rehearsals() -> Item:
+    try:
+        server = postgres_binaries().version
+    except ServerError as error:
+        return Item("rehearsals", f"RB-020 cannot rehearse: {error}", _EXTRA)
+    if squawk_path() is None:
+        return Item("rehearsals", f"on {server}; squawk is not installed, so nothing is linted", _EXTRA)
+    return Item("rehearsals", f"on {server}, linted by squawk")
+
+
+def _production(outside: World) -> Item:
+    name = "production's dump role"
+    read = outside.config.production_read
+    if read is None or read.dump_password not in outside.credentials.values:
+        return Item(name, "none: only staging's schema is rehearsed; read-role --dump prints what makes it")
+    return Item(name, f"{read.dump_role}, its password is at hand")
