@@ -328,12 +328,14 @@ class Session:
         """Observe again; what was approved holds only for what was seen then."""
         assert self.snapshot is not None
         now = self._look_at_everything()
-        digest = self._plan_for(now).digest
-        self.journal.write("looked-again", snapshot=now.digest, plan=digest)
-        if digest != plan.digest:
+        new = self._plan_for(now)
+        self.journal.write("looked-again", snapshot=now.digest, plan=new.digest)
+        if new.digest != plan.digest:
+            moved = _first_difference(self.snapshot, now)
+            others = f"; {plan_difference(plan.to_bytes(), new)}" if new.changes != plan.changes else ""
             raise StalePlanError(
                 f'the plan for "{self.opening.environment}" is out of date',
-                why=f"{_first_difference(self.snapshot, now)} ({self.snapshot.observed_at}, now {now.observed_at})",
+                why=f"{moved} ({self.snapshot.observed_at}, now {now.observed_at}){others}",
                 next_step=self._plan_command,
             )
 

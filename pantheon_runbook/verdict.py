@@ -19,6 +19,7 @@ EXIT_CODES: Mapping[str, int] = {
     "abandoned": 5,
     "not-verified": 6,
 }
+_NOTHING_RAN = "no-run"  # errors.UsageError, which mostly comes before there is a run
 CHANGES_PENDING_EXIT_CODE = 3
 _CHANGING = ("open", "observe", "plan", "approve", "apply", "verify")
 # By the run's mode; a plan run shows the later acts as held.
@@ -81,7 +82,9 @@ def _worst(failures: list[Mapping[str, Any]], *, has_written: bool) -> tuple[str
     last = failures[-1]
     if has_written and last["act"] == "apply":
         return "partial", str(last["what"])
-    return str(last["word"]), str(last["what"])
+    # A config that is found to be wrong once a run is open, like an interpreter that is not there: the run is sealed.
+    word = "refused" if last["word"] == _NOTHING_RAN else str(last["word"])
+    return word, str(last["what"])
 
 
 def _moment(events: list[Mapping[str, Any]], ended: Mapping[str, Any]) -> str:

@@ -62,9 +62,9 @@ class SandboxWorld:
             check=False,
         )
 
-    def open(self, mode: str = "apply", **parameters: Any) -> OpenRun:
+    def open(self, mode: str = "apply", *, runbook: str = "RB-010", **parameters: Any) -> OpenRun:
         """A run in this process, not yet observed."""
-        return wiring.open_run("RB-010", {"mode": mode, **parameters})
+        return wiring.open_run(runbook, {"mode": mode, **parameters})
 
     def plan(self, run: OpenRun) -> Plan:
         """Observe and plan."""
@@ -74,7 +74,14 @@ class SandboxWorld:
 
     def provision(self, **parameters: Any) -> Verdict:
         """All five acts in this process, sealed; raises what an act raises, sealed too."""
-        run = self.open("apply", **parameters)
+        return self._applied("RB-010", parameters)
+
+    def migrate(self, **parameters: Any) -> Verdict:
+        """The same with RB-020."""
+        return self._applied("RB-020", parameters)
+
+    def _applied(self, runbook: str, parameters: dict[str, Any]) -> Verdict:
+        run = self.open("apply", runbook=runbook, **parameters)
         try:
             for act in ("observe", "plan", "approve", "apply", "verify"):
                 run.session.perform(act)

@@ -55,6 +55,12 @@ def difference_code(expected: Iterable[str], found: Iterable[str]) -> str:
     return short_code(digest_of([sorted(expected), sorted(found)]))
 
 
+def code_of(expected: Iterable[str], found: Iterable[str]) -> str:
+    """The code of the difference between two schemas, by their lines; "" when there is none."""
+    missing, added = set(expected) - set(found), set(found) - set(expected)
+    return difference_code(missing, added) if missing or added else ""
+
+
 def baseline_finding(expected: Sequence[str], found: Sequence[str], stated: Stated, *, run: str) -> Finding:
     """Whether what stands may be taken for the stated revision.
 
@@ -81,6 +87,14 @@ def baseline_finding(expected: Sequence[str], found: Sequence[str], stated: Stat
         f"{other}state the revision that it is, or bring the schema to it; to accept this difference: "
         f"{run} -p baseline={stated.in_words}+{code}",
     )
+
+
+def is_accepted(history: History, heads: Sequence[str] | None, rows: Sequence[LedgerRow], stated: Stated) -> bool:
+    """Whether nothing is left of the statement to be written, also when the database has gone on from there since."""
+    standing, said = history.below(heads or ()), history.below(stated.revisions)
+    told = {row.revision: row.digest for row in rows if row.state != "begun"}
+    is_told = all(told.get(one.id) == one.digest for one in history.revisions if one.id in said)
+    return is_told and said <= standing and all(map(history.get, stated.revisions)) and told.keys() <= standing
 
 
 def refusal(history: History, heads: Sequence[str] | None, rows: Sequence[LedgerRow], stated: Stated) -> Finding | None:
@@ -168,10 +182,8 @@ def _locked_heads(connection: psycopg.Connection[Any], version_table: str) -> tu
 
 def _stamp(connection: psycopg.Connection[Any], version_table: str, heads: Sequence[str], *, is_new: bool) -> None:
     table = _identifier(version_table)
-    if is_new:  # as Alembic itself makes it
-        key = sql.Identifier(f"{version_table.rpartition('.')[2]}_pkc")
-        columns = "create table {} (version_num varchar(32) not null constraint {} primary key)"
-        connection.execute(sql.SQL(columns).format(table, key))
+    if is_new:
+        ledger.make_version_table(connection, version_table)
     connection.execute(sql.SQL("delete from {}").format(table))
     for revision in heads:
         connection.execute(sql.SQL("insert into {} (version_num) values (%s)").format(table), (revision,))

@@ -10,20 +10,21 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from pantheon_runbook import clock
 from pantheon_runbook.database import ledger
 from pantheon_runbook.database.around import Around, look_around, put_on_top, put_under
 from pantheon_runbook.database.comparable import Server, look_at_server
 from pantheon_runbook.database.connection import Resolve, is_refused_login, opened, settings_of
 from pantheon_runbook.database.relay import PORT, relayed
+from pantheon_runbook.database.row_counts import row_counts
 from pantheon_runbook.database.schema import (
     LOCK_MILLISECONDS,
     VERSION_TABLE,
@@ -31,15 +32,18 @@ from pantheon_runbook.database.schema import (
     one_moment,
     standing_in,
 )
-from pantheon_runbook.database.scratch import ScratchDatabase, not_rehearsed
+from pantheon_runbook.database.scratch import OWNER, ScratchDatabase, not_rehearsed
 from pantheon_runbook.errors import VendorError, VendorRefusedError, VendorUnavailableError
 from pantheon_runbook.secrets import Secret
+from pantheon_runbook.servers import ServerError
 from pantheon_runbook.servers.binaries import postgres_binaries
 from pantheon_runbook.servers.cluster import BOOTSTRAP_USER
 
 _APPLICATION = "pantheon-runbook dump"
 _OPERATION = "dump the schema"
 _CONNECT_SECONDS = 10
+_WAITS_SECONDS, _PAUSE_SECONDS = 20, 0.5
+_NO_CONNECTION_LEFT = "too many connections"
 _SECONDS = 300
 _NO = frozenset({"28000", "28P01", "42501"})
 _KEPT = (
@@ -61,11 +65,24 @@ class Dump:
     version_table: str
     heads: tuple[str, ...]
     without_roles: tuple[str, ...] = ()  # grants to these were passed over
+    rows: Mapping[str, int] = field(default_factory=dict)  # by table, as the statistics have it
 
 
 def dump_schema(
     url: Secret, *, resolve: Resolve, version_table: str = VERSION_TABLE, without_roles: Sequence[str] = ()
 ) -> Dump:
+    """As `_dump`; the role may have few connections, and while others use them up it is tried again."""
+    end = clock.monotonic() + _WAITS_SECONDS
+    while True:
+        try:
+            return _dump(url, resolve, version_table, without_roles)
+        except VendorUnavailableError as error:
+            if _NO_CONNECTION_LEFT not in error.why or clock.monotonic() > end:
+                raise
+        clock.sleep(clock.jittered(_PAUSE_SECONDS))
+
+
+def _dump(url: Secret, resolve: Resolve, version_table: str, without_roles: Sequence[str]) -> Dump:
     """What the login of `url` may dump: it needs SELECT on each table, not on a column of it (`dump_role`).
 
     Each table is locked in ACCESS SHARE for the seconds that it takes: readers and writers do not notice, an ALTER
@@ -85,11 +102,12 @@ def dump_schema(
             standing = standing_in(connection, version_table=version_table, without_roles=without_roles)
             heads = ledger.heads(connection, version_table) or ()
             server = look_at_server(connection)
+            rows = row_counts(connection)
             (snapshot,) = connection.execute("select pg_export_snapshot()").fetchone() or ("",)
             archive = _archive(settings_of(url.reveal(), resolve), [name for name, _ in around.schemas], snapshot)
     except psycopg.Error as error:
         raise _said(str(error), is_refused=is_refused_login(error) or error.sqlstate in _NO) from error
-    return Dump(archive, around, server, standing, version_table, heads, tuple(without_roles))
+    return Dump(archive, around, server, standing, version_table, heads, tuple(without_roles), rows)
 
 
 def restore(dump: Dump, database: ScratchDatabase) -> None:
@@ -142,14 +160,17 @@ def _restored(archive: bytes, database: ScratchDatabase) -> None:
 
 def _put_heads(connection: psycopg.Connection[Any], dump: Dump) -> None:
     table = sql.Identifier(*dump.version_table.split("."))
+    if dump.heads and ledger.heads(connection, dump.version_table) is None:
+        ledger.make_version_table(connection, dump.version_table)
+        connection.execute(sql.SQL("alter table {} owner to {}").format(table, sql.Identifier(OWNER)))
     for head in dump.heads:
         connection.execute(sql.SQL("insert into {} (version_num) values (%s)").format(table), (head,))
 
 
 def _ran(program: str, arguments: Sequence[str], *, given: bytes) -> subprocess.CompletedProcess[bytes]:
     """In a session of its own: without a terminal, a password is read from standard input."""
-    path = Path(postgres_binaries().path(program))
     try:
+        path = postgres_binaries().path(program)
         return subprocess.run(
             [path, *arguments],
             input=given,
@@ -160,6 +181,8 @@ def _ran(program: str, arguments: Sequence[str], *, given: bytes) -> subprocess.
             start_new_session=True,
             timeout=_SECONDS,
         )
+    except ServerError as error:
+        raise not_rehearsed(f"there is no {program} to dump with: {error}") from error
     except FileNotFoundError as error:
         raise not_rehearsed(f"{path} is not there") from error
     except subprocess.TimeoutExpired as error:

@@ -125,6 +125,13 @@ def undo(connection: psycopg.Connection[Any], revisions: Sequence[str], *, run_i
     connection.execute(_UNDONE.encode(), values)
 
 
+def make_version_table(connection: psycopg.Connection[Any], version_table: str) -> None:
+    """As Alembic itself makes it, empty. Errors: psycopg.Error."""
+    key = sql.Identifier(f"{version_table.rpartition('.')[2]}_pkc")
+    columns = "create table {} (version_num varchar(32) not null constraint {} primary key)"
+    connection.execute(sql.SQL(columns).format(sql.Identifier(*version_table.split(".", 1)), key))
+
+
 def heads(connection: psycopg.Connection[Any], version_table: str) -> tuple[str, ...] | None:
     """Where Alembic says that this database is, sorted; None when its table is not there. Reads only.
 

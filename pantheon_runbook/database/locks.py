@@ -105,6 +105,7 @@ def database_lock(
     scope: str,
     writer: Writer,
     wait_seconds: float = 0.0,
+    signs: bool = True,
     gate: WriteGate | None = None,
 ) -> Iterator[str]:
     """The writer's lock on a session of its own, said in words; before the database exists there is nothing to lock.
@@ -118,7 +119,8 @@ def database_lock(
     with database.session(application_name=writer.session_name) as connection, ExitStack() as held:
         try:
             require_session(connection)
-            lock = held.enter_context(writer_lock(connection, scope=scope, writer=writer, wait_seconds=wait_seconds))
+            held_lock = writer_lock(connection, scope=scope, writer=writer, wait_seconds=wait_seconds, signs=signs)
+            lock = held.enter_context(held_lock)
         except OperationalError as error:
             raise unreachable(error) from error
         left = f"; it was left by {lock.left_by}" if lock.left_by else ""

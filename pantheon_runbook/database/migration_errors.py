@@ -227,5 +227,5 @@ def _next(event: Mapping[str, Any]) -> str:
     if event["cause"] == "role":
         return "end it with RESET ROLE, or set the role in env.py for all revisions"
     if event["sqlstate"] == _CANCELLED:
-        return "split it into smaller statements, or raise policy.statement_timeout, then plan again"
+        return "split it into smaller statements, or raise statement_seconds under [backend], then plan again"
     return f"correct {event['where'].partition(':')[0]}, then plan again"

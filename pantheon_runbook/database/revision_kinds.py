@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -21,7 +21,13 @@ from pantheon_runbook.database.schema import NO_TABLE, Standing, look_at_schema
 from pantheon_runbook.database.sessions import require_session
 from pantheon_runbook.database.writer import Writer
 from pantheon_runbook.database.writes import DatabaseGate
-from pantheon_runbook.errors import ConfigError, RunbookError, StalePlanError, VendorUnavailableError
+from pantheon_runbook.errors import (
+    ConfigError,
+    RunbookError,
+    StalePlanError,
+    VendorRefusedError,
+    VendorUnavailableError,
+)
 from pantheon_runbook.model import Change, Resource, short_code
 from pantheon_runbook.providers.kind import Kind, Look, Surroundings
 from pantheon_runbook.providers.supabase import project_answers
@@ -117,7 +123,7 @@ class Site:
 
         Errors: VendorError; StalePlanError when the file is not the one of this digest.
         """
-        worker = self._worker()
+        worker = self._worker(revision)
         self._require_its_file(worker, revision, digest)
         with Watcher(self.session, worker.backend_pid, tell=self.tell) as seen:
             try:
@@ -146,11 +152,12 @@ class Site:
                 next_step="run the plan again, read it, and approve the new digest",
             )
 
-    def _worker(self) -> Migration:
+    def _worker(self, revision: str) -> Migration:
         """One process for all revisions; after a failure a new one, which looks anew."""
         if self._migration is None:
             with ExitStack() as held:
                 connection = held.enter_context(self.database.session(application_name=self.writer.session_name))
+                self._require_whole(connection, revision)
                 started = held.enter_context(
                     migration(
                         self.backend,
@@ -162,16 +169,32 @@ class Site:
                         **asdict(self.limits),
                     )
                 )
-                self._require_same_place(started, connection)
+                self.require_version_table(started, ledger.heads(connection, self.version_table) or ())
                 self._migration, self._held = started, held.pop_all()
         return self._migration
 
-    def _require_same_place(self, started: Migration, connection: psycopg.Connection[Any]) -> None:
-        """env.py keeps its revision where we look for it; a table without a schema is found by the search path."""
-        seen = ledger.heads(connection, self.version_table) or ()
-        if started.version_table in {self.version_table, self.version_table.partition(".")[2]} and set(seen) == set(
-            started.heads
-        ):
+    def _require_whole(self, connection: psycopg.Connection[Any], revision: str) -> None:
+        """A revision that this run has begun and lost is not begun again in it: it may have done half of its work."""
+        rows = ledger.rows(connection)
+        if not any((row.revision, row.state, row.run_id) == (revision, "begun", self.writer.run_id) for row in rows):
+            return
+        raise VendorRefusedError(
+            f"revision {revision} was left half-way",
+            vendor="database",
+            operation=f"apply {revision}",
+            status=400,
+            why="it had left its transaction when its answer was lost; what it has done must be looked at first",
+            state=f"changed in part: {revision} left its transaction, and it is not done",
+            next_step="run the plan again: it looks, and says whether the revision can begin anew",
+        )
+
+    def require_version_table(self, started: Migration, seen: Sequence[str]) -> None:
+        """env.py keeps its revision where we look for it; a table without a schema is found by the search path.
+
+        `seen` is what we find there. Errors: ConfigError.
+        """
+        ours = {self.version_table, self.version_table.partition(".")[2]}
+        if started.version_table in ours and set(seen) == set(started.heads):
             return
         raise ConfigError(
             f"env.py keeps its revision in {started.version_table}, at {', '.join(started.heads) or 'none'}",
@@ -196,7 +219,7 @@ class Ledger(Kind):
     """The tables of the ledger, and the baseline in it."""
 
     prefix = LEDGER
-    looks_after = ("database/marker", "database/password")
+    looks_after = ("database/revision",)
 
     def __init__(self, site: Site, stated: Stated | None) -> None:
         self._site = site
@@ -211,18 +234,10 @@ class Ledger(Kind):
         if stands:
             note = f"{len(rows)} revisions in it"
             found.append(Resource(LEDGER, "present", {"layout": ledger.LAYOUT}, note))
-        accepted = self._accepted(rows)
-        if accepted:
-            found.append(Resource(BASELINE, "present", {"revision": accepted}, "accepted"))
+        ground, stated = self._site.ground, self._stated
+        if stated and ground and baseline.is_accepted(ground.history, ground.heads, rows, stated):
+            found.append(Resource(BASELINE, "present", {"revision": stated.in_words}, "accepted"))
         return Look(tuple(found))
-
-    def _accepted(self, rows: tuple[LedgerRow, ...]) -> str:
-        """The stated baseline, when nothing is left of it to be accepted."""
-        ground = self._site.ground
-        if self._stated is None or ground is None:
-            return ""
-        is_done = baseline.after(ground.history, rows, self._stated) == rows
-        return self._stated.in_words if is_done else ""
 
     def write(self, change: Change) -> str | None:
         if change.address == LEDGER:

@@ -118,12 +118,13 @@ def scratch() -> Iterator[Scratch]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+NOT_REHEARSED = "not rehearsed"
 _EXTRA = "python -m pip install 'pantheon-runbook[rehearsal]'"
 
 
 def not_rehearsed(why: str, next_step: str = _EXTRA) -> UsageError:
     """Nothing was rehearsed, which is not the same as a rehearsal that found nothing."""
-    return UsageError("not rehearsed", why=why, next_step=next_step)
+    return UsageError(NOT_REHEARSED, why=why, next_step=next_step)
 
 
 def _private_folder() -> Path:

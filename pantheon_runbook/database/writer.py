@@ -63,6 +63,7 @@ class WriterLock:
         self._connection = connection
         self._key = key
         self._writer = writer
+        self._is_signed = False
         found = _noted(connection)
         self.left_by = f"{found[0].in_words}, which took it at {found[1]} and did not give it back" if found else ""
 
@@ -86,11 +87,12 @@ class WriterLock:
         """Write the row; without the ledger's tables there is none, and whoever makes them calls this again."""
         if ledger.stands(self._connection):
             self._write(_SIGN, (self._writer.run_id, self._writer.operator, self._writer.host))
+            self._is_signed = True
 
     def give_back(self) -> None:
         """A session that is gone holds no lock; its row stays, and the next writer says so."""
         try:
-            if ledger.stands(self._connection):
+            if self._is_signed:
                 self._write(_UNSIGN, (self._writer.run_id,))
             self._connection.execute("select pg_advisory_unlock(%s, %s)", self._key)
         except psycopg.OperationalError:
@@ -116,10 +118,11 @@ class WriterLock:
 
 @contextmanager
 def writer_lock(
-    connection: psycopg.Connection[Any], *, scope: str, writer: Writer, wait_seconds: float = 0.0
+    connection: psycopg.Connection[Any], *, scope: str, writer: Writer, wait_seconds: float = 0.0, signs: bool = True
 ) -> Iterator[WriterLock]:
     """Hold the lock of `scope` on this connection (a session, in autocommit), and say in the database who does.
 
+    One that `signs` not is known by its session's name alone: it has nothing to write, and so it writes nothing.
     Errors: AnotherWriterError that names the holder, once `wait_seconds` are over; psycopg.Error.
     """
     key = _key(scope)
@@ -128,7 +131,8 @@ def writer_lock(
     _take(connection, key, wait_seconds)
     lock = WriterLock(connection, key, writer)
     try:
-        lock.sign()
+        if signs:
+            lock.sign()
         yield lock
     finally:
         lock.give_back()

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from pantheon_runbook.errors import OutcomeUnknownError, VendorError, VendorRefusedError
+from pantheon_runbook.errors import OutcomeUnknownError, RunbookError, VendorRefusedError
 from pantheon_runbook.providers.http import WriteGate
 from pantheon_runbook.providers.naming import named_in
 from pantheon_runbook.secrets import Vault
@@ -46,7 +46,7 @@ class DatabaseGate:
         except psycopg.Error as error:
             result = "rolled back"
             raise _refused(operation, error) from error
-        except VendorError as error:
+        except RunbookError as error:
             result = type(error).__name__
             raise
         finally:

@@ -18,7 +18,7 @@ from pantheon_runbook.database.indexes import index_findings
 from pantheon_runbook.database.refresh_kinds import SEED, Refresh, Seed
 from pantheon_runbook.database.release import look_at_release
 from pantheon_runbook.database.revision_kinds import TREE, Ground, Ledger, Limits, Revisions, Site
-from pantheon_runbook.database.revisions import LedgerRow
+from pantheon_runbook.database.revisions import LedgerRow, Ran
 from pantheon_runbook.database.seeding import SeedFile
 from pantheon_runbook.database.sql_text import is_repeatable
 from pantheon_runbook.database.tally import Commands, Release, Tally, tally
@@ -70,7 +70,11 @@ class Migrating:
         self.site = site_of(parts, writer)
         self.refresh, self.seed = refreshing(parts, self.site, is_asked=self._is_refresh(parameters))
         self.rehearsals = Rehearsals(
-            parts, self.site, ground=lambda: self._ground, pending=lambda ground: self._tally(ground).pending
+            parts,
+            self.site,
+            ground=lambda: self._ground,
+            pending=lambda ground: self._tally(ground).pending,
+            heads=self._heads,
         )
         self._commands = Commands(f"pantheon-runbook run RB-020 -e {parts.name}", f"alembic -c {self.site.backend.ini}")
 
@@ -134,24 +138,39 @@ class Migrating:
 
     def _tally(self, ground: Ground) -> Tally:
         """With the baseline taken as accepted, when one is stated that can be."""
-        heads, rows = ground.heads, ground.rows
-        if self._stated is not None and self._refusal(ground) is None:
-            heads, rows = self._stated.revisions, baseline.after(ground.history, rows, self._stated)
+        stated = self._to_accept(ground)
         return tally(
             ground.history,
-            heads,
-            rows,
+            stated.revisions if stated else ground.heads,
+            baseline.after(ground.history, ground.rows, stated) if stated else ground.rows,
             release=self._release(ground),
             tables=ground.schema.tables,
             commands=self._commands,
-            again=(*self._again, *self._repeatable()),
+            again=(*self._again, *self._repeatable(ground)),
         )
 
-    def _repeatable(self) -> Iterable[str]:
-        """Revisions whose every statement outside a transaction may run twice: nobody has to say so again."""
+    def _repeatable(self, ground: Ground) -> Iterable[str]:
+        """Revisions that were begun, and do no harm when they begin anew: nobody has to say so."""
+        begun = {row.revision: row for row in ground.rows if row.state == "begun"}
         for ran in self.rehearsals.found.staging.ran:
-            if all(is_repeatable(one.sql) for one in ran.statements if one.is_alone):
+            row, revision = begun.get(ran.revision), ground.history.get(ran.revision)
+            is_as_it_was = row and revision and row.digest == revision.digest and not row.followed_writes
+            if is_as_it_was and _is_repeatable(ran):
                 yield ran.revision
+
+    def _heads(self, ground: Ground) -> Sequence[str]:
+        stated = self._to_accept(ground)
+        return stated.revisions if stated else ground.heads or ()
+
+    def _to_accept(self, ground: Ground) -> Stated | None:
+        """The stated baseline, if it can be accepted and has not been."""
+        if self._stated is None or self._is_accepted(ground) or self._refusal(ground):
+            return None
+        return self._stated
+
+    def _is_accepted(self, ground: Ground) -> bool:
+        assert self._stated is not None
+        return baseline.is_accepted(ground.history, ground.heads, ground.rows, self._stated)
 
     def _refusal(self, ground: Ground) -> Finding | None:
         assert self._stated is not None
@@ -188,7 +207,7 @@ class Migrating:
         return (Finding("not-provisioned", left[0], what, step),)
 
     def _of_the_baseline(self, ground: Ground) -> tuple[Finding, ...]:
-        if self._stated is None:
+        if self._stated is None or self._is_accepted(ground):
             return ()
         if (no := self._refusal(ground)) is not None:
             return (no,)
@@ -216,11 +235,13 @@ class Migrating:
     def _drift(self, ground: Ground) -> tuple[Finding, ...]:
         """What stands in staging and no revision has made, or the other way round."""
         drift = self._differences(ground)
-        if not drift or self._stated is not None:
+        if not drift or (self._stated is not None and not self._is_accepted(ground)):
             return ()
         more = f"; and {len(drift) - _FEW} more" if len(drift) > _FEW else ""
         what = f"the schema is not what its revisions make: {'; '.join(drift[:_FEW])}{more}"
-        step = "write a revision that makes it so, or take it back by hand"
+        at, code = ",".join(ground.heads or ()), baseline.code_of(self.rehearsals.found.expected, ground.schema.lines)
+        accepted = f"to let this run accept it: {self._commands.run} -p baseline={at}+{code}"
+        step = f"write a revision that makes it so, or take it back by hand; {accepted}"
         return (Finding("schema-drift", "database/schema", what, step, blocks=False),)
 
     def _differences(self, ground: Ground) -> tuple[str, ...]:
@@ -272,7 +293,8 @@ class Migrating:
         drift = self._differences(ground)
         why_not = self.rehearsals.found.why_not
         schema = f"cannot be read: {why_not}" if why_not else "; ".join(drift) or "the same"
-        accepted = self._stated is not None and bool(self._stated.code)
+        code = baseline.code_of(self.rehearsals.found.expected, ground.schema.lines)
+        accepted = self._stated is not None and self._stated.code == code
         return (
             Check("the database is at the tree's head", wanted, at, wanted == at),
             Check("every revision is in the ledger", "all", ", ".join(lacking) or "all", not lacking),
@@ -293,6 +315,15 @@ class Migrating:
         seen = tuple(one for one in snapshot.resources if not one.address.startswith(self._own))
         wanted = self._provisions.wanted(snapshot)
         return beside_production(self._parts, replace(snapshot, resources=seen), wanted, changes=changes)
+
+
+def _is_repeatable(ran: Ran) -> bool:
+    """Whether a revision that left its transaction and did not end does no harm when it runs from its beginning.
+
+    What it ran in a transaction between two statements outside one was committed by the second of them.
+    """
+    last = max((number for number, one in enumerate(ran.statements) if one.is_alone), default=-1)
+    return last >= 0 and all(is_repeatable(one.sql) for one in ran.statements[: last + 1])
 
 
 def _is_recorded(revision: str, rows: Sequence[LedgerRow]) -> bool:

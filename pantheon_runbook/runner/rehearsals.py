@@ -9,17 +9,17 @@ from dataclasses import asdict, dataclass, field, replace
 import psycopg
 
 from pantheon_runbook.database.alembic_process import held_proof, migration
-from pantheon_runbook.database.connection import SESSION_PORT, opened
+from pantheon_runbook.database.connection import SESSION_PORT
 from pantheon_runbook.database.dump import Dump, dump_schema, restore
 from pantheon_runbook.database.emptying import empty
 from pantheon_runbook.database.rehearsal import Rehearsal
 from pantheon_runbook.database.rehearsing import rehearse
 from pantheon_runbook.database.revision_kinds import Ground, Site
 from pantheon_runbook.database.revisions import Revision
-from pantheon_runbook.database.row_counts import about, row_counts
+from pantheon_runbook.database.row_counts import about
 from pantheon_runbook.database.schema import look_at_schema
-from pantheon_runbook.database.scratch import Scratch, not_rehearsed, scratch
-from pantheon_runbook.errors import RunbookError
+from pantheon_runbook.database.scratch import NOT_REHEARSED, Scratch, not_rehearsed, scratch
+from pantheon_runbook.errors import ConfigError, RunbookError, WrongEnvironmentError
 from pantheon_runbook.model import Resource, canonical, digest_of
 from pantheon_runbook.providers import supabase
 from pantheon_runbook.providers.kind import Kind, Look
@@ -30,7 +30,8 @@ REHEARSAL = "database/rehearsal"
 STAGING, PRODUCTION = f"{REHEARSAL}/staging", f"{REHEARSAL}/production"
 _NO_ROLE = "no role may dump production's schema: pantheon-runbook read-role --dump prints what makes it"
 PRODUCTION_REVISION = "production/revision"
-_SECONDS = 10
+# Would stop the apply too: no reason to go on without a rehearsal.
+_DECIDED = (ConfigError, WrongEnvironmentError)
 _MILLISECONDS = 60_000
 
 
@@ -62,11 +63,14 @@ class Rehearsals(Kind):
         *,
         ground: Callable[[], Ground | None],
         pending: Callable[[Ground], Sequence[Revision]],
+        heads: Callable[[Ground], Sequence[str]],
     ) -> None:
+        """`heads` are what the database counts as being at: Alembic's, or a baseline that is about to be accepted."""
         self._parts = parts
         self._site = site
         self._ground = ground
         self._pending = pending
+        self._heads = heads
         self._policy = parts.outside.config.migration_policy
         self._known: dict[str, Found] = {}
         self.found = Found()
@@ -86,8 +90,10 @@ class Rehearsals(Kind):
         try:
             with scratch() as server:
                 return self._all(ground, production, server)
+        except _DECIDED:
+            raise
         except RunbookError as error:
-            why = f"{error.what} {error.why}"
+            why = _said(error)
             return Found(Rehearsal(not_rehearsed=why), Rehearsal(not_rehearsed=why), (), why, _heads(production))
 
     def _all(self, ground: Ground, production: _Source | str, server: Scratch) -> Found:
@@ -107,11 +113,11 @@ class Rehearsals(Kind):
     def _on_its_own(
         self, ground: Ground, pending: Sequence[Revision], server: Scratch, rows: dict[str, int]
     ) -> Rehearsal:
-        source = self._own()
+        source = self._own(ground)
         try:
             source = self._made_anew(source, server) if ground.is_foretold else source
         except RunbookError as error:
-            return Rehearsal(not_rehearsed=f"{error.what} {error.why}")
+            return Rehearsal(not_rehearsed=_said(error))
         return self._on(source, pending, server, rows)
 
     def _made_anew(self, source: _Source, server: Scratch) -> _Source:
@@ -143,15 +149,19 @@ class Rehearsals(Kind):
                 backend=self._site.backend,
                 policy=self._policy,
             )
+        except _DECIDED:
+            raise
         except RunbookError as error:
-            return Rehearsal(not_rehearsed=f"{error.what} {error.why}")
+            return Rehearsal(not_rehearsed=_said(error))
 
     def _made_of_nothing(self, ground: Ground, server: Scratch) -> tuple[tuple[str, ...], str]:
-        heads = tuple(head for head in ground.heads or () if ground.history.get(head))
+        heads = tuple(head for head in self._heads(ground) if ground.history.get(head))
         try:
             return self.lines_at(ground, heads, server), ""
+        except _DECIDED:
+            raise
         except RunbookError as error:
-            return (), f"{error.what} {error.why}"
+            return (), _said(error)
 
     def lines_at(self, ground: Ground, heads: Iterable[str], server: Scratch) -> tuple[str, ...]:
         """The schema's lines of an empty database that was upgraded to these. Errors: RunbookError."""
@@ -171,15 +181,19 @@ class Rehearsals(Kind):
                     application_name="pantheon-runbook rehearsal",
                 ) as worker,
             ):
+                self._site.require_version_table(worker, ())
                 for one in ground.history.revisions:
                     if one.id in wanted:
                         worker.step(one.id)
             return look_at_schema(superuser, version_table=self._site.version_table).lines
 
-    def _own(self) -> _Source:
+    def _own(self, ground: Ground) -> _Source:
         url = self._site.vault.get("database.session_url")
         assert url is not None
-        return self._dumped(self._parts.name, url)
+        own = self._dumped(self._parts.name, url)
+        if ground.is_foretold:
+            return own
+        return replace(own, dump=replace(own.dump, heads=tuple(self._heads(ground))))
 
     def _production(self) -> _Source | str:
         """Its schema and how many rows its tables have, by its dump role; or why not."""
@@ -197,13 +211,12 @@ class Rehearsals(Kind):
             url = Secret(f"postgresql://{login}@{pooler.host}:{SESSION_PORT}/postgres{options}")
             return self._dumped("production", url, without_roles=(read.role, read.dump_role))
         except RunbookError as error:
-            return f"{error.what} {error.why}"
+            return _said(error)
 
     def _dumped(self, name: str, url: Secret, *, without_roles: Sequence[str] = ()) -> _Source:
         resolve = self._parts.outside.resolve
         dump = dump_schema(url, resolve=resolve, version_table=self._site.version_table, without_roles=without_roles)
-        with opened(url.reveal(), resolve=resolve, seconds=_SECONDS) as connection:
-            return _Source(name, dump, {table: about(rows) for table, rows in row_counts(connection).items()})
+        return _Source(name, dump, {table: about(rows) for table, rows in dump.rows.items()})
 
     def _resources(self, production: _Source | str) -> Iterator[Resource]:
         rows = production.rows if isinstance(production, _Source) else {}
@@ -228,6 +241,11 @@ class _Source:
     name: str
     dump: Dump
     rows: dict[str, int]
+
+
+def _said(error: RunbookError) -> str:
+    """What kept it from being rehearsed; who reads it knows already that it was not."""
+    return error.why if error.what == NOT_REHEARSED else f"{error.what} ({error.why})"
 
 
 def _heads(production: _Source | str) -> tuple[str, ...] | None:

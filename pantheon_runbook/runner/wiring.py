@@ -257,7 +257,7 @@ def _session(
     elif runbook.id == "RB-050":
         ends_f25 = Closing(parts, run_id=place.run_id, probe=provisions.probes)
         make = partial(ComparingSession, definition=ends_f25, kinds=kinds)
-    return make(
+    session: Session = make(
         opening=_opening(runbook, place, mode, warnings, parts.outside.decided_by),
         journal=journal,
         gate=parts.gate,
@@ -268,10 +268,16 @@ def _session(
         progress=parts.surroundings.progress,
         stop=parts.surroundings.stop,
         hold_writer_lock=lambda: database_lock(
-            parts.database, vault, scope=f"pantheon-runbook {parts.name}", writer=writer, gate=parts.gate
+            parts.database,
+            vault,
+            scope=f"pantheon-runbook {parts.name}",
+            writer=writer,
+            signs=session.plan is not None and bool(session.plan.changes),
+            gate=parts.gate,
         ),
         keep=bundle.keep,
     )
+    return session
 
 
 def _opening(

@@ -7,7 +7,7 @@ import threading
 import time
 import urllib.parse
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -15,6 +15,7 @@ import pytest
 from holder import PASSWORD, READ, Holder
 
 from pantheon_runbook.database.comparable import comparable
+from pantheon_runbook.database.connection import opened
 from pantheon_runbook.database.differences import differences
 from pantheon_runbook.database.dump import dump_schema, restore
 from pantheon_runbook.database.dump_role import dump_role_sql
@@ -223,6 +224,20 @@ def test_dump_role_can_be_made_again_and_shows_what_it_could_write(holder):
         assert any(line.startswith("table public.latest") for line in dumped(holder).standing.lines)
     finally:
         holder.run("drop table public.later; drop table if exists public.latest")
+
+
+def test_dump_waits_while_the_roles_connections_are_used_up(holder):
+    """Two runs at the same instant: a dump needs two connections, and the role has three."""
+    url, resolve = production(holder), resolver(holder)
+    with ExitStack() as held:
+        for _ in range(2):
+            held.enter_context(opened(url.reveal(), resolve=resolve, seconds=10))
+        freed = threading.Timer(1.5, held.pop_all().close)
+        freed.start()
+        dump = dump_schema(url, resolve=resolve)
+        freed.join()
+
+    assert dump.rows.keys() >= set(TABLES)
 
 
 def test_row_counts_come_from_statistics(holder):

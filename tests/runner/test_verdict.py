@@ -152,6 +152,13 @@ def test_refusal_after_a_stopped_apply_does_not_hide_it(grave):
     assert (grave, "first") == (verdict.word, verdict.why)
 
 
+def test_wrong_config_that_is_found_on_the_way_can_be_sealed():
+    """As when the backend's interpreter is not there, which is known when it is started."""
+    verdict = judge([opened("plan"), *ran("open"), *failed("observe", "no-run")], ALL_RUN)
+
+    assert ("refused", EXIT_CODES["refused"]) == (verdict.word, verdict.exit_code)
+
+
 def test_apply_that_wrote_is_never_merely_refused():
     """A journal that cannot be written is a refusal; after the first write it leaves a half-done change."""
     events = [opened("apply"), *ran(*ACTS[:4]), *WRITE, *failed("apply", "refused")]
