@@ -46,9 +46,13 @@ class Path:
 
     @property
     def before(self) -> tuple[str, ...]:
-        """Addresses of what the deployment waits for: all of the revisions when nothing was rehearsed."""
+        """Addresses of what the deployment waits for: all of the revisions when nothing was rehearsed.
+
+        Whatever builds on one that waits for the deployment waits too, also where the rehearsal did not get to it.
+        """
         late = {f"{REVISION}/{one}" for one in self.rehearsal.after}
-        return (*self.anew, *(one for one in self.addresses if one not in late))
+        first = next((number for number, one in enumerate(self.addresses) if one in late), len(self.addresses))
+        return (*self.anew, *self.addresses[:first])
 
     @property
     def anew(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from pantheon_runbook.database.baseline import Stated
 from pantheon_runbook.database.blocking import Blocker, Watcher
 from pantheon_runbook.database.connection import Database, unreachable
 from pantheon_runbook.database.indexes import InvalidIndex, invalid_indexes
-from pantheon_runbook.database.kinds import SCHEMA
+from pantheon_runbook.database.kinds import SCHEMA, marker_of
 from pantheon_runbook.database.revisions import History, LedgerRow, Revision
 from pantheon_runbook.database.schema import NO_TABLE, Standing, look_at_schema
 from pantheon_runbook.database.sessions import require_session
@@ -27,6 +27,7 @@ from pantheon_runbook.errors import (
     StalePlanError,
     VendorRefusedError,
     VendorUnavailableError,
+    WrongEnvironmentError,
 )
 from pantheon_runbook.model import Change, Resource, short_code
 from pantheon_runbook.providers.kind import Kind, Look, Surroundings
@@ -77,7 +78,9 @@ class Site:
         version_table: str,
         writer: Writer,
         limits: Limits,
+        environment: str,
     ) -> None:
+        self._environment = environment
         self.vault = surroundings.vault
         self.database = database
         self.gate = gate
@@ -88,6 +91,7 @@ class Site:
         self._progress = surroundings.progress
         self._held = ExitStack()
         self._migration: Migration | None = None
+        self._checked: psycopg.Connection[Any] | None = None  # the session that holds the proof
         self.ground: Ground | None = None
 
     @property
@@ -125,6 +129,7 @@ class Site:
         """
         worker = self._worker(revision)
         self._require_its_file(worker, revision, digest)
+        self._require_marked()
         with Watcher(self.session, worker.backend_pid, tell=self.tell) as seen:
             try:
                 worker.step(revision)
@@ -136,6 +141,23 @@ class Site:
             except BaseException:
                 self.let_go()
                 raise
+
+    def _require_marked(self) -> None:
+        """Before each revision, and by the session that holds the worker's proof: a marker may be gone by then."""
+        assert self._checked is not None
+        try:
+            row = marker_of(self._checked)
+        except psycopg.OperationalError as error:
+            self.let_go()
+            raise unreachable(error) from error
+        if row is None or (row[0], row[2]) != (self._environment, self.vault.text("supabase.ref")):
+            self.let_go()
+            raise WrongEnvironmentError(
+                f"the database no longer says that it is {self._environment}",
+                why=f"its marker is {f'of {row[0]}' if row else 'gone'}; it was there when the run looked",
+                state="what was applied before stands; nothing further was",
+                next_step="find out who changed pantheon_runbook.environment in that database before anything else",
+            )
 
     def tell(self, one: Blocker) -> None:
         """Whoever keeps this run waiting, for who watches it."""
@@ -170,7 +192,7 @@ class Site:
                     )
                 )
                 self.require_version_table(started, ledger.heads(connection, self.version_table) or ())
-                self._migration, self._held = started, held.pop_all()
+                self._migration, self._checked, self._held = started, connection, held.pop_all()
         return self._migration
 
     def _require_whole(self, connection: psycopg.Connection[Any], revision: str) -> None:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Protocol
 
 from pantheon_runbook import deploying, migrating
 from pantheon_runbook.database import baseline
-from pantheon_runbook.database.alembic_process import Backend
 from pantheon_runbook.database.baseline import Stated, baseline_finding
 from pantheon_runbook.database.differences import differences
 from pantheon_runbook.database.indexes import index_findings
 from pantheon_runbook.database.refresh_kinds import SEED, Refresh, Seed
 from pantheon_runbook.database.release import look_at_release
-from pantheon_runbook.database.revision_kinds import TREE, Ground, Ledger, Limits, Revisions, Site
-from pantheon_runbook.database.revisions import LedgerRow, Ran
+from pantheon_runbook.database.revision_kinds import REVISION, TREE, Ground, Ledger, Limits, Revisions, Site
+from pantheon_runbook.database.revisions import History, LedgerRow, Ran
 from pantheon_runbook.database.seeding import SeedFile
 from pantheon_runbook.database.sql_text import is_repeatable
 from pantheon_runbook.database.tally import Commands, Release, Tally, tally
@@ -34,6 +31,7 @@ from pantheon_runbook.provisioning import calls, services_of
 from pantheon_runbook.runner.clients import Parts, deployments
 from pantheon_runbook.runner.proof import beside_production
 from pantheon_runbook.runner.rehearsals import PRODUCTION_REVISION, Rehearsals
+from pantheon_runbook.runner.surroundings import backend_of
 from pantheon_runbook.staging_proofs import Proving, proofs
 
 _FEW = 3
@@ -66,6 +64,7 @@ class Migrating:
         self._stated = Stated.of(parameters["baseline"]) if parameters["baseline"] else None
         self._again = tuple(filter(None, str(parameters["again"]).split(",")))
         self._note = note
+        self._released: tuple[History, Release] | None = None
         self._own: tuple[str, ...] = ()  # addresses that RB-060 does not know
         self.site = site_of(parts, writer)
         self.refresh, self.seed = refreshing(parts, self.site, is_asked=self._is_refresh(parameters))
@@ -177,7 +176,12 @@ class Migrating:
         return baseline.refusal(ground.history, ground.heads, ground.rows, self._stated)
 
     def _release(self, ground: Ground) -> Release:
-        return look_at_release(self.site.backend.ini, self._config.backend.release_branch, ground.history.revisions)
+        """Of what is pending; asked of git once for each look."""
+        if self._released is None or self._released[0] is not ground.history:
+            pending = ground.history.pending(ground.heads or ())
+            release = look_at_release(self.site.backend.ini, self._config.backend.release_branch, pending)
+            self._released = (ground.history, release)
+        return self._released[1]
 
     def findings(self, snapshot: Snapshot) -> tuple[Finding, ...]:
         ground = self._ground
@@ -190,6 +194,7 @@ class Migrating:
             *self._unprovisioned(snapshot),
             *self._tally(ground).findings,
             *self._of_the_baseline(ground),
+            *self._of_again(ground),
             *self._of_the_refresh(),
             *index_findings(ground.invalid, ground.rows, self._sources(ground)),
             *dict.fromkeys((*found.staging.findings, *found.production.findings)),
@@ -216,6 +221,13 @@ class Migrating:
             what = f"what the revisions up to {self._stated.in_words} make is not known: {found.why_not}"
             return (Finding("baseline-not-compared", "database/ledger", what, "see to that, then plan again"),)
         return (baseline_finding(found.expected, ground.schema.lines, self._stated, run=self._commands.run),)
+
+    def _of_again(self, ground: Ground) -> Iterable[Finding]:
+        begun = {row.revision for row in ground.rows if row.state == "begun"}
+        for one in self._again:
+            if one not in begun:
+                what = f"revision {one} was not left half-way: -p again={one} says nothing"
+                yield Finding("nothing-to-begin-again", f"{REVISION}/{one}", what, "leave it out", blocks=False)
 
     def _of_the_refresh(self) -> Iterable[Finding]:
         """What is wrong with the seed that follows one."""
@@ -337,14 +349,11 @@ def site_of(parts: Parts, writer: Writer) -> Site:
         parts.surroundings,
         database=parts.database,
         gate=DatabaseGate(parts.gate, parts.surroundings.vault),
-        backend=Backend(
-            (parts.outside.folder / backend.alembic).absolute(),
-            _interpreter(parts.outside.folder, backend.python),
-            backend.url_variable,
-        ),
+        backend=backend_of(parts.outside),
         version_table=backend.version_table,
         writer=writer,
         limits=Limits(int(backend.lock_seconds * 1000), int(backend.statement_seconds * 1000)),
+        environment=parts.name,
     )
 
 
@@ -354,8 +363,3 @@ def refreshing(parts: Parts, site: Site, *, is_asked: bool) -> tuple[Refresh, Se
     file = SeedFile.of(config.backend.seed, parts.outside.folder) if config.backend.seed else None
     refresh = Refresh(site, environment=parts.name, cloud=config.cloud, is_asked=is_asked, has_seed=file is not None)
     return refresh, Seed(site, file, seconds=config.policy.wait_seconds)
-
-
-def _interpreter(folder: Path, python: str) -> str:
-    """A path starts beside the config; a name is looked for on the path."""
-    return str((folder / python).absolute()) if os.sep in python else python
