@@ -104,10 +104,10 @@ def test_seed_is_bounded_in_time(run):
     began = time.monotonic()
 
     with pytest.raises(VendorRefusedError) as stopped:
-        run("import time\nprint('still here', flush=True)\ntime.sleep(60)", seconds=1.0)
+        run("import time\nprint('still here', flush=True)\ntime.sleep(60)", seconds=4.0)
 
-    assert "it took longer than 1 s; its last words: still here" in stopped.value.why
-    assert 15 > time.monotonic() - began
+    assert "it took longer than 4 s; its last words: still here" in stopped.value.why
+    assert 30 > time.monotonic() - began
 
 
 def test_seed_that_goes_elsewhere_sends_nothing(run, server):
