@@ -146,6 +146,24 @@ def test_file_edited_at_the_last_moment_is_not_applied(staging):
     assert (["0011"], None) == (staging.heads(), staging.rows().get("0012"))
 
 
+def test_marker_taken_away_meanwhile_stops_the_next_revision(staging):
+    """Whose database it is, is asked by the session that the worker is proven with, not once for all."""
+    staging.checkout.add("0012", NOTE, down="0011", downgrade=NO_NOTE)
+    unmark = "delete from pantheon_runbook.environment"
+
+    _, stopped, _ = staging.run(when=("change-begins", "database/revision/0012"), then=lambda: staging.sql(unmark))
+
+    assert isinstance(stopped, StoppedError)
+    assert "no longer says that it is staging" in stopped.what
+    assert (["0011"], None) == (staging.heads(), staging.rows().get("0012"))
+
+
+def test_nothing_to_begin_again_is_said(staging):
+    told = [one.what for one in staging.plan(again="0011").findings]
+
+    assert "revision 0011 was not left half-way: -p again=0011 says nothing" in told
+
+
 def test_database_beyond_the_tree_is_named(staging):
     """A feature branch was there, or these scripts are older."""
     staging.checkout.file("0011").unlink()

@@ -78,3 +78,13 @@ def test_risk_says_which_rows_are_lost():
     assert "none: the rows are lost" == refresh.undo
     nothing, _ = planned(path(lost=Losses({}, 0)))
     assert "none: there is nothing to be dropped" == nothing["database/refresh"].risk
+
+
+def test_what_builds_on_a_late_revision_is_late():
+    """Also one that the rehearsal did not get to: it had ended at the contract revision below."""
+    rehearsal = Rehearsal(before=("a",), after=("b",))
+    ended = migrating.Path(PENDING, rehearsal, deployments=(API,))
+    changes, _ = planned(migrating.Path(PENDING, rehearsal, lost=LOST, deployments=(API,)))
+
+    assert ("database/revision/a",) == ended.before
+    assert ["a", "b", "c"] == [name.rpartition("/")[2] for name in changes if "revision" in name]
