@@ -10,7 +10,7 @@ demo: $(VENV)/.installed
 	$(BIN)/pantheon-runbook demo
 
 test: $(VENV)/.installed lint
-	$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup tests
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup -m "not rare" tests
 	$(BIN)/pytest -q --nbval runbooks
 
 lint: $(VENV)/.installed
@@ -19,7 +19,7 @@ lint: $(VENV)/.installed
 	$(BIN)/mypy
 
 sweep: $(VENV)/.installed
-	PANTHEON_SWEEP=full $(BIN)/pytest -q -n $(WORKERS) -m sweep tests
+	PANTHEON_SWEEP=full $(BIN)/pytest -q -n $(WORKERS) -m "sweep or rare" tests
 
 bench: $(VENV)/.installed
 	$(BIN)/python tests/bench/bench.py

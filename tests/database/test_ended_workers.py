@@ -131,6 +131,7 @@ def test_worker_ends_with_its_runner(url, tmp_path, then):
 GIVEN_UP = {"seconds": (6.0, "no answer in 6 s"), "grace": (60.0, "no answer from the database for 16 s")}
 
 
+@pytest.mark.rare
 @pytest.mark.parametrize("bound", GIVEN_UP if IS_FULL else ["seconds"])
 def test_hung_statement_is_given_up(url, tmp_path, bound):
     """Its own limit is PostgreSQL's to keep; where that does not happen, the worker and the runner have theirs."""

@@ -49,6 +49,7 @@ def test_productions_database_is_not_marked(world, marker):
     assert before == world.running.statements(world.staging_ref())
 
 
+@pytest.mark.rare
 def test_database_of_productions_tenant_is_not_marked(world, marker):
     """The row names staging; the login would lead to production."""
     sql(marker, f"delete from {SCHEMA}.environment")
@@ -62,6 +63,7 @@ def test_database_of_productions_tenant_is_not_marked(world, marker):
     assert before == world.running.statements(world.staging_ref())
 
 
+@pytest.mark.rare
 def test_copy_of_another_projects_staging_is_refused(marker):
     """A restored backup brings its marker along."""
     sql(marker, f"update {SCHEMA}.environment set ref = %s", "a" * 20)

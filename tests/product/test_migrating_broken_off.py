@@ -88,6 +88,7 @@ def test_killed_between_two_revisions(staging):
     assert "abandoned" == words(staging)[-2]
 
 
+@pytest.mark.rare
 def test_killed_in_the_middle_of_a_revision(staging):
     """What it had written is rolled back with its row in the ledger; the next run begins it anew."""
     staging.checkout.add("0012", column("half")[0], SLOW, down="0011", downgrade=column("half")[1])
@@ -162,6 +163,7 @@ def test_invalid_index_of_a_killed_run_blocks_until_it_is_gone(staging):
     assert [{"indisvalid": True}] == staging.sql(valid)
 
 
+@pytest.mark.rare
 def test_what_may_not_begin_anew_is_not_begun_anew(staging):
     """Its connection is lost after it has counted up outside a transaction: neither this run nor the next retries."""
     counts = "op.execute('update jobs set attempts = attempts + 1')"

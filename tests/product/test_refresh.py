@@ -187,6 +187,7 @@ def test_seed_finds_no_credential(story):
     assert set() == {name for name in environment if "TOKEN" in name or "PANTHEON" in name or "KEY" in name}
 
 
+@pytest.mark.rare
 def test_lost_run_is_gone_on_with(story, monkeypatch):
     """Stopped right after the refresh: what is left is in the database, whoever runs next and without asking again."""
 
@@ -274,6 +275,7 @@ def test_database_of_another_is_never_dropped(story):
     story.hands.sql(story.ref, "update alembic_version set version_num = '0012'")
 
 
+@pytest.mark.rare
 def test_file_edited_after_the_approval_is_not_applied(story):
     """What the worker has loaded is held against what was approved; the first of them already."""
 

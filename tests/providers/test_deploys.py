@@ -60,6 +60,7 @@ def test_commit_of_the_branch_is_known_without_naming_it(stage: Stage) -> None:
     assert {} == stage.release(until="plan", commit="").changed
 
 
+@pytest.mark.rare
 def test_changed_variable_asks_for_new_deployments(stage: Stage) -> None:
     """Of the same commit; the API reads a Redis variable of another service, and both of them are older now."""
     before = {name: len(stage.deployments(name)) for name in ("api", "worker")}
@@ -137,6 +138,7 @@ def test_lost_answer_does_not_build_twice(stage: Stage, kind: str) -> None:
     assert before + 1 == len(stage.previews())
 
 
+@pytest.mark.rare
 def test_deployment_on_its_way_is_waited_for(stage: Stage) -> None:
     """As after a runner that was killed: the write is not sent again."""
     before = len(stage.deployments("api"))
@@ -160,6 +162,7 @@ def test_deployment_on_its_way_is_waited_for(stage: Stage) -> None:
     assert before + 1 == len(stage.deployments("api"))
 
 
+@pytest.mark.rare
 def test_other_commit_is_deployed_and_put_back(stage: Stage) -> None:
     released = stage.release(commit=stage.commits["released"])
     undo = next(change.undo for change in released.plan.changes if change.address == "railway/deployment/api")
