@@ -25,6 +25,7 @@ from pantheon_runbook.database.rehearsal import Checked, Failed, Rehearsal, Undo
 from pantheon_runbook.database.revisions import Ran, Revision, Statement
 from pantheon_runbook.database.schema import Standing, look_at_schema
 from pantheon_runbook.database.scratch import OWNER, Scratch, ScratchDatabase
+from pantheon_runbook.database.sql_text import without_passwords
 from pantheon_runbook.database.verdicts import judge
 from pantheon_runbook.database.weights import Rows
 from pantheon_runbook.errors import RunbookError, VendorRefusedError
@@ -115,7 +116,8 @@ class _Copy:
 
 def _spelled(statement: Statement, names: Mapping[str, str]) -> Statement:
     locks = (replace(lock, relation=names.get(lock.relation, lock.relation)) for lock in statement.locks)
-    return replace(statement, locks=tuple(lock for lock in locks if not lock.relation.startswith(f"{SCHEMA}.")))
+    felt = tuple(lock for lock in locks if not lock.relation.startswith(f"{SCHEMA}."))
+    return replace(statement, sql=without_passwords(statement.sql), locks=felt)
 
 
 @dataclass

@@ -351,3 +351,16 @@ def test_evidence_of_a_rehearsal_has_no_bodies_of_functions(server):
 
     assert rehearsed.failed is None
     assert "sk_live_of_production" not in repr(rehearsed)
+
+
+def test_evidence_of_a_rehearsal_has_no_password(rehearse_tree, tmp_path):
+    """A role's, written into a revision: it is in the repository, and need not be in sealed evidence too."""
+    tree = Tree(tmp_path)
+    tree.sql("a1", "create table notes (id int)")
+    tree.sql("b2", "create role reports login PassWord 'it''s never shown'")
+
+    rehearsal = rehearse_tree(tree, "b2")
+
+    assert rehearsal.failed is None
+    assert "create role reports login PassWord '[secret]'" in repr(rehearsal)
+    assert "never shown" not in repr(rehearsal)
