@@ -62,7 +62,7 @@ def test_missing_ini_is_named(staging):
     told = observed(staging)
 
     assert isinstance(told, ConfigError)
-    assert "nowhere/alembic.ini" in told.what
+    assert "nowhere/alembic.ini" in told.why
 
 
 @pytest.mark.parametrize("python", ["no-such-python", "nowhere/bin/python"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -19,8 +18,6 @@ from migrating_world import Staging, until
 from pantheon_runbook.evidence.verify import verify
 
 pytestmark = pytest.mark.xdist_group("migrating")
-# Each is half a minute of two processors: what another one shows as well goes with the sweep.
-sweep = pytest.mark.skipif(os.environ.get("PANTHEON_SWEEP") != "full", reason="half a minute: with the sweep")
 DRIVER = Path(__file__).parents[1] / "migration_driver.py"
 # The copies that it is rehearsed on have names of their own.
 SLOW = "op.execute(\"select pg_sleep(4) where current_database() = 'postgres'\")"
@@ -71,8 +68,7 @@ def gone(staging: Staging) -> bool:
     return bool(staging.sql(ours)[0]["n"] == 0)
 
 
-@pytest.mark.sweep
-@sweep
+@pytest.mark.rare
 def test_killed_between_two_revisions(staging):
     for number, name in ((12, "first"), (13, "second")):
         staging.checkout.add(f"{number:04}", column(name)[0], down=f"{number - 1:04}", downgrade=column(name)[1])
@@ -134,8 +130,7 @@ def killed_while_it_waits(staging: Staging, statement: str) -> None:
     assert ("begun", ["0011"]) == (staging.rows()["0012"], staging.heads())
 
 
-@pytest.mark.sweep
-@sweep
+@pytest.mark.rare
 def test_left_half_way_is_finished_when_it_can_begin_anew(staging):
     """Killed before its index was begun; IF NOT EXISTS says that once more does no harm."""
     killed_while_it_waits(staging, "lock table public.jobs in share update exclusive mode")
@@ -187,7 +182,7 @@ def test_what_may_not_begin_anew_is_not_begun_anew(staging):
     assert not allowed.blocks
 
 
-@pytest.mark.parametrize("number", range(2 if os.environ.get("PANTHEON_SWEEP") == "full" else 1))
+@pytest.mark.parametrize("number", [1, pytest.param(2, marks=pytest.mark.rare)])
 def test_two_runs_at_the_same_instant(staging, number):
     """From two working folders with homes of their own: one migrates, the other is told who does."""
     staging.checkout.add("0012", column("note")[0], SLOW, down="0011", downgrade=column("note")[1])

@@ -160,7 +160,7 @@ def test_own_project_is_not_productions(world, hands, monkeypatch):
 
 def test_vercels_target_production_is_refused(quiet_world, monkeypatch):
     """Nothing but a bug of ours could choose it."""
-    monkeypatch.setattr(vercel, "TARGET", "production")
+    monkeypatch.setattr(vercel, "PREVIEW", "production")
 
     refused_as_production(quiet_world, "vercel_target")
 
