@@ -128,6 +128,7 @@ def test_killed_after_its_block_is_run_again(scene, bare_schema, what):
     assert ([], []) == (scene.wrong(), differences(bare_schema, dump(scene.url)))
 
 
+@pytest.mark.rare
 @pytest.mark.sweep
 def test_killed_between_revisions_goes_on_from_there(scene, bare_schema):
     for revision in ("0001", "0006", ALONE, "0011") if IS_FULL else ("0006", ALONE):

@@ -117,6 +117,7 @@ NOTE = "op.add_column('jobs', sa.Column('note', sa.Text))"
 NO_NOTE = "op.drop_column('jobs', 'note')"
 
 
+@pytest.mark.rare
 def test_file_edited_after_the_plan_is_named(staging):
     """A plan was read and approved for other bytes."""
     path, mark = staging.checkout.add("0012", NOTE, down="0011", downgrade=NO_NOTE), staging.touched()
@@ -158,6 +159,7 @@ def test_marker_taken_away_meanwhile_stops_the_next_revision(staging):
     assert (["0011"], None) == (staging.heads(), staging.rows().get("0012"))
 
 
+@pytest.mark.rare
 def test_nothing_to_begin_again_is_said(staging):
     told = [one.what for one in staging.plan(again="0011").findings]
 
@@ -176,6 +178,7 @@ def test_database_beyond_the_tree_is_named(staging):
     assert "-p refresh=true" in told.next_step
 
 
+@pytest.mark.rare
 def test_several_heads_come_with_the_command_that_joins_them(staging):
     for name in ("0012a", "0012b"):
         columns = f"op.add_column('jobs', sa.Column('of_{name}', sa.Text))", f"op.drop_column('jobs', 'of_{name}')"
@@ -190,6 +193,7 @@ def test_several_heads_come_with_the_command_that_joins_them(staging):
     assert {} == staging.blocking()
 
 
+@pytest.mark.rare
 def test_alembics_table_set_back_by_hand_is_told(staging):
     staging.sql("update public.alembic_version set version_num = '0010'")
 
@@ -227,6 +231,7 @@ def test_revision_that_fails_in_the_rehearsal_blocks(staging):
     assert isinstance(stopped, BlockedPlanError)
 
 
+@pytest.mark.rare
 def test_hazards_are_weighed_with_productions_rows(staging):
     """The same revision, on a table that production's statistics call big."""
     index = ("op.create_index('jobs_state', 'jobs', ['state'])", "op.drop_index('jobs_state')")
@@ -244,6 +249,7 @@ def test_hazards_are_weighed_with_productions_rows(staging):
     assert "2,000,000 rows are indexed" in told.what
 
 
+@pytest.mark.rare
 def test_rehearsal_that_cannot_be_says_why(staging, monkeypatch, tmp_path):
     """No PostgreSQL on this machine: as where the extra was not installed."""
     staging.checkout.add("0012", NOTE, down="0011", downgrade=NO_NOTE)
@@ -286,6 +292,7 @@ def test_revision_of_bare_alembic_is_taken_as_a_baseline(staging):
     assert {} == staging.blocking(baseline="0012"), "said once more, it has been accepted"
 
 
+@pytest.mark.rare
 def test_schema_without_alembics_table_is_taken_at_what_it_is(staging):
     """A dump came back without it: the wrong revision is refused with what differs, the right one is written down."""
     staging.sql("drop table public.alembic_version; truncate pantheon_runbook.migrations")

@@ -65,6 +65,7 @@ def test_missing_ini_is_named(staging):
     assert "nowhere/alembic.ini" in told.why
 
 
+@pytest.mark.rare
 @pytest.mark.parametrize("python", ["no-such-python", "nowhere/bin/python"])
 def test_missing_interpreter_is_named(staging, python):
     staging.configure((python_line(staging), f'python = "{python}"'))
@@ -76,6 +77,7 @@ def test_missing_interpreter_is_named(staging, python):
     assert "set backend.python in pantheon.toml" in told.next_step
 
 
+@pytest.mark.rare
 def test_interpreter_without_alembic_is_told(staging, tmp_path):
     staging.configure((python_line(staging), f'python = "{interpreter(tmp_path / "bare", packages="")}"'))
 
@@ -85,6 +87,7 @@ def test_interpreter_without_alembic_is_told(staging, tmp_path):
     assert "there is no alembic in the backend's interpreter" in told.what
 
 
+@pytest.mark.rare
 def test_wrong_version_table_is_told_before_anything_is_written(staging):
     """env.py knows better than the config where the revision is kept."""
     staging.configure(("release_branch", 'version_table = "public.applied"\nrelease_branch'))

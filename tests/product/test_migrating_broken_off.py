@@ -142,6 +142,7 @@ def test_left_half_way_is_finished_when_it_can_begin_anew(staging):
     assert ("applied", ["0012"]) == (staging.rows()["0012"], staging.heads())
 
 
+@pytest.mark.rare
 def test_invalid_index_of_a_killed_run_blocks_until_it_is_gone(staging):
     """IF NOT EXISTS would find it and take it for the index."""
     killed_while_it_waits(staging, "update public.jobs set state = state")

@@ -205,6 +205,7 @@ def test_lost_run_is_gone_on_with(story, monkeypatch):
     assert 2 == story.rows("contacts")
 
 
+@pytest.mark.rare
 def test_seed_that_fails_asks_for_another_refresh(story):
     """What it had committed stands, so it is not simply run again. The next one brings real addresses: told by number.
 
@@ -230,6 +231,7 @@ def test_seed_that_fails_asks_for_another_refresh(story):
     assert [] == [path.name for path in sealed if b"company.com" in path.read_bytes()]
 
 
+@pytest.mark.rare
 def test_what_a_feature_branch_left_names_the_refresh(story):
     story.hands.sql(story.ref, BEYOND)
     (found,) = [one for one in story.planned().findings if one.code == "beyond-release"]

@@ -87,6 +87,7 @@ def test_changed_variable_asks_for_new_deployments(stage: Stage) -> None:
     }
 
 
+@pytest.mark.rare
 def test_crash_is_told_while_the_former_serves(stage: Stage) -> None:
     """The last lines of the process, without a value that the service has, known to us or not."""
     serving = stage.deployments("api")[0]["id"]
@@ -261,6 +262,7 @@ def test_proof_fails_when_what_it_proves_is_broken(
     puts_right(stage)
 
 
+@pytest.mark.rare
 def test_schema_of_another_revision_is_no_proof(stage: Stage) -> None:
     checks = stage.prove(head="0010")
 
