@@ -1,4 +1,7 @@
-"""What `doctor` says of the backend: its Alembic tree, its interpreter, and what a rehearsal stands on; reads only."""
+"""What `doctor` says of the backend: its Alembic tree, its interpreter, and what a rehearsal stands on; reads only.
+
+None of it is missing in the sense of `doctor`: every runbook but RB-020 does without.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Iterator
 
 from pantheon_runbook.database import alembic_process
 from pantheon_runbook.database.lint import squawk_path
-from pantheon_runbook.diagnosis import Item, missing
+from pantheon_runbook.diagnosis import Item
 from pantheon_runbook.errors import RunbookError
 from pantheon_runbook.runner.surroundings import World, backend_of
 from pantheon_runbook.servers import ServerError
@@ -27,7 +30,7 @@ def _tree(outside: World) -> Item:
     try:
         history = alembic_process.history(backend)
     except RunbookError as error:
-        return missing("backend", error)
+        return Item("backend", f"RB-020 cannot run yet: {error.what} {error.why} {error.next_step}")
     head = ", ".join(history.heads) or "none"
     return Item("backend", f"{len(history.revisions)} revisions, head {head}, read by {backend.python}")
 
@@ -36,9 +39,9 @@ def _rehearsals() -> Item:
     try:
         server = postgres_binaries().version
     except ServerError as error:
-        return Item("rehearsals", f"RB-020 cannot rehearse: {error}", _EXTRA)
+        return Item("rehearsals", f"none: {error}: {_EXTRA}")
     if squawk_path() is None:
-        return Item("rehearsals", f"on {server}; squawk is not installed, so nothing is linted", _EXTRA)
+        return Item("rehearsals", f"on {server}; squawk is not installed, so nothing is linted: {_EXTRA}")
     return Item("rehearsals", f"on {server}, linted by squawk")
 
 

@@ -279,7 +279,7 @@ def test_check_that_nothing_equals_is_refused(tree):
 
 
 def test_ini_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(ConfigError, match=r"there is no alembic\.ini in "):
+    with pytest.raises(ConfigError, match=r"there is no alembic\.ini to migrate by"):
         history(Backend(tmp_path / "gone" / "alembic.ini", sys.executable))
 
 
