@@ -77,6 +77,7 @@ def test_full_disk_opens_nothing(world, disk, tmp_path):
     assert ["filler"] == [path.name for path in evidence.rglob("*") if path.is_file() and path.stat().st_size]
 
 
+@pytest.mark.rare
 def test_read_only_folder_opens_nothing(world, disk, tmp_path):
     """A mount, since root may write to every folder."""
     evidence = disk(64 * 1024)
@@ -97,6 +98,7 @@ def test_folder_without_permission_opens_nothing(world):
     assert [] == world.mutating()
 
 
+@pytest.mark.rare
 @pytest.mark.sweep
 @pytest.mark.parametrize("room", [16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56] if IS_FULL else [28])
 def test_disk_that_fills_up_stops_writing(world, disk, tmp_path, room: int):
@@ -137,6 +139,7 @@ def test_sandbox_without_its_socket_is_a_card(world):
     assert not world.evidence.exists()
 
 
+@pytest.mark.rare
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_vendor_lost_before_apply_writes_nothing(world):
     """The cloud goes away between approval and apply: the run is sealed, and says that it did not finish."""
@@ -162,6 +165,7 @@ def _events(world) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
+@pytest.mark.rare
 def test_occupied_port_is_passed_over(world, tmp_path):
     """The sandbox takes a free port, also when its last one has been taken by somebody else meanwhile."""
     port = world.running.tcp_port

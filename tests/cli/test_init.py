@@ -299,6 +299,7 @@ def at_a_terminal(answers: str, desk) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
+@pytest.mark.rare
 def test_new_world_is_provisioned_from_the_files(world):
     """From tokens to `done`, through processes of their own; init itself wrote to nobody."""
     made = world.cli(*INIT, "--pin-production")
@@ -310,6 +311,7 @@ def test_new_world_is_provisioned_from_the_files(world):
     assert "NOTHING-TO-DO" in world.cli("run", "RB-010", "--apply").stdout
 
 
+@pytest.mark.rare
 def test_staging_made_by_hand_is_chosen_by_name(world, hands):
     ref, project = hands.new_project("by-hand"), hands.new_railway_project("by-hand", "test")
     mark = hands.mark()
@@ -325,6 +327,7 @@ def test_staging_made_by_hand_is_chosen_by_name(world, hands):
     assert not {"supabase POST /v1/projects", "railway projectCreate"} & set(hands.sent_since(mark))
 
 
+@pytest.mark.rare
 def test_two_of_one_name_are_refused_and_listed(world, hands):
     refs = sorted(hands.new_project("by-hand") for _ in range(2))
     mark = hands.mark()

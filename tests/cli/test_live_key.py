@@ -45,6 +45,7 @@ NOT_PINNED = {
 }
 
 
+@pytest.mark.rare
 @pytest.mark.parametrize("case", NOT_PINNED)
 def test_key_that_is_not_pinned_opens_nothing(live, case: str):
     """Before any vendor is asked: it could not be checked what such a run did."""

@@ -19,6 +19,7 @@ def identities(world):
     return world.folder / "identities.toml"
 
 
+@pytest.mark.rare
 def test_ids_are_written_once_everything_is_vouched_for(world, hands, identities):
     """The step by hand says the command, the command writes one table, and then nobody has to say it again."""
     before = identities.read_text()

@@ -114,6 +114,7 @@ class Watch(threading.Thread):
             return  # it ended meanwhile
 
 
+@pytest.mark.rare
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at other processes through /proc")
 def test_no_secret_leaves_a_run(world):
     temporary = world.folder / "tmp"

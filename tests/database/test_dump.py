@@ -226,6 +226,7 @@ def test_dump_role_can_be_made_again_and_shows_what_it_could_write(holder):
         holder.run("drop table public.later; drop table if exists public.latest")
 
 
+@pytest.mark.rare
 def test_dump_waits_while_the_roles_connections_are_used_up(holder):
     """Two runs at the same instant: a dump needs two connections, and the role has three."""
     url, resolve = production(holder), resolver(holder)

@@ -103,6 +103,7 @@ def test_index_build_that_was_killed_is_found_and_named(scene, bare_schema, what
     assert ([], []) == (scene.wrong(), differences(bare_schema, dump(scene.url)))
 
 
+@pytest.mark.rare
 @pytest.mark.sweep
 @pytest.mark.parametrize("what", KILLED if IS_FULL else ["worker"])
 def test_killed_after_its_block_is_run_again(scene, bare_schema, what):

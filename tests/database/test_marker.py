@@ -41,6 +41,7 @@ def test_marker_is_written_once_and_believed(world):
     world.seal(run)
 
 
+@pytest.mark.rare
 def test_database_that_goes_away_is_not_a_traceback(world, monkeypatch):
     """Reads are refused with a card when nobody answers on the pooler."""
     assert "done" == world.provision().word

@@ -74,6 +74,7 @@ def test_copy_of_another_projects_staging_is_refused(marker):
     assert "restored copy" in stopped.value.why
 
 
+@pytest.mark.rare
 def test_marker_that_came_between_look_and_write_is_believed(world, marker, monkeypatch):
     """Whoever marked the database meanwhile is asked in the transaction that writes, not before it."""
     sql(marker, f"update {SCHEMA}.environment set name = 'production'")

@@ -121,6 +121,7 @@ def test_stand_in_is_weighed_with_productions_rows(rehearsed):
     assert rehearsed.failed is None
 
 
+@pytest.mark.rare
 def test_few_rows_block_nobody(pending, rehearsed):
     few = judge(pending, rehearsed.ran, [], rows=dict.fromkeys(MANY, 3), policy=POLICY)
 
@@ -178,6 +179,7 @@ def test_older_production_shows_the_data_migration(rehearse_from):
     assert {"clean"} == {one.way for one in rehearsal.undone}
 
 
+@pytest.mark.rare
 def test_first_installation_hurts_nobody(rehearse_from):
     """Eleven revisions on an empty database: no row, no former backend, nothing to weigh."""
     rehearsal = rehearse_from("")
@@ -227,6 +229,7 @@ def test_missing_way_back_is_told_in_red_and_blocks_nothing(ways):
     assert "forward_fix_only = True" in found["database/revision/d4"].next_step
 
 
+@pytest.mark.rare
 def test_second_way_back_is_tried_too(ways):
     """Roles are the whole server's: the second downgrade finds that its role is there already."""
     (last,) = [one for one in ways.undone if one.revision == "g7"]

@@ -56,6 +56,7 @@ def test_killed_at_any_step_is_repaired(tmp_path, repair: tuple[int, ...]):
     assert ("done",) in middle[:-1], "a verdict that was given before the kill is kept"
 
 
+@pytest.mark.rare
 @pytest.mark.sweep
 def test_many_sealers_never_fork_the_ledger(tmp_path):
     """Eight processes seal, and repair each other's, in one folder, with one key that none of them had before."""

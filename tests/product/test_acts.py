@@ -112,6 +112,7 @@ def test_file_that_is_no_plan_opens_nothing(world, content):
     assert [] == world.mutating()
 
 
+@pytest.mark.rare
 def test_plan_of_another_production_is_not_taken_for_carried_out(world):
     """Nothing is left to do, and still the plan that was named was for something else."""
     assert "done" == world.provision().word
@@ -285,6 +286,7 @@ def test_pin_is_refused_on_live(world, monkeypatch):
     assert "predictable" in stopped.value.why
 
 
+@pytest.mark.rare
 def test_variables_are_those_the_strategy_names(world, hands):
     """STRATEGY-F25, 4: what staging's API and worker must have, and what Preview must point at."""
     world.provision()

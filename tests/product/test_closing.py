@@ -67,6 +67,7 @@ def team(world: Any, monkeypatch: pytest.MonkeyPatch) -> Closer:
     return Closer(world)
 
 
+@pytest.mark.rare
 def test_closes_by_doing_what_it_says(team: Closer):
     """From nothing, typing what is named each time; nothing at any vendor is changed by it."""
     empty = team.cli("run", "RB-050")

@@ -82,6 +82,7 @@ NARROW = {
 }
 
 
+@pytest.mark.rare
 @pytest.mark.parametrize("which", NARROW)
 def test_token_that_is_not_shown_production_is_held_back_by_its_vendor(world, hands, which):
     """The others are not."""
@@ -94,6 +95,7 @@ def test_token_that_is_not_shown_production_is_held_back_by_its_vendor(world, ha
     assert items[token]["passed"]
 
 
+@pytest.mark.rare
 def test_project_that_is_not_there_is_written_by_nobody(world):
     for name in ("pantheon.toml", "identities.toml"):
         path = world.customer / name
@@ -102,6 +104,7 @@ def test_project_that_is_not_there_is_written_by_nobody(world):
     assert NO in found(world, "SUPABASE_ACCESS_TOKEN")
 
 
+@pytest.mark.rare
 def test_vercel_token_of_another_team_is_no_danger_and_no_use(world, hands):
     vercel = world.facts["vercel"]
 
@@ -120,6 +123,7 @@ def project_token(hands: Hands, project: str, environment: str) -> str:
     return str(made["projectTokenCreate"])
 
 
+@pytest.mark.rare
 def test_railway_project_token_is_named_for_what_it_is_for(world, hands, credentials):
     """It can do nothing outside its one environment; which is no comfort when that is production's."""
     hands.new_railway_project()
@@ -139,6 +143,7 @@ def test_railway_project_token_is_named_for_what_it_is_for(world, hands, credent
         assert "railway.com/account/tokens" in item["next_step"]
 
 
+@pytest.mark.rare
 def test_unknown_supabase_token_is_nobodys(world, credentials):
     """The vendor does not know it: what it could do is not said."""
     credentials("SUPABASE_ACCESS_TOKEN", "sbp_" + "0" * 40)
@@ -148,6 +153,7 @@ def test_unknown_supabase_token_is_nobodys(world, credentials):
     assert (False, False) == (item["passed"], "could write" in item["found"])
 
 
+@pytest.mark.rare
 def test_expiry_is_told_where_the_vendor_does(world, hands):
     items = asked(world)
     told = {name: items[name]["found"].rpartition("; ")[2] for name in TOKENS}
@@ -169,6 +175,7 @@ def test_expiry_is_told_where_the_vendor_does(world, hands):
     assert "expires in 1 day (" in items["OPENROUTER_MANAGEMENT_KEY"]["found"]
 
 
+@pytest.mark.rare
 def test_plans_and_what_they_allow(world, hands):
     def shrink(whole: Any) -> None:
         whole["supabase"]["organizations"][world.facts["supabase"]["organization_slug"]]["plan"] = "free"
@@ -187,6 +194,7 @@ def test_plans_and_what_they_allow(world, hands):
     assert ("plan pro" in before["VERCEL_TOKEN"], "plan hobby" in after["VERCEL_TOKEN"]) == (True, True)
 
 
+@pytest.mark.rare
 @pytest.mark.parametrize(
     ("days", "expected"), [(1, "1 day old"), (90, "90 days old"), (91, "91 days old; more than 90: pin again")]
 )
@@ -217,6 +225,7 @@ def test_pins_without_a_date_are_named(world):
     assert found(world, "identities").endswith("pins of last week, which is no date")
 
 
+@pytest.mark.rare
 def test_hosts_of_a_staging_that_is_not_there(world):
     items = asked(world)
 
@@ -224,6 +233,7 @@ def test_hosts_of_a_staging_that_is_not_there(world):
     assert "none yet" in items["database hosts"]["found"]
 
 
+@pytest.mark.rare
 def test_hosts_of_staging_are_tried_by_their_own_names(world, hands):
     """The pooler that Supabase names, at both ports, and the direct host; gone again with the project."""
     ref = hands.new_project()
@@ -286,6 +296,7 @@ def test_vendor_whose_host_does_not_answer_is_not_asked(quiet_world, tmp_path):
     assert "not asked, since api.vercel.com cannot be reached from here" in items["VERCEL_TOKEN"].found
 
 
+@pytest.mark.rare
 def test_vendor_that_keeps_silent_is_waited_for_once(quiet_world, tmp_path, monkeypatch):
     """It takes the connection and says nothing; all four at the same time."""
     monkeypatch.setattr(doctoring, "_ANSWER_SECONDS", 1.0)

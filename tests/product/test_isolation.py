@@ -271,6 +271,7 @@ def test_everything_done_by_hand_is_named_and_nothing_else(world, hands):
     assert "not-verified" == word
 
 
+@pytest.mark.rare
 def test_apply_says_what_drift_it_takes(world, hands):
     """Of staging and of production: after it, this is the ground, and nobody else would say so."""
     world.provision()
@@ -286,6 +287,7 @@ def test_apply_says_what_drift_it_takes(world, hands):
     assert ({}, "done") == (alarms((seen := checked(world))[0]), seen[1])
 
 
+@pytest.mark.rare
 def test_way_opened_while_nothing_was_ever_good_is_an_alarm(world, hands):
     """In every run from then on: one that ended badly has not accepted it."""
     world.provision()
@@ -299,6 +301,7 @@ def test_way_opened_while_nothing_was_ever_good_is_an_alarm(world, hands):
     assert ["drifted", "drifted"] == found
 
 
+@pytest.mark.rare
 def test_unchanged_staging_raises_no_alarm(world, hands):
     """50 checks with the sweep, in less than the hour that Railway counts requests by."""
     world.provision()
@@ -311,6 +314,7 @@ def test_unchanged_staging_raises_no_alarm(world, hands):
     assert {(0, "done"): number} == came_to
 
 
+@pytest.mark.rare
 def test_production_is_found_wherever_it_stands_in_staging(world, hands):
     """In another service, in what all share, inside another text, as a host: under whatever name."""
     world.provision()

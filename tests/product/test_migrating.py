@@ -57,6 +57,7 @@ def test_second_migration_touches_nothing(first):
     assert ([], []) == (first.again_calls, first.again_statements)
 
 
+@pytest.mark.rare
 def test_other_runbooks_find_nothing_to_say(staging):
     run = staging.world.open("plan")
     assert () == staging.world.plan(run).changes
@@ -68,6 +69,7 @@ def test_other_runbooks_find_nothing_to_say(staging):
     assert "done" == staging.world.seal(check).word
 
 
+@pytest.mark.rare
 def test_production_is_read_without_its_rows(staging):
     """By what its server says was sent to it, everything logged; and by its counters of rows that were read."""
     counters = "select relname, seq_tup_read, idx_tup_fetch, n_tup_ins + n_tup_upd + n_tup_del as written"
@@ -147,6 +149,7 @@ def test_file_edited_at_the_last_moment_is_not_applied(staging):
     assert (["0011"], None) == (staging.heads(), staging.rows().get("0012"))
 
 
+@pytest.mark.rare
 def test_marker_taken_away_meanwhile_stops_the_next_revision(staging):
     """Whose database it is, is asked by the session that the worker is proven with, not once for all."""
     staging.checkout.add("0012", NOTE, down="0011", downgrade=NO_NOTE)
@@ -273,6 +276,7 @@ def test_rehearsal_that_cannot_be_says_why(staging, monkeypatch, tmp_path):
 # ---- what others have done to the database
 
 
+@pytest.mark.rare
 def test_revision_of_bare_alembic_is_taken_as_a_baseline(staging):
     """Offered, compared, accepted: lines of the ledger, and nothing of the application's is touched."""
     staging.checkout.add("0012", NOTE, down="0011", downgrade=NO_NOTE)
@@ -313,6 +317,7 @@ def test_schema_without_alembics_table_is_taken_at_what_it_is(staging):
     assert ["0012"] == staging.heads()
 
 
+@pytest.mark.rare
 def test_baseline_that_is_not_what_stands_needs_its_code(staging):
     staging.checkout.add("0012", NOTE, down="0011", downgrade=NO_NOTE)
     staging.checkout.bare(staging.url, "upgrade", "head")
@@ -346,6 +351,7 @@ def test_invalid_index_blocks_until_it_is_dropped(staging):
 # ---- around the deployment
 
 
+@pytest.mark.rare
 def test_contract_revision_waits_for_the_new_backend(staging):
     """First the deployment fails, and what the former backend needs is still there; then it works."""
     log_level = re.search(r'\[\[variables\]\]\nname = "LOG_LEVEL".*?secret = false\n', staging.config, re.DOTALL)
@@ -376,6 +382,7 @@ def test_contract_revision_waits_for_the_new_backend(staging):
     assert ["0013"] == staging.heads()
 
 
+@pytest.mark.rare
 def test_staging_made_by_hand_is_taken_over(unmigrated):
     """Day one: migrated by bare Alembic, without a marker; RB-010 adopts it, RB-020 takes the baseline."""
     staging = unmigrated

@@ -99,6 +99,7 @@ def test_wrong_version_table_is_told_before_anything_is_written(staging):
     assert "write version_table under [backend]" in told.next_step
 
 
+@pytest.mark.rare
 def test_env_file_that_goes_elsewhere_is_refused(staging):
     """It takes no URL from anybody, and the database behind it is not touched."""
     env = staging.checkout.folder / "migrations" / "env.py"

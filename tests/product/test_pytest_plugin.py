@@ -70,11 +70,12 @@ def staging_url(suite: pytest.Pytester, name: str = "DATABASE_URL") -> str:
 
 
 # Each row alone with the tests, and by workers too with the sweep.
+BESIDE = pytest.param(("-n", "2"), marks=pytest.mark.rare)
 WAYS = {"alone": (), **({"xdist": ("-n", "2")} if os.environ.get("PANTHEON_SWEEP") == "full" else {})}
 EACH_WAY = pytest.mark.parametrize("more", WAYS.values(), ids=WAYS)
 
 
-@pytest.mark.parametrize("more", [(), ("-m", "staging"), ("-n", "2")], ids=["alone", "selected", "xdist"])
+@pytest.mark.parametrize("more", [(), ("-m", "staging"), BESIDE], ids=["alone", "selected", "xdist"])
 def test_not_asked_for_is_skipped_with_the_way(suite, more):
     result, said = ran(suite, *more)
 
@@ -82,7 +83,7 @@ def test_not_asked_for_is_skipped_with_the_way(suite, more):
     assert "staging was not asked for: pytest --staging" in said
 
 
-@pytest.mark.parametrize("more", [(), ("-n", "2"), ("--require-staging",)], ids=["alone", "xdist", "required"])
+@pytest.mark.parametrize("more", [(), BESIDE, ("--require-staging",)], ids=["alone", "xdist", "required"])
 def test_proven_staging_is_used(suite, provisioned, more):
     """Nothing is asked of a vendor for it."""
     before = len(provisioned.running.log())
@@ -95,6 +96,7 @@ def test_proven_staging_is_used(suite, provisioned, more):
     assert before == len(provisioned.running.log())
 
 
+@pytest.mark.rare
 def test_variable_of_the_process_comes_first(suite, monkeypatch):
     monkeypatch.setenv("DATABASE_URL", staging_url(suite).replace("postgresql://", "postgresql+psycopg://"))
     (suite.path / ".env").unlink()
@@ -139,7 +141,7 @@ def test_production_in_the_environment_is_refused(suite, provisioned, monkeypatc
     assert "passed" not in said
 
 
-@pytest.mark.parametrize("more", [(), ("-n", "2")], ids=["alone", "xdist"])
+@pytest.mark.parametrize("more", [(), BESIDE], ids=["alone", "xdist"])
 def test_production_set_by_a_test_module_is_refused(suite, provisioned, more):
     """After the session began: the next marked test ends it."""
     url = provisioned.facts["supabase"]["session_url"]
@@ -159,6 +161,7 @@ def test_production_in_a_file_that_is_not_ours_is_refused(suite, provisioned, mo
     assert (pytest.ExitCode.USAGE_ERROR, False) == (ran(suite, "--staging")[0].ret, touched(suite))
 
 
+@pytest.mark.rare
 def test_without_being_asked_production_is_nobodys_business(suite, provisioned, monkeypatch):
     """The other tests of a team run as they always did."""
     monkeypatch.setenv("DATABASE_URL", provisioned.facts["supabase"]["session_url"])
@@ -253,6 +256,7 @@ def row(provisioned, monkeypatch) -> Iterator[Any]:
 KEEP = "create table kept as table pantheon_runbook.environment; "
 
 
+@pytest.mark.rare
 def test_database_without_its_row_is_skipped(suite, row):
     row(f"{KEEP} drop table pantheon_runbook.environment")
 

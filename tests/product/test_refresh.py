@@ -135,6 +135,7 @@ def story(_story):
     return _story
 
 
+@pytest.mark.rare
 def test_plan_names_what_is_lost(story):
     """And everything follows: all revisions from empty, the deployments, the seed at the end."""
     story.hands.sql(
@@ -156,6 +157,7 @@ def test_plan_names_what_is_lost(story):
     assert changes[revisions[0]].risk.startswith("low: the rehearsal showed nothing")
 
 
+@pytest.mark.rare
 def test_schema_is_made_anew_and_seeded(story, monkeypatch):
     """The connection goes when the refresh is committed: that is looked up, and not done again."""
     story.hands.sql(story.ref, "create table made_by_hand (id int)")

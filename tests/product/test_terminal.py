@@ -37,6 +37,7 @@ def ledgered(world, number):
     return json.loads((world.evidence / name / "approval.json").read_bytes())
 
 
+@pytest.mark.rare
 def test_apply_run_shows_where_staging_answers_and_what_people_must_do(world):
     done = world.cli("run", "RB-010", "--apply").stdout
 
@@ -60,6 +61,7 @@ def test_stopped_run_tells_all_four_things(world, hands):
     assert not any(line.startswith("type") for line in lines), "one thing to type is enough"
 
 
+@pytest.mark.rare
 def test_reader_that_goes_away_does_not_stop_the_run(world):
     """`pantheon-runbook run RB-010 --apply 2>&1 | head -1`: what is half done is worth more than who listens."""
     reading, writing = os.pipe()
@@ -79,6 +81,7 @@ def test_reader_that_goes_away_does_not_stop_the_run(world):
     assert "DONE: 19 changes made" in done.stdout
 
 
+@pytest.mark.rare
 def test_progress_leaves_its_line_on_a_terminal(world):
     """One line that is written over, and wiped before the result."""
     ours, theirs = pty.openpty()
@@ -116,6 +119,7 @@ def head_of_the_report(world) -> str:
     return (world.evidence / entry["bundle"] / "report.md").read_text().partition("\n## ")[0]
 
 
+@pytest.mark.rare
 def test_report_begins_with_where_it_is_and_what_people_must_do(world):
     world.provision()
 
@@ -126,6 +130,7 @@ def test_report_begins_with_where_it_is_and_what_people_must_do(world):
     assert "- state: " not in head
 
 
+@pytest.mark.rare
 def test_report_of_a_stopped_run_begins_with_the_state_and_what_to_type(world, hands, monkeypatch):
     own = world.folder / "impatient.toml"
     own.write_text(f"{(world.customer / 'pantheon.toml').read_text()}\n[policy]\nwait_seconds = 30\n")

@@ -247,6 +247,7 @@ def test_integration_job_stops_at_productions_value(machine, provisioned):
     assert ({"staging's variables": 0, GUARD_OF_BOTH: 4}, set()) == (codes, ran(machine))
 
 
+@pytest.mark.rare
 def test_integration_job_without_its_secret_is_red(machine):
     """Not green with everything skipped."""
     machine.expressions["secrets.STAGING_ENV"] = ""
@@ -298,10 +299,12 @@ def as_scheduled(machine: Machine) -> dict[str, int]:
     return codes
 
 
+@pytest.mark.rare
 def test_scheduled_job_is_green_while_nothing_is_shared(machine):
     assert {0} == set(as_scheduled(machine).values()), machine.said
 
 
+@pytest.mark.rare
 def test_scheduled_job_is_red_when_something_is_shared(machine, provisioned, shared):
     """The evidence is kept and checked all the same, and nothing is written."""
     before = provisioned.mutating()
@@ -312,6 +315,7 @@ def test_scheduled_job_is_red_when_something_is_shared(machine, provisioned, sha
     assert before == provisioned.mutating()
 
 
+@pytest.mark.rare
 def test_isolation_job_goes_on_with_one_ledger(machine, tmp_path):
     """Twice, the second time applied, with a repository in between; the checker takes the whole."""
     remote = tmp_path / "evidence.git"
@@ -332,6 +336,7 @@ def test_isolation_job_goes_on_with_one_ledger(machine, tmp_path):
     assert [] == [secret for secret in secrets if secret in texts]
 
 
+@pytest.mark.rare
 def test_isolation_job_that_leaves_nothing_pushes_nothing(machine, tmp_path):
     """Refused before it opened: the step is no second fault."""
     remote = tmp_path / "evidence.git"

@@ -26,6 +26,7 @@ def around(**held: str) -> Surroundings:
     return Surroundings(vault, 1.0, lambda _words: None)
 
 
+@pytest.mark.rare
 def test_source_is_not_set_beside_other_environments(place: Place) -> None:
     """Production's own project, in which staging would be one of two environments."""
     given = {"projectId": place.production["project_id"], "name": "beside-production", "skipInitialDeploys": True}

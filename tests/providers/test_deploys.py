@@ -108,6 +108,7 @@ def test_crash_is_told_while_the_former_serves(stage: Stage) -> None:
     assert stage.release().error is None
 
 
+@pytest.mark.rare
 @pytest.mark.sweep
 @pytest.mark.parametrize("kind", LOST)
 def test_lost_answer_does_not_deploy_twice(stage: Stage, kind: str) -> None:
@@ -125,6 +126,7 @@ def test_lost_answer_does_not_deploy_twice(stage: Stage, kind: str) -> None:
     }
 
 
+@pytest.mark.rare
 @pytest.mark.sweep
 @pytest.mark.parametrize("kind", LOST)
 def test_lost_answer_does_not_build_twice(stage: Stage, kind: str) -> None:
@@ -186,6 +188,7 @@ def test_unknown_commit_changes_nothing(stage: Stage) -> None:
     assert before == stage.deployments("api")
 
 
+@pytest.mark.rare
 def test_push_does_not_deploy_by_itself(stage: Stage) -> None:
     given = {**stage.hands.service("api"), "enabled": True}
     kind = "ServiceInstanceAutoDeployUpdateInput!"

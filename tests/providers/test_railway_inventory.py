@@ -34,6 +34,7 @@ def differences(before: tuple[Resource, ...], after: tuple[Resource, ...]) -> se
     return found
 
 
+@pytest.mark.rare
 def test_two_looks_at_the_same_thing_are_equal(place: Place) -> None:
     mark = place.hands.mark()
     looks = [place.look() for _ in range(50)]
@@ -447,6 +448,7 @@ def test_newest_of_several_deployments_counts(place: Place) -> None:
     assert made[-1] == live.attributes["id"]
 
 
+@pytest.mark.rare
 def test_application_that_sleeps_or_crashes_is_no_drift(place: Place) -> None:
     before = place.look()
     for change in ({"SUCCESS": "SLEEPING"}, {"SLEEPING": "CRASHED"}):

@@ -278,6 +278,7 @@ def _in_words(what: Any) -> str:
     return what if isinstance(what, str) else ", ".join(sorted(what))
 
 
+@pytest.mark.rare
 def test_fifty_looks_at_an_unchanged_project_are_equal(made):
     first = {ref: made.inventory(ref) for ref in (made.staging, made.production)}
     alarms = sum({} != drift(look, made.inventory(ref)) for ref, look in first.items() for _ in range(25))

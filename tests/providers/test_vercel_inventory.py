@@ -201,6 +201,7 @@ def drifted(scene: Scene) -> Drifted:
 # ---- before anything is changed
 
 
+@pytest.mark.rare
 def test_inventory_is_the_same_each_time(scene: Scene) -> None:
     """Deployments that come and go in between are no part of it."""
     first = scene.both()

@@ -53,6 +53,7 @@ def test_project_that_comes_up_is_waited_for(world, hands):
     assert [ref] == [one["ref"] for one in hands.projects()]
 
 
+@pytest.mark.rare
 def test_plan_waits_for_services_that_come_up(world, hands):
     """The project says that it is healthy some time before its services are; what is planned meanwhile is stale."""
     world.running.pace(1.0)
@@ -68,6 +69,7 @@ def test_plan_waits_for_services_that_come_up(world, hands):
     assert not {one for one in addresses if one.startswith("supabase/api-key")}
 
 
+@pytest.mark.rare
 def test_paused_project_is_a_finding(world, hands):
     ref = hands.new_project()
     healthy(hands, ref)
@@ -80,6 +82,7 @@ def test_paused_project_is_a_finding(world, hands):
     assert [] == hands.sent_since(mark)
 
 
+@pytest.mark.rare
 def test_paused_project_is_restored_as_it_was(world, hands):
     """While it is paused nothing in it can be seen; what is there must not be made again."""
     assert "done" == attempt(world).word
@@ -137,6 +140,7 @@ def test_template_whose_answer_is_lost_is_not_deployed_twice(world, hands, monke
     assert ["Redis", "api", "worker"] == hands.census()["services"]
 
 
+@pytest.mark.rare
 @pytest.mark.sweep
 def test_railway_project_without_services_is_filled(world, hands):
     project = hands.new_railway_project()
@@ -146,6 +150,7 @@ def test_railway_project_without_services_is_filled(world, hands):
     assert ["Redis", "api", "worker"] == hands.census()["services"]
 
 
+@pytest.mark.rare
 @pytest.mark.sweep
 def test_missing_service_is_put_back(world, hands):
     assert "done" == attempt(world).word
@@ -263,6 +268,7 @@ def test_lost_openrouter_key_is_replaced(world, hands):
     assert (True, True) == (value.startswith(start), value.endswith(end))
 
 
+@pytest.mark.rare
 @pytest.mark.sweep
 def test_key_with_another_limit_is_set_and_kept(world, hands):
     assert "done" == attempt(world).word
@@ -275,6 +281,7 @@ def test_key_with_another_limit_is_set_and_kept(world, hands):
     assert (before["hash"], 20.0) == (hands.keys()[0]["hash"], hands.keys()[0]["limit"])
 
 
+@pytest.mark.rare
 def test_staging_on_the_second_page_is_not_made_again(world, hands):
     """Supabase gives a hundred projects at a time, Railway a page, OpenRouter a hundred keys."""
     assert "done" == attempt(world).word

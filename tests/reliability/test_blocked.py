@@ -82,6 +82,7 @@ def share_an_edge_secret(whole, production: str) -> None:
     projects[staging]["secrets"]["SENTRY_DSN"] = projects[production]["secrets"]["SENTRY_DSN"]
 
 
+@pytest.mark.rare
 def test_free_plan_without_room_blocks(world, hands):
     health = f"/v1/projects/{hands.new_project('somebody-elses-experiment')}/health?services=storage"
     until(lambda: "ACTIVE_HEALTHY" == hands.projects("somebody-elses-experiment")[0]["status"])
@@ -100,6 +101,7 @@ def test_wrong_organization_opens_no_run(world, hands, monkeypatch):
     assert [] == world.mutating()
 
 
+@pytest.mark.rare
 def test_service_is_not_made_in_a_shared_project(world, hands, monkeypatch):
     """serviceCreate would make it in production too."""
     before = hands.railway_projects("pantheon")[0]["environments"]["production"]
@@ -135,6 +137,7 @@ def test_own_project_with_other_environments_blocks(world, hands, named):
     )
 
 
+@pytest.mark.rare
 def test_other_environments_do_not_matter_once_the_services_are_there(world, hands):
     assert "done" == attempt(world).word
     new_environment(hands, hands.railway_projects()[0]["id"], "qa")
@@ -142,6 +145,7 @@ def test_other_environments_do_not_matter_once_the_services_are_there(world, han
     assert "nothing-to-do" == attempt(world).word
 
 
+@pytest.mark.rare
 def test_fork_for_a_pull_request_does_not_matter(world, hands):
     """serviceCreate leaves forks alone."""
     project = hands.new_railway_project()
@@ -176,6 +180,7 @@ def test_service_kind_itself_refuses_a_shared_project(world, hands, monkeypatch)
     world.seal(run)
 
 
+@pytest.mark.rare
 def test_refusal_inside_a_200_is_not_taken_for_success(world, hands, monkeypatch):
     """GraphQL says no with status 200, here to a credential of nobody's."""
     text = (world.customer / "credentials.toml").read_text()

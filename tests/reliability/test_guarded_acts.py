@@ -83,6 +83,7 @@ def test_write_after_apply_is_refused(world):
     world.seal(run)
 
 
+@pytest.mark.rare
 def test_change_that_did_not_last_is_not_verified(world, hands):
     run = begun(world, until="apply")
     hands.set_variable("api", "LOG_LEVEL", "error")
@@ -93,6 +94,7 @@ def test_change_that_did_not_last_is_not_verified(world, hands):
     assert "not-verified" == world.seal(run).word
 
 
+@pytest.mark.rare
 def test_finding_that_turns_up_during_apply_is_not_verified(world, hands):
     run = begun(world, until="apply")
     hands.new_vercel_variable(key="SHARED", value="x", target=["preview", "production"])
@@ -195,6 +197,7 @@ def test_value_that_nobody_provides_blocks(world, monkeypatch):
     assert [] == world.mutating()
 
 
+@pytest.mark.rare
 def test_preview_variables_are_previews_alone_and_secrets_sensitive(world, hands):
     assert "done" == attempt(world).word
 
@@ -205,6 +208,7 @@ def test_preview_variables_are_previews_alone_and_secrets_sensitive(world, hands
     } == {one["key"]: (one["target"], one["type"]) for one in hands.preview()}
 
 
+@pytest.mark.rare
 def test_key_pair_of_a_new_project_is_adopted(world):
     assert "done" == attempt(world).word
 
@@ -244,6 +248,7 @@ def test_new_environment_holds_nothing_of_production(world, hands, monkeypatch):
     assert [] == [name for name, (theirs, ours) in variables.items() if "DATABASE_URL" in theirs & ours]
 
 
+@pytest.mark.rare
 def test_redirect_added_after_the_plan_is_kept(world, hands):
     """The list is one text that is replaced whole; what may be secret in it is not shown, and written back as it is."""
     assert "done" == attempt(world).word
@@ -291,6 +296,7 @@ def test_key_that_was_used_is_never_deleted(world, hands, used_key):
     assert used_key in {key["hash"] for key in there}
 
 
+@pytest.mark.rare
 def test_value_of_another_key_is_not_taken_for_ours(world, hands):
     assert "done" == attempt(world).word
     other = hands.call("openrouter", "POST", "/api/v1/keys", {"name": "another", "limit": 5.0})["key"]

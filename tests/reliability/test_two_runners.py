@@ -10,6 +10,7 @@ from pantheon_runbook.errors import AmbiguousTargetError, AnotherWriterError
 from pantheon_runbook.session import ACTS
 
 
+@pytest.mark.rare
 def test_second_runner_on_one_machine_is_told_who_writes(world):
     """Before anything is looked at; a plan run is no writer."""
     first = world.open()

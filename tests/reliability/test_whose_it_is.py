@@ -61,6 +61,7 @@ def test_what_was_made_by_hand_is_left_alone_until_it_is_confirmed(world, hands,
     assert "nothing-to-do" == attempt(world).word  # the marker and DATABASE_URL vouch from now on
 
 
+@pytest.mark.rare
 def test_id_that_was_not_observed_cannot_be_confirmed(world, hands, made_by_hand):
     mark = hands.mark()
 
@@ -71,6 +72,7 @@ def test_id_that_was_not_observed_cannot_be_confirmed(world, hands, made_by_hand
     assert [] == hands.sent_since(mark)
 
 
+@pytest.mark.rare
 def test_paused_and_unconfirmed_are_both_said(world, hands, made_by_hand):
     hands.call("supabase", "POST", f"/v1/projects/{made_by_hand.split(',')[0]}/pause")
     until(lambda: "INACTIVE" == hands.projects()[0]["status"])
@@ -97,6 +99,7 @@ def test_environment_is_the_one_that_the_config_names_by_id(world, hands, monkey
     assert [] == hands.sent_since(mark)
 
 
+@pytest.mark.rare
 def test_allow_list_confirms_for_good(world, hands, made_by_hand, monkeypatch):
     path = config_with(world)
     ref, railway = made_by_hand.split(",")
@@ -108,6 +111,7 @@ def test_allow_list_confirms_for_good(world, hands, made_by_hand, monkeypatch):
     assert "done" == attempt(world).word
 
 
+@pytest.mark.rare
 def test_productions_railway_project_named_as_stagings_is_not_vouched_for(world, hands, monkeypatch):
     """Both files are wrong alike: to them production is somebody else, and staging's project is production's."""
     railway = world.facts["railway"]
@@ -168,6 +172,7 @@ def copy_cluster(world, source: str, target: str) -> None:
     shutil.rmtree(saved.parent)
 
 
+@pytest.mark.rare
 def test_write_to_another_place_does_not_leave(world, hands):
     """Nobody's production, and seen by nobody: each kind's ids are looked at once, and a later one is another."""
     assert "done" == attempt(world).word
@@ -198,6 +203,7 @@ def test_write_to_another_place_does_not_leave(world, hands):
     world.seal(run)
 
 
+@pytest.mark.rare
 def test_staging_that_is_half_right_is_shown_piece_by_piece_and_only_completed(world, hands, monkeypatch):
     """No marker, no evidence of ours, two variables wrong, a bucket missing; and paused, nothing inside can be seen."""
     assert "done" == attempt(world).word

@@ -54,6 +54,7 @@ def test_cell_has_a_time_limit(tmp_path):
     assert ("incomplete", "the time limit of 2 s was reached in cell 8") == (verdict.word, verdict.why)
 
 
+@pytest.mark.rare
 def test_run_has_a_time_limit(tmp_path):
     path = Copy(tmp_path).before("approve", "import time; time.sleep(20)").path
 
@@ -62,6 +63,7 @@ def test_run_has_a_time_limit(tmp_path):
     assert ("incomplete", "the run's time limit of 3 s was reached") == (verdict.word, verdict.why)
 
 
+@pytest.mark.rare
 @pytest.mark.parametrize(
     ("act", "lost"), [("evidence", "run.evidence()"), ("verify", "run.verify()"), ("approve", "run.approve()")]
 )

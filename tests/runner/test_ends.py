@@ -168,6 +168,7 @@ def applying(world):
         running.communicate()
 
 
+@pytest.mark.rare
 @pytest.mark.sweep
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM] if IS_FULL_SWEEP else [signal.SIGINT])
 def test_signal_during_apply_finishes_what_is_in_hand(world, applying, number):
@@ -189,6 +190,7 @@ def test_signal_during_apply_finishes_what_is_in_hand(world, applying, number):
     assert [] == list((world.evidence / ".running").iterdir())
 
 
+@pytest.mark.rare
 def test_signal_does_not_wait_out_a_vendor(world):
     """A project takes minutes to come up; whoever presses Ctrl-C meanwhile gets the terminal back, and the truth."""
     world.running.pace(8)

@@ -64,6 +64,7 @@ def test_our_command_line(world, reference):
     assert reference == sorted(world.mutating())
 
 
+@pytest.mark.rare
 def test_papermill_with_our_engine(world, reference):
     ended = command(
         world, "papermill", "--engine", "pantheon-runbook", str(NOTEBOOK), "out.ipynb", "-p", "mode", "apply"
@@ -83,6 +84,7 @@ def test_bare_papermill(world, reference):
     assert reference == sorted(world.mutating())
 
 
+@pytest.mark.rare
 def test_nbconvert(world, reference):
     ended = command(
         world, "nbconvert", "--execute", "--to", "notebook", "--output", "out.ipynb", str(apply_copy(world))
@@ -139,6 +141,7 @@ def test_cells_in_wrong_order(world, reference, kernel):
     assert reference == sorted(world.mutating())
 
 
+@pytest.mark.rare
 def test_kernel_killed_during_apply_leaves_a_finished_act(world, kernel):
     """End of file is the whole protocol: the runner finishes what is in hand, then seals."""
     kernel(OPEN.format("apply"))
@@ -157,6 +160,7 @@ def test_kernel_killed_during_apply_leaves_a_finished_act(world, kernel):
     assert "nothing-to-do" == execute(NOTEBOOK).verdict.word
 
 
+@pytest.mark.rare
 def test_run_again_from_the_top_without_a_restart(world, kernel):
     """The run before is sealed first; otherwise it would hold the lock until the kernel ends."""
     for _ in range(2):

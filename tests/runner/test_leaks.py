@@ -66,6 +66,7 @@ def test_our_kernel_is_never_said_to_have_tokens(monkeypatch):
     assert "was started with" not in texts(execute(NOTEBOOK).folder / "runbook.ipynb")
 
 
+@pytest.mark.rare
 @pytest.mark.usefixtures("tokens_around")
 def test_kernel_of_others_with_tokens_is_told_so(tmp_path):
     command = [sys.executable, "-m", "nbconvert", "--execute", "--to", "notebook", "--output", "out.ipynb"]

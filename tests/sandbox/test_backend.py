@@ -70,6 +70,7 @@ def test_production_has_rows_and_buckets(shared_sandbox):
     assert ["avatars", "session-exports", "uploads"] == [b["id"] for b in shared_sandbox.facts()["supabase"]["buckets"]]
 
 
+@pytest.mark.rare
 @pytest.mark.parametrize("revision", [PRODUCTION_REVISION, "0009", "0010", HEAD])
 def test_job_round_trip_at_each_open_revision(sandbox, migrate, revision):
     """Migrations run while the backend serves: each step from production to head must do."""

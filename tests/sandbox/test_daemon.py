@@ -93,6 +93,7 @@ def test_restarted_daemon_continues_its_world(sandbox):
         again.stop()
 
 
+@pytest.mark.rare
 def test_saved_world_loads_elsewhere(sandbox, tmp_path):
     ref = sandbox.facts()["supabase"]["ref"]
     supabase(sandbox, f"/v1/projects/{ref}", method="PATCH", body={"name": "renamed"})
@@ -117,6 +118,7 @@ def test_reset_returns_to_the_beginning(sandbox):
     assert "pantheon-production" == supabase(sandbox, f"/v1/projects/{ref}").json()["name"]
 
 
+@pytest.mark.rare
 def test_save_replaces_no_folder_of_somebodys(sandbox, tmp_path):
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs" / "file").write_text("precious")
@@ -147,6 +149,7 @@ def test_daemon_that_cannot_start_says_why(tmp_path):
     places.discard(tmp_path / "sandbox")
 
 
+@pytest.mark.rare
 def test_same_seed_gives_the_same_ids(sandbox, tmp_path):
     other = control.start(tmp_path / "other", pinned=PINNED, idle_seconds=60)
     try:
@@ -184,6 +187,7 @@ def can_become_ordinary() -> bool:
     return subprocess.run([*AS_ORDINARY_USER, "true"], capture_output=True, check=False).returncode == 0
 
 
+@pytest.mark.rare
 @pytest.mark.skipif(not can_become_ordinary(), reason="already an ordinary user, or user namespaces are forbidden")
 def test_runs_as_an_ordinary_user(tmp_path):
     """The whole sandbox, servers and all, under a user id that PostgreSQL does not refuse."""
