@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forks import Forks
 from vendors import Hands
 
 from pantheon_runbook.model import Plan
@@ -114,10 +115,19 @@ class SandboxWorld:
         return str(ref)
 
 
+_forks = Forks()
+
+
+def pytest_sessionfinish() -> None:
+    _forks.close()
+
+
 @contextmanager
 def _new_world() -> Iterator[SandboxWorld]:
     folder = Path(tempfile.mkdtemp(prefix="pr-t-"))
-    running = control.start(folder / "sandbox", pace=PACE, in_memory=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(control, "_spawn_detached", _forks.spawn)
+        running = control.start(folder / "sandbox", pace=PACE, in_memory=True)
     yield SandboxWorld(folder, running)
     running.discard()
     shutil.rmtree(folder, ignore_errors=True)
