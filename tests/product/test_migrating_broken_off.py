@@ -183,7 +183,8 @@ def test_what_may_not_begin_anew_is_not_begun_anew(staging):
     assert not allowed.blocks
 
 
-@pytest.mark.parametrize("number", [1, pytest.param(2, marks=pytest.mark.rare)])
+@pytest.mark.rare
+@pytest.mark.parametrize("number", [1, 2])
 def test_two_runs_at_the_same_instant(staging, number):
     """From two working folders with homes of their own: one migrates, the other is told who does."""
     staging.checkout.add("0012", column("note")[0], SLOW, down="0011", downgrade=column("note")[1])

@@ -56,7 +56,7 @@ PACKAGE = Path(pantheon_runbook.__file__).parent
 PRODUCT = [path for path in sorted(PACKAGE.rglob("*.py")) if "sandbox" not in path.relative_to(PACKAGE).parts]
 IS_FULL = os.environ.get("PANTHEON_SWEEP") == "full"
 ARGUMENT_SETS = 10_000 if IS_FULL else 1_000
-RAW_REQUESTS = 10_000
+RAW_REQUESTS = 10_000 if IS_FULL else 1_000
 SEED = os.environ.get("PANTHEON_SEED", "1")
 Say = Callable[[str], str]
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.sweep
 def test_write_that_fails_is_survived(world, hands, clean):
     expected, log = clean
     cases = [(call, kind) for call in calls_of(log, mutating=True) for kind in WRITE_FAULTS]
-    rows = [row(*case, *suffer(world, hands, rule(*case), expected)) for case in chosen(cases, "writes", size=3)]
+    rows = [row(*case, *suffer(world, hands, rule(*case), expected)) for case in chosen(cases, "writes", size=2)]
     print("\n".join(rows))
     assert [] == [line for line in rows if "WRONG" in line]
 
@@ -30,7 +30,7 @@ def test_read_that_fails_is_repeated(world, hands, clean):
     writes = Counter(calls_of(log, mutating=True))
     reads = [call for call in calls_of(log, mutating=False) if call[2] == 0]
     rows = []
-    for case in chosen([(call, kind) for call in reads for kind in READ_FAULTS], "reads", size=3):
+    for case in chosen([(call, kind) for call in reads for kind in READ_FAULTS], "reads", size=2):
         words, problem = suffer(world, hands, rule(*case), expected)
         twice = Counter(calls_of(world.running.log(), mutating=True)) - writes
         problem += "" if words == ["done"] else " WRONG: not in the same run"

@@ -44,7 +44,7 @@ def test_killed_run_is_finished_by_the_next(world, hands, clean, monkeypatch):
     expected, log = clean
     monkeypatch.delenv("PANTHEON_CONFIG")
     rows = []
-    for when, what in chosen(points(world, log), "kills", size=3):
+    for when, what in chosen(points(world, log), "kills", size=2):
         world.running.reset()
         if when == "request-left":
             kill_when_it_has_left(world, what)
