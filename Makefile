@@ -19,7 +19,7 @@ lint: $(VENV)/.installed
 	$(BIN)/mypy
 
 sweep: $(VENV)/.installed
-	PANTHEON_SWEEP=full $(BIN)/pytest -q -n $(WORKERS) -m "sweep or rare" tests
+	PANTHEON_SWEEP=full $(BIN)/pytest -q -n $(WORKERS) -m "sweep or rare or alike" tests
 
 bench: $(VENV)/.installed
 	$(BIN)/python tests/bench/bench.py

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -131,6 +132,20 @@ def _new_world() -> Iterator[SandboxWorld]:
     yield SandboxWorld(folder, running)
     running.discard()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of the tests marked `alike` a third of each module runs, unless all are wanted or a module was named."""
+    if os.environ.get("PANTHEON_SWEEP") == "full" or any(".py" in argument for argument in config.args):
+        return
+    by_module: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("alike"):
+            by_module.setdefault(item.path, []).append(item)
+    dice = random.Random(f"alike {os.environ.get('PANTHEON_SEED', '1')}")
+    left_out = {one for alike in by_module.values() for one in dice.sample(alike, len(alike) - -(-len(alike) // 3))}
+    config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture

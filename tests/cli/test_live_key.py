@@ -15,7 +15,7 @@ from pantheon_runbook.evidence.seal import sealing_key, trust_entry
 from pantheon_runbook.secrets import Registry
 from pantheon_runbook.verdict import NotebookStatus
 
-pytestmark = pytest.mark.xdist_group("runner-quiet")
+pytestmark = [pytest.mark.xdist_group("runner-quiet"), pytest.mark.alike]
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from pantheon_runbook.database.alembic_process import Backend, history
 from pantheon_runbook.database.revisions import Revision
 from pantheon_runbook.errors import ConfigError, RefusedError
 
+pytestmark = pytest.mark.alike
+
 
 def test_tree_is_read_as_it_is_declared(tmp_path):
     """env.py is not run: this one would stop the reading."""

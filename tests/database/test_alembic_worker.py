@@ -84,6 +84,8 @@ def test_env_py_of_every_shape_works_untouched(tree_server, url, bare_tables, tm
 
 LOOK_AROUND = """
 import json, os, sys
+
+pytestmark = pytest.mark.alike
 found = [dict(os.environ), sys.argv, str(op.get_context().config.get_main_option('sqlalchemy.url'))]
 for name in ('environ', 'cmdline'):
     try:

@@ -129,6 +129,8 @@ apply(Here, {url!r}, "a1", "b2")
 """
 OF_THE_RUNNER = """
 import os
+
+pytestmark = pytest.mark.alike
 found = []
 for name in ('environ', 'mem', 'maps'):
     try:

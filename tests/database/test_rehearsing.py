@@ -27,6 +27,8 @@ from pantheon_runbook.database.verdicts import judge
 STAND_IN = Backend(
     Path(str(resources.files("pantheon_runbook.sandbox.pantheon.backend") / "alembic.ini")), sys.executable
 )
+
+pytestmark = pytest.mark.alike
 POLICY = MigrationPolicy()
 MANY = {"public.messages": 1_203_000, "public.sessions": 80_000, "public.jobs": 40_000}
 

@@ -18,6 +18,8 @@ from pantheon_runbook.errors import ConfigError, VendorRefusedError, WrongEnviro
 INI = Path(str(resources.files("pantheon_runbook.sandbox.pantheon.backend") / "alembic.ini"))
 ALCHEMY = """
 import os, sqlalchemy
+
+pytestmark = pytest.mark.alike
 engine = sqlalchemy.create_engine(os.environ["DATABASE_URL"].replace("postgresql:", "postgresql+psycopg:"))
 with engine.begin() as connection:
     connection.execute(sqlalchemy.text("create table seeded (id int)"))

@@ -20,6 +20,8 @@ from pantheon_runbook.errors import (
 )
 from pantheon_runbook.model import Held
 
+pytestmark = pytest.mark.alike
+
 
 def config_of(world, *replacements):
     """A copy of the sandbox customer's config with texts replaced, beside a copy of the identities."""

@@ -24,6 +24,8 @@ from pantheon_runbook.host_reach import DIRECT, Tried, database_item, side_by_si
 from pantheon_runbook.providers.http import Reach
 from pantheon_runbook.runner.surroundings import world as outside_world
 
+pytestmark = pytest.mark.alike
+
 YES = "could write production: yes; only this tool holds it back"
 NO = "could write production: no, by the vendor"
 TOKENS = ("SUPABASE_ACCESS_TOKEN", "RAILWAY_API_TOKEN", "VERCEL_TOKEN", "OPENROUTER_MANAGEMENT_KEY")

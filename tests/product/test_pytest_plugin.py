@@ -16,7 +16,7 @@ import pytest
 from vendors import Hands
 
 pytest_plugins = ["pytester"]
-pytestmark = pytest.mark.xdist_group("pytest-plugin")
+pytestmark = [pytest.mark.xdist_group("pytest-plugin"), pytest.mark.alike]
 SUITE = """
 import os, pathlib, pytest
 

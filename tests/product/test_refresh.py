@@ -180,6 +180,7 @@ def test_schema_is_made_anew_and_seeded(story, monkeypatch):
     assert story.checks[DOMAINS].passed
 
 
+@pytest.mark.rare
 def test_seed_finds_no_credential(story):
     """Its environment is the allow-listed one, its arguments are its own name."""
     told = story.ask("select title from sessions order by created_at limit 1")[0]
@@ -242,6 +243,7 @@ def test_what_a_feature_branch_left_names_the_refresh(story):
     assert found.next_step.endswith("drops every row: pantheon-runbook run RB-020 -e staging -p refresh=true")
 
 
+@pytest.mark.rare
 def test_database_of_another_is_never_dropped(story):
     """Asked at the very last moment: its marker went, or is another's; and nobody has opened the gate.
 

@@ -26,7 +26,7 @@ from pantheon_runbook.providers.deployed import Deployed
 from pantheon_runbook.providers.http import Reach
 from pantheon_runbook.runner.surroundings import world as world_of
 
-pytestmark = pytest.mark.xdist_group("smoke-checks")
+pytestmark = [pytest.mark.xdist_group("smoke-checks"), pytest.mark.alike]
 ROLE = '\n[production_read]\nrelations = ["public.alembic_version", "public.jobs"]\n'
 HEALTH = HttpCheck(kind="http", name="health", on="backend", path="/health", environments=("production",))
 

@@ -14,7 +14,7 @@ from release import Stage, staged
 
 from pantheon_runbook.errors import StoppedError
 
-pytestmark = pytest.mark.xdist_group("deploys")
+pytestmark = [pytest.mark.xdist_group("deploys"), pytest.mark.alike]
 IS_FULL = os.environ.get("PANTHEON_SWEEP") == "full"
 LOST = ["reset-after", "500-after", "truncated", "500-before"] if IS_FULL else ["reset-after"]
 UNKNOWN_TO_US = "Zx9-value-that-somebody-set-by-hand"

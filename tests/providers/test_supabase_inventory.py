@@ -28,7 +28,7 @@ from pantheon_runbook.runner.clients import reading_client
 from pantheon_runbook.sandbox.planes.supabase.auth_settings import SETTINGS, is_secret
 from pantheon_runbook.secrets import Secret, fingerprints_under
 
-pytestmark = pytest.mark.xdist_group("supabase-inventory")
+pytestmark = [pytest.mark.xdist_group("supabase-inventory"), pytest.mark.alike]
 FINGERPRINT = fingerprints_under("ab" * 32)
 PROJECT = "/v1/projects/" + "?" * 20
 # What a token may lack, as a glob of paths, and what then cannot be read.

@@ -10,6 +10,8 @@ from pantheon_runbook.config import load_identities
 from pantheon_runbook.errors import BlockedPlanError, CredentialError, RefusedError
 from pantheon_runbook.model import Change
 
+pytestmark = pytest.mark.alike
+
 
 def refused(world, hands, *, because: str, **parameters) -> None:
     """Blocked by a finding that says so, and not one write was sent."""

@@ -25,6 +25,8 @@ from pantheon_runbook.runner.surroundings import world as world_of_this_process
 from pantheon_runbook.secrets import Registry
 from pantheon_runbook.session import ACTS
 
+pytestmark = pytest.mark.alike
+
 _ENVIRONMENT_CREATE = "mutation M($i: EnvironmentCreateInput!) { environmentCreate(input: $i) { id } }"
 _CONNECT = "mutation M($id: String!, $i: ServiceConnectInput!) { serviceConnect(id: $id, input: $i) { id } }"
 _DEPLOYMENTS = "query D($i: DeploymentListInput!) { deployments(input: $i) { edges { node { id } } } }"

@@ -12,7 +12,7 @@ from notebooks import Copy, execute
 from pantheon_runbook.errors import ParameterError, RunbookError
 from pantheon_runbook.runner.engine import RunbookEngine
 
-pytestmark = [pytest.mark.xdist_group("runner-quiet"), pytest.mark.usefixtures("quiet_world")]
+pytestmark = [pytest.mark.xdist_group("runner-quiet"), pytest.mark.usefixtures("quiet_world"), pytest.mark.alike]
 KILLED = "import os, signal; os.kill(os.getpid(), signal.{})"
 BROKEN = {
     "killed kernel": (KILLED.format("SIGKILL"), "the kernel died in cell 8"),

@@ -15,7 +15,7 @@ from notebooks import NOTEBOOK, Copy, execute, texts
 from pantheon_runbook.evidence import files
 from pantheon_runbook.runner import cells
 
-pytestmark = [pytest.mark.xdist_group("runner-quiet"), pytest.mark.usefixtures("quiet_world")]
+pytestmark = [pytest.mark.xdist_group("runner-quiet"), pytest.mark.usefixtures("quiet_world"), pytest.mark.alike]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel through /proc and prctl")
 PLANTED = "x1y2z3" * 4
 PR_GET_DUMPABLE, PR_SET_DUMPABLE, PR_CAPBSET_DROP = 3, 4, 24

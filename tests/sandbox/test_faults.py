@@ -8,6 +8,8 @@ from talk import supabase
 from pantheon_runbook.sandbox import SandboxError
 from pantheon_runbook.sandbox.faults import Rule, Switchboard, rule_of
 
+pytestmark = pytest.mark.alike
+
 READ = {"service": "supabase", "operation": "GET /v1/projects/{ref}"}
 RENAME = {"service": "supabase", "operation": "PATCH /v1/projects/{ref}"}
 
