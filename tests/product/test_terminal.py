@@ -15,6 +15,7 @@ from pantheon_runbook.errors import StoppedError
 from pantheon_runbook.evidence import ledger
 
 
+@pytest.mark.rare
 def test_plan_run_shows_the_plan_and_what_to_type(world):
     """Its last line is typed as it stands: it approves the plan that was shown, and may be typed twice."""
     shown = world.cli("run", "RB-010").stdout.splitlines()

@@ -69,7 +69,7 @@ def test_no_order_of_cells_writes_to_production(provisioned):
     requests, statements = len(provisioned.running.log()), len(provisioned.running.statements(production))
     words: Counter[str] = Counter()
 
-    for runbook, mode, cells in (*chosen(ALONE, "alone", size=16), *chosen(orders(), "orders", size=8)):
+    for runbook, mode, cells in (*chosen(ALONE, "alone", size=8), *chosen(orders(), "orders", size=6)):
         words[run_cells(runbook, mode, cells)] += 1
 
     written = [one for one in provisioned.running.log(after=requests) if one["mutating"]]

@@ -130,7 +130,9 @@ def test_productions_railway_project_named_as_stagings_is_not_vouched_for(world,
     assert [] == hands.sent_since(mark)
 
 
-@pytest.mark.parametrize("is_marked", [True, False], ids=["marked by its holder", "unmarked"])
+@pytest.mark.parametrize(
+    "is_marked", [pytest.param(True, marks=pytest.mark.rare), False], ids=["marked by its holder", "unmarked"]
+)
 def test_restored_copy_of_production_is_not_staging(world, hands, is_marked):
     """The files of production's cluster in the place of staging's, with the password that Railway has for staging."""
     assert "done" == attempt(world).word
