@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from pantheon_runbook.database.baseline import Stated
 from pantheon_runbook.database.emptying import Losses
+from pantheon_runbook.database.ledger import LAYOUT
 from pantheon_runbook.database.refresh_kinds import ANEW, REFRESH, SEED
 from pantheon_runbook.database.rehearsal import Rehearsal, Undone
 from pantheon_runbook.database.revision_kinds import BASELINE, LEDGER, REVISION
@@ -55,6 +56,15 @@ class Path:
         return (*self.anew, *self.addresses[:first])
 
     @property
+    def late(self) -> tuple[str, ...]:
+        """The revisions that wait for the deployment."""
+        return tuple(one.id for one, address in zip(self.pending, self.addresses, strict=True) if address in self.waits)
+
+    @property
+    def waits(self) -> frozenset[str]:
+        return frozenset(self.addresses) - frozenset(self.before)
+
+    @property
     def anew(self) -> tuple[str, ...]:
         return () if self.lost is None else (REFRESH,)
 
@@ -67,7 +77,7 @@ def desired_revisions(path: Path, *, has_alembic: bool) -> tuple[Desired, ...]:
 def _ledger() -> Desired:
     return Desired(
         LEDGER,
-        {"layout": 1},
+        {"layout": LAYOUT},
         depends_on=("database/marker",),
         risk="none: tables of this tool's own schema",
         undo_of_create="drop the tables of schema pantheon_runbook; what was applied when is forgotten",
@@ -125,12 +135,11 @@ def _anew(path: Path, digest: str) -> dict[str, str]:
 
 def _revisions(path: Path) -> Iterable[Desired]:
     former: tuple[str, ...] = (LEDGER, *((BASELINE,) if path.stated else ()), *path.anew)
-    waits = set(path.addresses) - set(path.before)
     for one, address in zip(path.pending, path.addresses, strict=True):
         yield Desired(
             address,
             {"digest": one.digest, "title": one.title, **_anew(path, one.digest)},
-            depends_on=(*former, *(path.deployments if address in waits else ())),
+            depends_on=(*former, *(path.deployments if address in path.waits else ())),
             risk=_risk(one, path.rehearsal),
             undo=_undo(one, path.rehearsal),
             undo_of_create=_undo(one, path.rehearsal),

@@ -15,7 +15,7 @@ from pantheon_runbook.database.kinds import SCHEMA
 from pantheon_runbook.database.revisions import LedgerEntry, LedgerRow
 from pantheon_runbook.errors import RefusedError
 
-LAYOUT = 1
+LAYOUT = 2
 _TABLES = f"""
 create table {SCHEMA}.layout (
     only_row boolean primary key default true check (only_row),
@@ -31,7 +31,8 @@ create table {SCHEMA}.migrations (
     operator text not null,
     began_at timestamptz not null,
     ended_at timestamptz check ((ended_at is null) = (state = 'begun')),
-    followed_writes boolean not null default false
+    followed_writes boolean not null default false,
+    after_deployment boolean not null default false
 );
 create index migrations_by_revision on {SCHEMA}.migrations (revision, id);
 create table {SCHEMA}.writer (
@@ -54,10 +55,11 @@ select cast(:revision as text), cast(:file as text), cast(:digest as text), 'beg
     cast(:operator as text), now(), before from written
 """  # noqa: S608
 _APPLIED = f"""
-insert into {SCHEMA}.migrations (revision, file, digest, state, run_id, operator, began_at, ended_at)
+insert into {SCHEMA}.migrations (revision, file, digest, state, run_id, operator, began_at, ended_at, after_deployment)
 values (:revision, :file, :digest, 'applied', :run_id, :operator, coalesce(
     (select min(began_at) from {SCHEMA}.migrations
-     where revision = :revision and run_id = :run_id and state = 'begun'), now()), clock_timestamp())
+     where revision = :revision and run_id = :run_id and state = 'begun'), now()), clock_timestamp(),
+    cast(:revision as text) = any(string_to_array(cast(:late as text), ',')))
 """  # noqa: S608
 _UTC = """'YYYY-MM-DD"T"HH24:MI:SS"Z"'"""
 _STANDING = f"""
@@ -66,7 +68,7 @@ _STANDING = f"""
 _ROWS = f"""
 select revision, digest, state, run_id, operator,
     to_char(began_at at time zone 'utc', {_UTC}), coalesce(to_char(ended_at at time zone 'utc', {_UTC}), ''),
-    file, followed_writes
+    file, followed_writes, after_deployment
 from {_STANDING} order by id
 """  # noqa: S608
 _UNDONE = f"""
@@ -99,10 +101,14 @@ def stands(connection: psycopg.Connection[Any]) -> bool:
     row = connection.execute(query).fetchone()
     if row != (LAYOUT,):
         found = row[0] if row else "no number"
+        is_older = row is not None and row[0] < LAYOUT
         raise RefusedError(
             f"the ledger in this database has layout {found}",
-            why=f"this version of the tool knows layout {LAYOUT}; a later one has worked here",
-            next_step="pip install --upgrade pantheon-runbook",
+            why=f"this version of the tool knows layout {LAYOUT}; {'an unreleased' if is_older else 'a later'} one has "
+            "worked here",
+            next_step=f"drop the tables layout, migrations and writer of schema {SCHEMA}, then plan again"
+            if is_older
+            else "pip install --upgrade pantheon-runbook",
         )
     return True
 
@@ -114,9 +120,12 @@ def rows(connection: psycopg.Connection[Any]) -> tuple[LedgerRow, ...]:
     return tuple(LedgerRow(*row) for row in connection.execute(_ROWS))
 
 
-def entry(*, run_id: str, operator: str) -> LedgerEntry:
-    """The statements with which the worker writes this run's rows; times are the database's own."""
-    return LedgerEntry(_BEGUN, _APPLIED, {"run_id": run_id, "operator": operator})
+def entry(*, run_id: str, operator: str, late: Sequence[str] = ()) -> LedgerEntry:
+    """The statements with which the worker writes this run's rows; times are the database's own.
+
+    `late` are the revisions that were made to wait for the new backend: they do not age it.
+    """
+    return LedgerEntry(_BEGUN, _APPLIED, {"run_id": run_id, "operator": operator, "late": ",".join(late)})
 
 
 def undo(connection: psycopg.Connection[Any], revisions: Sequence[str], *, run_id: str, operator: str) -> None:

@@ -93,6 +93,7 @@ class Site:
         self._migration: Migration | None = None
         self._checked: psycopg.Connection[Any] | None = None  # the session that holds the proof
         self.ground: Ground | None = None
+        self.late: tuple[str, ...] = ()  # revisions that wait for the new backend, by the plan
 
     @property
     def is_there(self) -> bool:
@@ -185,7 +186,9 @@ class Site:
                         self.backend,
                         self.database.url_from_here("database.session_url"),
                         proof=held.enter_context(held_proof(connection)),
-                        ledger=ledger.entry(run_id=self.writer.run_id, operator=self.writer.operator),
+                        ledger=ledger.entry(
+                            run_id=self.writer.run_id, operator=self.writer.operator, late=self.late
+                        ),
                         observe=False,
                         application_name=self.writer.session_name,
                         **asdict(self.limits),

@@ -142,6 +142,7 @@ class LedgerRow:
 
     `state`: "begun" (a revision left its transaction and has not ended), "applied", or "baseline" (it stood there
     before we came, and was accepted). Times are UTC, ISO 8601; `ended_at` is "" for "begun".
+    `after_deployment`: it had waited for the new backend, which therefore need not be deployed again.
     `followed_writes`: "begun" only; something that the revision wrote was committed when it left its transaction.
     """
 
@@ -154,6 +155,7 @@ class LedgerRow:
     ended_at: str
     file: str = ""
     followed_writes: bool = False
+    after_deployment: bool = False
 
 
 @dataclass(frozen=True, slots=True)

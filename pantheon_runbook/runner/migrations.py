@@ -109,12 +109,13 @@ class Migrating:
         if ground is None:
             return ()
         path = self._path(ground)
+        self.site.late = path.late
         deployed = deploying.desired_deployments(
             self._config,
             self._parts.name,
             snapshot,
             commit=self._commit,
-            migrated_at=max((row.ended_at for row in ground.rows), default=""),
+            migrated_at=max((row.ended_at for row in ground.rows if _ages_a_backend(row)), default=""),
             migrations=path.before,
         )
         return (*migrating.desired_revisions(path, has_alembic=ground.heads is not None), *deployed)
@@ -336,6 +337,11 @@ def _is_repeatable(ran: Ran) -> bool:
     """
     last = max((number for number, one in enumerate(ran.statements) if one.is_alone), default=-1)
     return last >= 0 and all(is_repeatable(one.sql) for one in ran.statements[: last + 1])
+
+
+def _ages_a_backend(row: LedgerRow) -> bool:
+    """Whether what was deployed before it has to be deployed again: not for what waited for it, or stood already."""
+    return row.state == "applied" and not row.after_deployment
 
 
 def _is_recorded(revision: str, rows: Sequence[LedgerRow]) -> bool:

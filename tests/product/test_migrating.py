@@ -7,10 +7,12 @@ import shlex
 import shutil
 import subprocess
 import sys
+from datetime import timedelta
 
 import psycopg
 import pytest
 
+from pantheon_runbook import deploying
 from pantheon_runbook.errors import BlockedPlanError, NotVerifiedError, StalePlanError, StoppedError
 from pantheon_runbook.runner import wiring
 from pantheon_runbook.servers import binaries
@@ -380,6 +382,19 @@ def test_contract_revision_waits_for_the_new_backend(staging):
     ended = [one["address"] for one in staging.journal() if one["event"] == "change-ends"]
     assert ended.index("railway/deployment/api") < ended.index("database/revision/0013")
     assert ["0013"] == staging.heads()
+
+
+def test_what_waited_for_a_deployment_does_not_age_it(staging, monkeypatch):
+    """Nothing is deployed for a contract revision alone, and neither verify nor the next plan asks for it."""
+    monkeypatch.setattr(deploying, "_CLOCKS_APART", timedelta(0))
+    comment = "op.execute('comment on table jobs is null')"
+    staging.checkout.add("0012", comment, down="0011", phase="contract", forward_fix_only=True)
+
+    staging.applied()
+
+    begun = [one["address"] for one in staging.journal() if one["event"] == "change-begins"]
+    assert ["database/revision/0012"] == begun
+    assert "nothing-to-do" == staging.world.migrate().word
 
 
 @pytest.mark.rare
