@@ -94,7 +94,11 @@ def list_command(*, as_json: bool) -> None:
 @click.option("--apply", "is_apply", is_flag=True, help="Carry the plan out; without it the run ends after the plan.")
 @click.option("--plan", "plan_file", default="", help="The plan.json that you have read.")
 @click.option("-p", "pairs", multiple=True, metavar="NAME=VALUE", help="A parameter that the notebook declares.")
-@click.option("--detailed-exitcode", is_flag=True, help="Exit 3 when a plan run finds something to change.")
+@click.option(
+    "--detailed-exitcode",
+    is_flag=True,
+    help="Exit 3 when a plan run finds something to change, 4 when its plan is blocked.",
+)
 def run(
     runbook: str, *, environment: str, is_apply: bool, plan_file: str, pairs: tuple[str, ...], detailed_exitcode: bool
 ) -> None:

@@ -19,7 +19,7 @@ from pantheon_runbook.database.seeding import SeedFile
 from pantheon_runbook.model import Desired
 
 _NO_WAY_BACK = {
-    "clean": "downgrade, as the rehearsal has shown",
+    "clean": "alembic downgrade, as the rehearsal has shown",
     "forward fix only": "none: its author says forward fix only",
     "differs": "NONE: its downgrade leaves another schema",
     "fails": "NONE: its downgrade fails",
@@ -164,4 +164,7 @@ def _undo(one: Revision, rehearsal: Rehearsal) -> str:
     found: Sequence[Undone] = [each for each in rehearsal.undone if each.revision == one.id]
     if one.forward_fix_only:
         return _NO_WAY_BACK["forward fix only"]
-    return _NO_WAY_BACK.get(found[0].way, "not known") if found else "not known: it was not rehearsed"
+    if not found:
+        return "not known: it was not rehearsed"
+    loses = "; the rows that it drops do not come back" if one.id in rehearsal.after and found[0].way == "clean" else ""
+    return _NO_WAY_BACK.get(found[0].way, "not known") + loses

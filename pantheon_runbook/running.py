@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -87,13 +88,14 @@ def summary(outcome: Outcome) -> str:
     opened = events[0]
     again = f"pantheon-runbook run {opened['runbook']} -e {opened['environment']}"
     ended = {event["act"]: event for event in events if event["event"] == "act-ends"}
-    is_ready = verdict.word == "planned" and not ended["plan"].get("blocking")
+    is_blocked = verdict.word == "planned" and bool(ended["plan"].get("blocking"))
+    is_ready = verdict.word == "planned" and not is_blocked
     again += spelled(opened["parameters"])
     then = f"{again} --apply --plan {_near(folder / 'plan.json')}" if is_ready else again
     if verdict.word in {"done", "nothing-to-do"} and opened["mode"] != "plan":
         then = f"pantheon-runbook run {_FOLLOWS[opened['runbook']]} -e {opened['environment']}"
     told = journal.told(events, why=verdict.why)["next"] if verdict.word in _STOPPED else ""
-    says_it = "pantheon-runbook" in told or opened["runbook"] == "RB-050"
+    says_it = is_blocked or "pantheon-runbook" in told or opened["runbook"] == "RB-050"
     return "\n".join(
         (
             f"{banner(opened['cloud'])}  {opened['runbook']}  {opened['environment']}  {opened['mode']} run",
@@ -103,8 +105,15 @@ def summary(outcome: Outcome) -> str:
             f"report    {_near(folder / 'report.html')}",
             f"check it  pantheon-runbook evidence verify {_near(folder.parent)}",
             *(() if says_it else (f"type      {then}",)),
+            *(_in_the_way(folder) if is_blocked else ()),
         )
     )
+
+
+def _in_the_way(folder: Path) -> Iterable[str]:
+    """What has to be done before this plan can be one that is applied."""
+    findings = json.loads((folder / "plan.json").read_bytes())["findings"]
+    yield from (f"first     {one['next_step']}" for one in findings if one["blocks"])
 
 
 def _near(path: Path) -> Path:
@@ -120,9 +129,10 @@ def _behind(events: Sequence[Mapping[str, Any]], verdict: Verdict) -> Iterable[s
         yield from _failed(events)
         return
     ended = {event["act"]: event for event in events if event["event"] == "act-ends"}
-    if verdict.word == "planned":
+    if events[0]["mode"] == "plan" and "plan" in ended:
         card = next(event["text"] for event in events if event["event"] == "card" and event["act"] == "plan")
-        yield from (line for line in card.splitlines() if not line.startswith("Next: "))
+        shown = "" if verdict.word == "planned" else ("!", "BLOCKS")
+        yield from (line for line in card.splitlines() if not line.startswith("Next: ") and line.startswith(shown))
     verified = ended.get("verify", {})
     yield from (f"{what:<9} {url}" for what, url in verified.get("endpoints", {}).items())
     yield from (f"by hand:  {step}" for step in verified.get("by_hand", ()))
@@ -140,7 +150,9 @@ _FEW = 10
 
 
 def exit_code(outcome: Outcome, *, detailed: bool) -> int:
-    """The verdict's; with `detailed`, 3 for a plan run that found something to change."""
+    """The verdict's; with `detailed`, 3 for a plan run that found something to change, 4 for one that is blocked."""
     if detailed and outcome.verdict.word == "planned":
-        return CHANGES_PENDING_EXIT_CODE
+        events = journal.read(outcome.folder / "journal.jsonl")
+        is_blocked = any(event["event"] == "act-ends" and event.get("blocking") for event in events)
+        return EXIT_CODES["refused"] if is_blocked else CHANGES_PENDING_EXIT_CODE
     return outcome.verdict.exit_code

@@ -266,7 +266,7 @@ class Session:
                 f"{len(failed)} of {len(self.checks)} checks failed, first: {failed[0].name}",
                 why=f"expected {failed[0].expected}, found {failed[0].found}",
                 state="applied, not verified",
-                next_step=self._plan_command,
+                next_step=f"put right what it names, then {self._plan_command} --apply: that checks again",
             )
         endpoints, by_hand = self.definition.endpoints(snapshot), self.definition.manual_steps(snapshot)
         facts = {"passed": len(self.checks), "endpoints": dict(endpoints), "by_hand": list(by_hand)}

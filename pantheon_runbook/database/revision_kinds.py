@@ -186,9 +186,7 @@ class Site:
                         self.backend,
                         self.database.url_from_here("database.session_url"),
                         proof=held.enter_context(held_proof(connection)),
-                        ledger=ledger.entry(
-                            run_id=self.writer.run_id, operator=self.writer.operator, late=self.late
-                        ),
+                        ledger=ledger.entry(run_id=self.writer.run_id, operator=self.writer.operator, late=self.late),
                         observe=False,
                         application_name=self.writer.session_name,
                         **asdict(self.limits),

@@ -228,8 +228,16 @@ def _not_released(pending: Sequence[Revision], release: Release) -> Iterator[Fin
     if not pending:
         return
     if not release.checked_out:
-        what = f"it is not known whether the tree is the release branch {release.branch}: there is no git beside it"
-        yield Finding("release-not-known", _LEDGER, what, f"migrate from a clone of {release.branch}", blocks=False)
+        what = (
+            f"it is not known whether these files are the release branch {release.branch}: no git checkout holds them"
+        )
+        yield Finding(
+            "release-not-known",
+            _LEDGER,
+            what,
+            f"migrate from a checkout of branch {release.branch} of the backend's repository",
+            blocks=False,
+        )
     if beyond := [one for one in pending if one.id in release.beyond]:
         yield Finding(
             "not-released",

@@ -12,6 +12,8 @@ from typing import Any
 from pantheon_runbook.evidence import journal, ledger
 from pantheon_runbook.evidence.verify import verify
 
+_SHORT = 8
+
 
 @dataclass(frozen=True)
 class SealedRun:
@@ -50,6 +52,23 @@ class SealedRuns:
 
     runs: tuple[SealedRun, ...] = ()
     problem: str = ""
+
+
+def failed_checks(evidence: Path, *, cloud: str, runbook: str, environment: str) -> tuple[str, str]:
+    """(run, first check that failed) of the last apply run, ("", "") without one; for advice: no seal is checked."""
+    for entry in reversed(list(ledger.entries(evidence))):
+        folder = evidence / str(entry["bundle"])
+        if (entry["cloud"], entry["runbook"]) != (cloud, runbook) or not (folder / "journal.jsonl").is_file():
+            continue
+        events = journal.read(folder / "journal.jsonl")
+        if (events[0]["environment"], events[0]["mode"]) != (environment, "apply"):
+            continue
+        checks = next((event["checks"] for event in reversed(events) if event["event"] == "checks"), ())
+        failed = (
+            f"{name}: expected {expected}, found {found}" for name, expected, found, passed in checks if not passed
+        )
+        return str(events[0]["run"])[:_SHORT], next(failed, "")
+    return "", ""
 
 
 def sealed_runs(evidence: Path, trust: Path | None) -> SealedRuns:

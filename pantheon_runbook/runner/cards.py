@@ -21,6 +21,7 @@ from pantheon_runbook.model import (
     Approval,
     Change,
     Comparison,
+    Finding,
     Held,
     Plan,
     Resource,
@@ -28,6 +29,7 @@ from pantheon_runbook.model import (
     StepResult,
     Verification,
     banner,
+    short_code,
 )
 from pantheon_runbook.runbooks import spelled
 from pantheon_runbook.runner.certificate_picture import certificate_picture
@@ -135,7 +137,7 @@ def _(snapshot: Snapshot) -> Card:
         )
         for resource in seen
     ]
-    blocking = tuple(f"! {finding.what} ({finding.address})" for finding in snapshot.findings)
+    found = tuple(f"{_weight(finding)} {finding.what} ({finding.address})" for finding in _gravest_first(snapshot))
     beside = Counter(one.address.partition("/")[0] for one in snapshot.resources if one.address.startswith(_BESIDE))
     listed = (
         (f"held by staging {beside['staging']}, by production {beside['production']}",) if beside["staging"] else ()
@@ -145,7 +147,7 @@ def _(snapshot: Snapshot) -> Card:
         f"OBSERVED  {snapshot.environment}",
         f"{present} present, {len(seen) - present} absent, {len(snapshot.findings)} findings",
         rows=tuple(rows),
-        lines=(*blocking, *listed),
+        lines=(*found, *listed),
         pictures=_pictures(snapshot),
     )
 
@@ -169,7 +171,7 @@ def _standing(resource: Resource) -> tuple[str, str]:
 @draw.register
 def _(plan: Plan) -> Card:
     waiting = sum(_is_unknown(change) for change in plan.changes)
-    rows = [(_SIGNS[change.action], change.address, change.action, f"undo: {change.undo}") for change in plan.changes]
+    rows = [(_SIGNS[change.action], change.address, change.action, _told(change)) for change in plan.changes]
     rows += [("=", address, "left alone", reason) for address, reason in plan.left_alone]
     hidden = len(rows) - _FIRST_ROWS
     more = (f"  and {hidden} more in plan.json",) if hidden > 0 else ()
@@ -185,8 +187,16 @@ def _(plan: Plan) -> Card:
     )
 
 
+def _told(change: Change) -> str:
+    """Of a file that will run its title and digest, and of everything the way back."""
+    digest = change.after.get("digest")
+    named = " ".join(filter(None, (digest and short_code(str(digest)), str(change.after.get("title", "")).rstrip("."))))
+    return "; ".join(filter(None, (named, f"undo: {change.undo}")))
+
+
 def _plan_lines(plan: Plan) -> Iterable[str]:
-    yield from (f"! {finding.what} ({finding.address}): {finding.next_step}" for finding in plan.findings)
+    for finding in _gravest_first(plan):
+        yield f"{_weight(finding)} {finding.what} ({finding.address}): {finding.next_step}"
     for change in plan.changes:
         names = [f"{name}{_mark(want)}" for name, want in change.after.items() if isinstance(want, Mapping)]
         if names:
@@ -198,6 +208,15 @@ def _plan_lines(plan: Plan) -> Iterable[str]:
     for vendor, cost in plan.calls.items():
         yield f"calls to {vendor}: about {cost['reads']} reads, {cost['writes']} writes; limit {cost['limit']}"
     yield f"digest {plan.digest[:4]}…{plan.digest[-4:]}  code {plan.short_code}  everything: plan.json"
+
+
+def _gravest_first(found: Snapshot | Plan) -> list[Finding]:
+    return sorted(found.findings, key=lambda finding: not finding.blocks)
+
+
+def _weight(finding: Finding) -> str:
+    """What keeps a plan from being applied is told from advice at a glance."""
+    return "BLOCKS" if finding.blocks else "!"
 
 
 def _is_unknown(change: Change) -> bool:

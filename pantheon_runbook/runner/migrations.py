@@ -22,6 +22,7 @@ from pantheon_runbook.database.tally import Commands, Release, Tally, tally
 from pantheon_runbook.database.writer import Writer
 from pantheon_runbook.database.writes import DatabaseGate
 from pantheon_runbook.errors import ParameterError
+from pantheon_runbook.evidence.runs import failed_checks
 from pantheon_runbook.model import Change, Check, Comparison, Desired, Finding, Snapshot
 from pantheon_runbook.planning import plan_changes
 from pantheon_runbook.providers.kind import Kind
@@ -200,6 +201,7 @@ class Migrating:
             *index_findings(ground.invalid, ground.rows, self._sources(ground)),
             *dict.fromkeys((*found.staging.findings, *found.production.findings)),
             *self._drift(ground),
+            *self._unverified(),
             *deploying.findings(self._config, self._parts.name, snapshot, commit=self._commit),
         )
 
@@ -244,6 +246,16 @@ class Migrating:
         if last is not None and last.is_half_seeded and not self.refresh.is_due:
             what = "the seed was begun after the last refresh and did not end: what it had committed stands"
             yield Finding("seeded-half-way", SEED, what, f"correct it, and begin anew: {self._commands.refresh}")
+
+    def _unverified(self) -> Iterable[Finding]:
+        """So that "nothing to change" is not taken for "it works"."""
+        where = {"cloud": self._config.cloud, "runbook": "RB-020", "environment": self._parts.name}
+        run, failed = failed_checks(self._parts.outside.evidence, **where)
+        if failed:
+            step = f"put that right, by a new revision if need be; {self._commands.run} --apply checks it again"
+            yield Finding(
+                "not-verified", TREE, f"the last apply (run {run}) failed a check: {failed}", step, blocks=False
+            )
 
     def _drift(self, ground: Ground) -> tuple[Finding, ...]:
         """What stands in staging and no revision has made, or the other way round."""

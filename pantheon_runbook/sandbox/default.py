@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pantheon_runbook.sandbox import control
+from pantheon_runbook.sandbox import control, customer
 
 FOLDER = Path(".pantheon") / "sandbox"
 LEFT_BY_THE_DEMO = Path(".pantheon") / "demo"
 
 
 def start_default(folder: Path = FOLDER, *, pace: float = 1.0) -> control.Running:
-    """Start it: on its own world, else the one the demo left beside it, else a fresh one. Raises SandboxError."""
+    """Start it: on its own world, else the one the demo left beside it, else a fresh one. Raises SandboxError.
+
+    Its customer's files are made with it; whoever holds production there has given the read roles, as in the demo.
+    """
     left = (folder.parent / LEFT_BY_THE_DEMO.name).absolute()
     goes_on = left.exists() and not (folder / "world.json").exists()
-    return control.start(folder, pace=pace, load=str(left) if goes_on else None)
+    running = control.start(folder, pace=pace, load=str(left) if goes_on else None)
+    if not (running.folder / "customer").exists():
+        customer.give_read_roles(running)
+    return running

@@ -221,8 +221,11 @@ def test_drift_by_hand_is_told_and_fails_verify(staging):
     assert isinstance(stopped, NotVerifiedError)
     assert "the schema is what its revisions make" in stopped.what
     code = found["schema-drift"].next_step.rpartition(" -p baseline=")[2]
-    accepted, stopped, _ = staging.run(baseline=code)
+    accepted, stopped, session = staging.run(baseline=code)
+    told = {one.code: one.what for one in session.plan.findings}
+    assert "failed a check: the schema is what its revisions make" in told["not-verified"]
     assert ("nothing-to-do", None) == (accepted.word, stopped)
+    assert "not-verified" not in staging.findings()
 
 
 def test_revision_that_fails_in_the_rehearsal_blocks(staging):
