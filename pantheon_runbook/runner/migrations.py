@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from pantheon_runbook import deploying, migrating
@@ -22,6 +23,8 @@ from pantheon_runbook.database.tally import Commands, Release, Tally, tally
 from pantheon_runbook.database.writer import Writer
 from pantheon_runbook.database.writes import DatabaseGate
 from pantheon_runbook.errors import ParameterError
+from pantheon_runbook.isolation.local_files import Decided, examine
+from pantheon_runbook.isolation.marks import Marks, Search
 from pantheon_runbook.model import Change, Check, Comparison, Desired, Finding, Snapshot
 from pantheon_runbook.planning import plan_changes
 from pantheon_runbook.providers.kind import Kind
@@ -52,7 +55,7 @@ class Provisioned(Protocol):
 
 
 class Migrating:
-    """The definition: pure over what its kinds have seen last, apart from `probes`."""
+    """The definition: pure over what its kinds have seen last and the backend's files, apart from `probes`."""
 
     def __init__(
         self, parts: Parts, provisions: Provisioned, *, parameters: Mapping[str, Any], writer: Writer, note: Note
@@ -64,6 +67,8 @@ class Migrating:
         self._stated = Stated.of(parameters["baseline"]) if parameters["baseline"] else None
         self._again = tuple(filter(None, str(parameters["again"]).split(",")))
         self._note = note
+        # Secrets alone: a backend may well name production's hosts, among those it answers to for example.
+        self._secrets = Search(replace(Marks.of(parts.outside.identities), ids={}, hosts={}))
         self._released: tuple[History, Release] | None = None
         self._own: tuple[str, ...] = ()  # addresses that RB-060 does not know
         self.site = site_of(parts, writer)
@@ -192,6 +197,7 @@ class Migrating:
         return (
             *self._provisions.findings(snapshot),
             *self._unprovisioned(snapshot),
+            *self._of_the_files(),
             *self._tally(ground).findings,
             *self._of_the_baseline(ground),
             *self._of_again(ground),
@@ -210,6 +216,18 @@ class Migrating:
         what = f"{self._parts.name} is not as RB-010 leaves it: {named}"
         step = f"pantheon-runbook run RB-010 -e {self._parts.name} --apply"
         return (Finding("not-provisioned", left[0], what, step),)
+
+    def _of_the_files(self) -> Iterable[Finding]:
+        """Secrets of production's in the backend's folder: whatever stands there is within reach of each revision."""
+        folder = self.site.backend.ini.parent
+        found = examine((folder,), self._secrets, Decided(folder=self._parts.outside.evidence.resolve())).findings
+        for one in found:
+            address = f"backend/{Path(one.path).relative_to(folder).as_posix()}"
+            if one.line is None:
+                yield Finding("backend-not-read", address, f"{address} {one.what}", one.next_step, blocks=False)
+            else:
+                what = f"line {one.line} of {address} holds {one.what}"
+                yield Finding("production-in-backend", address, what, one.next_step)
 
     def _of_the_baseline(self, ground: Ground) -> tuple[Finding, ...]:
         if self._stated is None or self._is_accepted(ground):
