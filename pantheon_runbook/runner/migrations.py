@@ -237,7 +237,7 @@ class Migrating:
         found = self.rehearsals.found
         if found.why_not:
             what = f"what the revisions up to {self._stated.in_words} make is not known: {found.why_not}"
-            return (Finding("baseline-not-compared", "database/ledger", what, "see to that, then plan again"),)
+            return (Finding("baseline-not-compared", "database/ledger", what, found.next_step),)
         return (baseline_finding(found.expected, ground.schema.lines, self._stated, run=self._commands.run),)
 
     def _of_again(self, ground: Ground) -> Iterable[Finding]:

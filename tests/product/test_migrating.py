@@ -275,6 +275,7 @@ def test_rehearsal_that_cannot_be_says_why(staging, monkeypatch, tmp_path):
         binaries.postgres_binaries.cache_clear()
 
     told = {one.code: one for one in plan.findings}["migration-not-rehearsed"]
+    assert binaries.EXTRA == told.next_step
     (change,) = [one for one in plan.changes if one.address == "database/revision/0012"]
     assert "not rehearsed: " in told.what
     assert "no PostgreSQL to run: install the rehearsal extra" in told.what
