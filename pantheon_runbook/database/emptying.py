@@ -18,6 +18,7 @@ from psycopg.errors import InsufficientPrivilege, QueryCanceled
 from pantheon_runbook.database.row_counts import about
 from pantheon_runbook.database.schema import SCHEMAS_OF_OTHERS
 from pantheon_runbook.errors import RefusedError
+from pantheon_runbook.planning import few
 
 _STANDING = Path(__file__).with_name("emptying.sql").read_text()
 _TABLES = """
@@ -33,7 +34,6 @@ select polname, nspname, relname from pg_policy join pg_class c on c.oid = polre
 where nspname = any($1::text[]) order by 2, 3, 1
 """
 _COUNT_MILLISECONDS = 10_000
-_FEW = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def empty(connection: psycopg.Connection[Any], *, version_table: str) -> tuple[s
     left = [f"{kind} {name}" for kind, name in _standing(connection)]
     if left:
         raise RefusedError(
-            f"{len(left)} things would be left in the application's schemas, first {', '.join(left[:_FEW])}",
+            f"{len(left)} things would be left in the application's schemas: {few(left)}",
             why="they came while the others were dropped, or cannot be dropped",
             next_step="look who makes them, then plan again",
         )

@@ -56,7 +56,6 @@ class Ground:
     rows: tuple[LedgerRow, ...]
     invalid: tuple[InvalidIndex, ...]
     schema: Standing
-    has_ledger: bool
     is_foretold: bool = False
 
     def made_anew(self) -> Ground:
@@ -109,7 +108,6 @@ class Site:
                 ledger.rows(connection),
                 invalid_indexes(connection),
                 look_at_schema(connection, version_table=self.version_table),
-                ledger.stands(connection),
             )
         return self.ground
 

@@ -26,7 +26,7 @@ from pantheon_runbook.errors import ParameterError
 from pantheon_runbook.isolation.local_files import Decided, examine
 from pantheon_runbook.isolation.marks import Marks, Search
 from pantheon_runbook.model import Change, Check, Comparison, Desired, Finding, Snapshot
-from pantheon_runbook.planning import plan_changes
+from pantheon_runbook.planning import few, plan_changes
 from pantheon_runbook.providers.kind import Kind
 from pantheon_runbook.providers.staging_app import Note
 from pantheon_runbook.providers.vercel_deploys import BYPASS
@@ -36,8 +36,6 @@ from pantheon_runbook.runner.proof import beside_production
 from pantheon_runbook.runner.rehearsals import PRODUCTION_REVISION, Rehearsals
 from pantheon_runbook.runner.surroundings import backend_of
 from pantheon_runbook.staging_proofs import Proving, proofs
-
-_FEW = 3
 
 
 class Provisioned(Protocol):
@@ -212,8 +210,7 @@ class Migrating:
         left = [change.address for change in plan_changes(self._provisions.wanted(snapshot), snapshot)[0]]
         if not left:
             return ()
-        named = ", ".join(left[:_FEW]) + (f" and {len(left) - _FEW} more" if len(left) > _FEW else "")
-        what = f"{self._parts.name} is not as RB-010 leaves it: {named}"
+        what = f"{self._parts.name} is not as RB-010 leaves it: {few(left)}"
         step = f"pantheon-runbook run RB-010 -e {self._parts.name} --apply"
         return (Finding("not-provisioned", left[0], what, step),)
 
@@ -267,8 +264,7 @@ class Migrating:
         drift = self._differences(ground)
         if not drift or (self._stated is not None and not self._is_accepted(ground)):
             return ()
-        more = f"; and {len(drift) - _FEW} more" if len(drift) > _FEW else ""
-        what = f"the schema is not what its revisions make: {'; '.join(drift[:_FEW])}{more}"
+        what = f"the schema is not what its revisions make: {few(drift, parted='; ')}"
         at, code = ",".join(ground.heads or ()), baseline.code_of(self.rehearsals.found.expected, ground.schema.lines)
         accepted = f"to let this run accept it: {self._commands.run} -p baseline={at}+{code}"
         step = f"write a revision that makes it so, or take it back by hand; {accepted}"

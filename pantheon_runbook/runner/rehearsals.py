@@ -8,12 +8,11 @@ from dataclasses import asdict, dataclass, field, replace
 
 import psycopg
 
-from pantheon_runbook.database.alembic_process import held_proof, migration
 from pantheon_runbook.database.connection import SESSION_PORT
 from pantheon_runbook.database.dump import Dump, dump_schema, restore
 from pantheon_runbook.database.emptying import empty
 from pantheon_runbook.database.rehearsal import Rehearsal
-from pantheon_runbook.database.rehearsing import rehearse
+from pantheon_runbook.database.rehearsing import rehearse, worker_on
 from pantheon_runbook.database.revision_kinds import Ground, Site
 from pantheon_runbook.database.revisions import Revision
 from pantheon_runbook.database.row_counts import about
@@ -39,7 +38,6 @@ _NO_POOLER = Rehearsal(
 PRODUCTION_REVISION = "production/revision"
 # Would stop the apply too: no reason to go on without a rehearsal.
 _DECIDED = (ConfigError, WrongEnvironmentError)
-_MILLISECONDS = 60_000
 
 
 @dataclass(frozen=True)
@@ -177,19 +175,9 @@ class Rehearsals(Kind):
         database = server.make("of_nothing")
         wanted = ground.history.below(heads)
         with database.connection() as superuser:
-            with (
-                held_proof(superuser) as proof,
-                migration(
-                    self._site.backend,
-                    database.url,
-                    proof=proof,
-                    ledger=None,
-                    lock_timeout_ms=_MILLISECONDS,
-                    statement_timeout_ms=_MILLISECONDS,
-                    observe=False,
-                    application_name="pantheon-runbook rehearsal",
-                ) as worker,
-            ):
+            with worker_on(
+                database, superuser, backend=self._site.backend, policy=self._policy, observe=False
+            ) as worker:
                 self._site.require_version_table(worker, ())
                 for one in ground.history.revisions:
                     if one.id in wanted:
