@@ -32,7 +32,7 @@ from pantheon_runbook.providers.staging_app import Note
 from pantheon_runbook.providers.vercel_deploys import BYPASS
 from pantheon_runbook.provisioning import calls, services_of
 from pantheon_runbook.runner.clients import Parts, deployments
-from pantheon_runbook.runner.proof import beside_production
+from pantheon_runbook.runner.isolation_proof import beside_production
 from pantheon_runbook.runner.rehearsals import PRODUCTION_REVISION, Rehearsals
 from pantheon_runbook.runner.surroundings import backend_of
 from pantheon_runbook.staging_proofs import Proving, proofs

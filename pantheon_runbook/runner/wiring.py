@@ -37,8 +37,8 @@ from pantheon_runbook.providers.kind import Surroundings
 from pantheon_runbook.runbooks import Runbook, checked_parameters, find
 from pantheon_runbook.runner.clients import Clients, Parts, kinds_of
 from pantheon_runbook.runner.closed import Closing
+from pantheon_runbook.runner.isolation_proof import Inventories, IsolationProof, beside_production, inventories, ways_in
 from pantheon_runbook.runner.migrations import Migrating
-from pantheon_runbook.runner.proof import Inventories, IsolationProof, beside_production, inventories, ways_in
 from pantheon_runbook.runner.serve import OpenRun
 from pantheon_runbook.runner.surroundings import World, world
 from pantheon_runbook.secrets import Registry, Vault
