@@ -100,12 +100,11 @@ class Refresh(Kind):
             try:
                 yield
             except (LockNotAvailable, DeadlockDetected) as error:
-                named = f" It waited for {'; '.join(one.in_words for one in seen.blockers)}." if seen.blockers else ""
                 raise VendorUnavailableError(
                     "the schema could not be made anew: it did not get the locks that it needs",
                     vendor="database",
                     operation="make the schema anew",
-                    why=f"{error.diag.message_primary} (SQLSTATE {error.sqlstate}).{named}",
+                    why=f"{error.diag.message_primary} (SQLSTATE {error.sqlstate}).{seen.in_words}",
                     state="nothing was changed: it is one transaction",
                     next_step="end what holds the lock, or wait until it has ended, then run again",
                 ) from error

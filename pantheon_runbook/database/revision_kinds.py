@@ -133,8 +133,7 @@ class Site:
                 worker.step(revision)
             except VendorUnavailableError as error:
                 self.let_go()
-                if seen.blockers:
-                    error.why = f"{error.why} It waited for {'; '.join(one.in_words for one in seen.blockers)}."
+                error.why += seen.in_words
                 raise
             except BaseException:
                 self.let_go()
