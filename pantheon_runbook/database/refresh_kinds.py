@@ -20,8 +20,8 @@ from pantheon_runbook.database.refreshed import Refreshed
 from pantheon_runbook.database.revision_kinds import Site, digest_in
 from pantheon_runbook.database.seeding import SeedFile, seed
 from pantheon_runbook.errors import RefusedError, VendorUnavailableError, WrongEnvironmentError
+from pantheon_runbook.kind import Kind, Look
 from pantheon_runbook.model import Change, Resource
-from pantheon_runbook.providers.kind import Kind, Look
 
 REFRESH, SEED = "database/refresh", "database/seed"
 ANEW, AS_IT_STANDS = "made anew by this run", "as it stands"

@@ -29,8 +29,8 @@ from pantheon_runbook.errors import (
     VendorUnavailableError,
     WrongEnvironmentError,
 )
+from pantheon_runbook.kind import Kind, Look, Surroundings
 from pantheon_runbook.model import Change, Resource, short_code
-from pantheon_runbook.providers.kind import Kind, Look, Surroundings
 from pantheon_runbook.providers.supabase import project_answers
 
 LEDGER, BASELINE, TREE, REVISION = "database/ledger", "database/ledger/baseline", "database/tree", "database/revision"

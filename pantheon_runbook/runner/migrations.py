@@ -25,9 +25,9 @@ from pantheon_runbook.database.writes import DatabaseGate
 from pantheon_runbook.errors import ParameterError
 from pantheon_runbook.isolation.local_files import Decided, examine
 from pantheon_runbook.isolation.marks import Marks, Search
+from pantheon_runbook.kind import Kind
 from pantheon_runbook.model import Change, Check, Comparison, Desired, Finding, Snapshot
 from pantheon_runbook.planning import few, plan_changes
-from pantheon_runbook.providers.kind import Kind
 from pantheon_runbook.providers.staging_app import Note
 from pantheon_runbook.providers.vercel_deploys import BYPASS
 from pantheon_runbook.provisioning import calls, services_of

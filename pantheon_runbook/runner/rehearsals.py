@@ -19,9 +19,9 @@ from pantheon_runbook.database.row_counts import about
 from pantheon_runbook.database.schema import look_at_schema
 from pantheon_runbook.database.scratch import NOT_REHEARSED, Scratch, not_rehearsed, scratch
 from pantheon_runbook.errors import ConfigError, RunbookError, WrongEnvironmentError
+from pantheon_runbook.kind import Kind, Look
 from pantheon_runbook.model import Resource, canonical, digest_of
 from pantheon_runbook.providers import supabase
-from pantheon_runbook.providers.kind import Kind, Look
 from pantheon_runbook.runner.clients import Parts
 from pantheon_runbook.secrets import Secret
 
