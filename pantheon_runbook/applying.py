@@ -31,7 +31,7 @@ current_change: contextvars.ContextVar[str] = contextvars.ContextVar("current_ch
 
 
 class Worker(Protocol):
-    """One kind's part in a change; see providers.kind.Kind."""
+    """One kind's part in a change; see kind.Kind."""
 
     def write(self, change: Change) -> str | None: ...
 

@@ -13,9 +13,7 @@ from pantheon_runbook.diagnosis import Item
 from pantheon_runbook.errors import RunbookError
 from pantheon_runbook.runner.surroundings import World, backend_of
 from pantheon_runbook.servers import ServerError
-from pantheon_runbook.servers.binaries import postgres_binaries
-
-_EXTRA = "python -m pip install 'pantheon-runbook[rehearsal]'"
+from pantheon_runbook.servers.binaries import EXTRA, postgres_binaries
 
 
 def examined(outside: World) -> Iterator[Item]:
@@ -39,9 +37,9 @@ def _rehearsals() -> Item:
     try:
         server = postgres_binaries().version
     except ServerError as error:
-        return Item("rehearsals", f"none: {error}: {_EXTRA}")
+        return Item("rehearsals", f"none: {error}: {EXTRA}")
     if squawk_path() is None:
-        return Item("rehearsals", f"on {server}; squawk is not installed, so nothing is linted: {_EXTRA}")
+        return Item("rehearsals", f"on {server}; squawk is not installed, so nothing is linted: {EXTRA}")
     return Item("rehearsals", f"on {server}, linted by squawk")
 
 

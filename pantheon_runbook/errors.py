@@ -81,10 +81,13 @@ def _sentence(text: str) -> str:
     return line if line.endswith((".", "?", "!")) else f"{line}."
 
 
+_COMMANDS = ("pantheon-runbook ", "python -m pip ")
+
+
 def _command_or_sentence(text: str) -> str:
     """A command is copied as it stands: nothing is put behind it."""
     line = " ".join(text.split())
-    return line if line.startswith("pantheon-runbook ") and ", " not in line and ": " not in line else _sentence(line)
+    return line if line.startswith(_COMMANDS) and ", " not in line and ": " not in line else _sentence(line)
 
 
 class UsageError(RunbookError):

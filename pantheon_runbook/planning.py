@@ -109,9 +109,10 @@ def plan_difference(read: bytes, plan: Plan) -> str:
     return "; ".join(told) or f"the same changes, but {few(others) or 'other bytes'}"
 
 
-def few(names: Sequence[str], *, most: int = 3) -> str:
+def few(names: Sequence[str], *, most: int = 3, parted: str = ", ") -> str:
     """The first of them in one line, and how many more there are."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    left = f"{parted.rstrip(', ')} and {len(names) - most} more" if len(names) > most else ""
+    return parted.join(names[:most]) + left
 
 
 def is_plan(read: bytes) -> bool:

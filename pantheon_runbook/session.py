@@ -23,6 +23,7 @@ from pantheon_runbook.errors import (
 )
 from pantheon_runbook.evidence.journal import Journal
 from pantheon_runbook.isolation.identity import Known, refuse_others, refuse_unobserved
+from pantheon_runbook.kind import Kind
 from pantheon_runbook.model import (
     Approval,
     ApprovalKind,
@@ -42,7 +43,6 @@ from pantheon_runbook.model import (
 )
 from pantheon_runbook.planning import build_plan, difference, is_plan_for, plan_difference, shown
 from pantheon_runbook.providers.http import WriteGate
-from pantheon_runbook.providers.kind import Kind
 from pantheon_runbook.runbooks import spelled
 from pantheon_runbook.standing import with_standing
 

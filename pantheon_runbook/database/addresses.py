@@ -8,20 +8,20 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from pantheon_runbook.database.schema import SCHEMAS_OF_OTHERS
+from pantheon_runbook.database.schema import about_schemas
 
 USERS = "auth.users"
 # Reserved for tests and documentation by RFC 2606 and RFC 6761: no mail to them ever arrives.
 _AT_A_TEST_DOMAIN = r"@([a-z0-9-]+\.)*(example\.(com|net|org)|test|example|invalid|localhost)\s*$"
-_COLUMNS = """
+_COLUMNS = about_schemas("""
 select format('%I.%I', nspname, relname), nspname, relname, attname
 from pg_attribute join pg_class c on c.oid = attrelid join pg_namespace on pg_namespace.oid = relnamespace
     join pg_type t on t.oid = atttypid
 where relkind in ('r', 'p') and not relispartition and attnum > 0 and not attisdropped
   and lower(attname) = 'email' and typcategory = 'S'
-  and (nspname <> all($1::text[]) and nspname not like 'pg\\_%' or nspname = 'auth' and relname = 'users')
+  and ($application or nspname = 'auth' and relname = 'users')
 order by 1, 4
-"""
+""")
 _COUNT = """
 select count(*), count(*) filter (where {column}::text !~* {pattern}) from {table} where {column}::text like '%@%'
 """
@@ -41,7 +41,7 @@ def look_at_addresses(connection: psycopg.Connection[Any]) -> Addresses:
     Errors: psycopg.Error.
     """
     total, elsewhere = 0, dict[str, int]()
-    found = psycopg.RawCursor(connection).execute(_COLUMNS.encode(), [list(SCHEMAS_OF_OTHERS)]).fetchall()
+    found = connection.execute(_COLUMNS).fetchall()
     for name, schema, table, column in found:
         counted, others = _counted(connection, sql.Identifier(schema, table), sql.Identifier(column))
         total += counted

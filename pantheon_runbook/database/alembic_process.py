@@ -67,7 +67,7 @@ class Backend:
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class LockProof:
     """A random advisory lock that is held in the database that was checked: the worker has to find it where it is."""
 
     first: int
@@ -75,12 +75,12 @@ class Proof:
 
 
 @contextmanager
-def held_proof(connection: psycopg.Connection[Any]) -> Iterator[Proof]:
+def held_proof(connection: psycopg.Connection[Any]) -> Iterator[LockProof]:
     """Hold it on this session, which has to stay open meanwhile."""
     numbers = [int(clock.token("proof", length=8), 16) & _LARGEST_KEY for _ in range(2)]
     connection.execute("select pg_advisory_lock(%s, %s)", numbers)
     try:
-        yield Proof(*numbers)
+        yield LockProof(*numbers)
     finally:
         with suppress(psycopg.OperationalError):  # a session that is gone holds no lock
             connection.execute("select pg_advisory_unlock(%s, %s)", numbers)
@@ -160,7 +160,7 @@ def migration(
     backend: Backend,
     url: Secret,
     *,
-    proof: Proof,
+    proof: LockProof,
     ledger: LedgerEntry | None,
     lock_timeout_ms: int,
     statement_timeout_ms: int,

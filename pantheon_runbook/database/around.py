@@ -14,34 +14,34 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from pantheon_runbook.database.schema import EXTENSIONS_OF_OTHERS, SCHEMAS_OF_OTHERS
+from pantheon_runbook.database.schema import EXTENSIONS_OF_OTHERS, about_schemas
 from pantheon_runbook.database.scratch import OWNER
 
-_SCHEMAS = """
+_SCHEMAS = about_schemas("""
 select nspname, pg_get_userbyid(nspowner) from pg_namespace n
-where nspname <> all($1::text[]) and nspname not like 'pg\\_%'
+where $application
   and not exists (select from pg_depend where classid = 'pg_namespace'::regclass and objid = n.oid and deptype = 'e')
 order by 1
-"""
-_ROLES = """
+""")
+_ROLES = b"""
 select distinct rolname, rolinherit, rolbypassrls from pg_shdepend join pg_roles on oid = refobjid
 where refclassid = 'pg_authid'::regclass and dbid = (select oid from pg_database where datname = current_database())
 order by 1
 """
-_MEMBERSHIPS = """
+_MEMBERSHIPS = b"""
 select distinct pg_get_userbyid(roleid), pg_get_userbyid(member), bool_or(admin_option) from pg_auth_members
 group by 1, 2 order by 1, 2
 """
-_EXTENSIONS = """
+_EXTENSIONS = b"""
 select extname, extversion, nspname from pg_extension join pg_namespace n on n.oid = extnamespace
 where extname <> all($1::text[]) order by 1
 """
-_PUBLICATIONS = """
+_PUBLICATIONS = about_schemas("""
 select pubname, format('%I.%I', nspname, relname) from pg_publication p join pg_publication_rel on prpubid = p.oid
     join pg_class c on c.oid = prrelid join pg_namespace n on n.oid = relnamespace
-where nspname <> all($1::text[]) order by 1, 2
-"""
-_STATEMENTS = Path(__file__).with_name("around.sql").read_text()
+where $application order by 1, 2
+""")
+_STATEMENTS = about_schemas(Path(__file__).with_name("around.sql").read_text())
 
 
 @dataclass(frozen=True)
@@ -59,24 +59,23 @@ class Around:
 def look_around(connection: psycopg.Connection[Any]) -> Around:
     """Reads the catalogue only, inside `schema.one_moment` of the caller's. Errors: psycopg.Error."""
 
-    def rows(query: str, *given: list[str]) -> tuple[Any, ...]:
-        return tuple(psycopg.RawCursor(connection).execute(query.encode(), given).fetchall())
+    def rows(query: bytes, *given: list[str]) -> tuple[Any, ...]:
+        return tuple(psycopg.RawCursor(connection).execute(query, given).fetchall())
 
-    others = list(SCHEMAS_OF_OTHERS)
     return Around(
-        schemas=rows(_SCHEMAS, others),
+        schemas=rows(_SCHEMAS),
         roles=rows(_ROLES),
         memberships=rows(_MEMBERSHIPS),
         extensions=rows(_EXTENSIONS, list(EXTENSIONS_OF_OTHERS)),
-        publications=rows(_PUBLICATIONS, others),
-        statements=tuple(row[0] for row in rows(_STATEMENTS, others)),
+        publications=rows(_PUBLICATIONS),
+        statements=tuple(row[0] for row in rows(_STATEMENTS)),
     )
 
 
 def put_under(connection: psycopg.Connection[Any], around: Around) -> None:
     """Before the schemas are restored, as the superuser: roles without a login, empty schemas, extensions."""
     _make_roles(connection, around)
-    for (name,) in connection.execute(_NAMES_OF_SCHEMAS, (list(SCHEMAS_OF_OTHERS),)).fetchall():
+    for (name,) in connection.execute(_NAMES_OF_SCHEMAS).fetchall():
         connection.execute(sql.SQL("drop schema {} cascade").format(sql.Identifier(name)))
     for name, owner in around.schemas:
         made = sql.SQL("create schema {} authorization {}").format(sql.Identifier(name), sql.Identifier(owner))
@@ -86,7 +85,7 @@ def put_under(connection: psycopg.Connection[Any], around: Around) -> None:
     _make_extensions(connection, around)
 
 
-_NAMES_OF_SCHEMAS = "select nspname from pg_namespace where nspname <> all(%s) and nspname not like 'pg\\_%%'"
+_NAMES_OF_SCHEMAS = about_schemas("select nspname from pg_namespace where $application")
 
 
 def _make_roles(connection: psycopg.Connection[Any], around: Around) -> None:

@@ -1,12 +1,11 @@
 -- What pg_dump of named schemas leaves out, as statements in the order in which they are carried out. Read only.
--- $1: schemas of others
 
 with application as (
     select p.oid, p.oid::regprocedure::text as name from pg_proc p join pg_namespace n on n.oid = pronamespace
-    where nspname <> all($1::text[]) and nspname not like 'pg\_%'
+    where $application
 ), guests as (
     select c.oid, format('%I.%I', nspname, relname) as name from pg_class c join pg_namespace n on n.oid = relnamespace
-    where nspname = any($1::text[]) and relkind in ('r', 'p')
+    where $others and relkind in ('r', 'p')
 ), defaults as (
     select pg_default_acl.*, case defaclobjtype when 'r' then 'tables' when 'S' then 'sequences'
         when 'f' then 'functions' when 'T' then 'types' when 'n' then 'schemas' end as objects

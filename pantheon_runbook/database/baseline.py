@@ -15,6 +15,7 @@ from pantheon_runbook.database.kinds import SCHEMA
 from pantheon_runbook.database.revisions import History, LedgerRow
 from pantheon_runbook.errors import ParameterError, RefusedError
 from pantheon_runbook.model import Finding, digest_of, short_code
+from pantheon_runbook.planning import few
 
 _BASE = "base"  # Alembic's own word for "none"
 _FIRST_DIFFERENCES = 6
@@ -73,17 +74,16 @@ def baseline_finding(expected: Sequence[str], found: Sequence[str], stated: Stat
         return Finding("baseline-equal", "database/ledger", what, "nothing is to be done", blocks=False)
     code = difference_code(missing, added)
     lines = [*(f"missing: {one}" for one in missing), *(f"only here: {one}" for one in added)]
-    first = "; ".join(" ".join(one.split()) for one in lines[:_FIRST_DIFFERENCES])
-    left = f"; and {len(lines) - _FIRST_DIFFERENCES} more" if len(lines) > _FIRST_DIFFERENCES else ""
+    first = few([" ".join(one.split()) for one in lines], most=_FIRST_DIFFERENCES, parted="; ")
     what = f"the schema is not what the revisions up to {stated.in_words} make ({len(lines)} differences, {code}): "
     if stated.code == code:
-        accepted = f"{what}{first}{left}; accepted by its code"
+        accepted = f"{what}{first}; accepted by its code"
         return Finding("baseline-accepted", "database/ledger", accepted, "read them before you approve", blocks=False)
     other = "the code given is another difference's; " if stated.code else ""
     return Finding(
         "baseline-differs",
         "database/ledger",
-        f"{what}{first}{left}",
+        f"{what}{first}",
         f"{other}state the revision that it is, or bring the schema to it; to accept this difference: "
         f"{run} -p baseline={stated.in_words}+{code}",
     )

@@ -103,6 +103,13 @@ class Watcher:
         self._ended.set()
         self._thread.join(_ENDS_WITHIN_SECONDS)
 
+    @property
+    def in_words(self) -> str:
+        """To be put behind the reason of a time-out: who it was, or why that is not known; "" when nobody blocked."""
+        if self.blockers:
+            return f" It waited for {'; '.join(one.in_words for one in self.blockers)}."
+        return f" Who was in the way is not known: the session that looked was lost ({self.lost})." if self.lost else ""
+
     def _watch(self) -> None:
         told: set[int] = set()
         try:

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from pantheon_runbook.checks import ProductionRead
 from pantheon_runbook.database.read_role import ways_to_write
-from pantheon_runbook.database.schema import SCHEMAS_OF_OTHERS
+from pantheon_runbook.database.schema import OF_APPLICATION
 
-_APPLICATIONS = """nspname not in ({others})
-      and nspname not like 'pg\\_%' and not exists (select from pg_catalog.pg_depend
+_APPLICATIONS = f"""{OF_APPLICATION}
+      and not exists (select from pg_catalog.pg_depend
         where classid = 'pg_catalog.pg_namespace'::regclass and objid = n.oid and deptype = 'e')"""
 
 _MADE = """\
@@ -71,10 +71,9 @@ where relkind in ('r', 'p') and not relrowsecurity and {applications}
 
 def dump_role_sql(read: ProductionRead) -> str:
     """What makes the role, for its holder to read and to run; no password is in it, and this tool never runs it."""
-    others = ", ".join(f"'{name}'" for name in sorted(SCHEMAS_OF_OTHERS))
     return _MADE.format(
         name=read.dump_role,
         password=read.dump_password,
-        applications=_APPLICATIONS.format(others=others),
+        applications=_APPLICATIONS,
         ways=ways_to_write(read.dump_role),
     )

@@ -16,24 +16,24 @@ from psycopg import sql
 from psycopg.errors import InsufficientPrivilege, QueryCanceled
 
 from pantheon_runbook.database.row_counts import about
-from pantheon_runbook.database.schema import SCHEMAS_OF_OTHERS
+from pantheon_runbook.database.schema import about_schemas
 from pantheon_runbook.errors import RefusedError
+from pantheon_runbook.planning import few
 
-_STANDING = Path(__file__).with_name("emptying.sql").read_text()
-_TABLES = """
+_STANDING = about_schemas(Path(__file__).with_name("emptying.sql").read_text())
+_TABLES = about_schemas("""
 select nspname, relname, format('%I.%I', nspname, relname)
 from pg_class c join pg_namespace n on n.oid = relnamespace
-where relkind in ('r', 'p') and not relispartition and nspname <> all($1::text[]) and nspname not like 'pg\\_%'
+where relkind in ('r', 'p') and not relispartition and $application
   and not exists (select from pg_depend where classid = 'pg_class'::regclass and objid = c.oid and deptype = 'e')
 order by 3
-"""
-_POLICIES = """
+""")
+_POLICIES = about_schemas("""
 select polname, nspname, relname from pg_policy join pg_class c on c.oid = polrelid
     join pg_namespace n on n.oid = relnamespace
-where nspname = any($1::text[]) order by 2, 3, 1
-"""
+where $others order by 2, 3, 1
+""")
 _COUNT_MILLISECONDS = 10_000
-_FEW = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def _counted(rows: int | None) -> str:
 
 def losses(connection: psycopg.Connection[Any], *, version_table: str) -> Losses:
     """What `empty` would take away; reads only. Errors: psycopg.Error."""
-    tables = _asked(connection, _TABLES)
+    tables = connection.execute(_TABLES).fetchall()
     rows = {name: _count(connection, schema, table) for schema, table, name in tables if name != version_table}
     with connection.transaction():
         things = [one for one in _standing(connection) if one[0] != "table"]
@@ -96,7 +96,7 @@ def empty(connection: psycopg.Connection[Any], *, version_table: str) -> tuple[s
     left = [f"{kind} {name}" for kind, name in _standing(connection)]
     if left:
         raise RefusedError(
-            f"{len(left)} things would be left in the application's schemas, first {', '.join(left[:_FEW])}",
+            f"{len(left)} things would be left in the application's schemas: {few(left)}",
             why="they came while the others were dropped, or cannot be dropped",
             next_step="look who makes them, then plan again",
         )
@@ -109,19 +109,15 @@ _ALONE = ("schema", "publication")
 def _standing(connection: psycopg.Connection[Any]) -> list[tuple[str, str]]:
     """With names in full, whatever the search path is; inside a transaction."""
     connection.execute("set local search_path = ''")
-    return [(str(kind), str(name)) for kind, name in _asked(connection, _STANDING)]
+    return [(str(kind), str(name)) for kind, name in connection.execute(_STANDING)]
 
 
 def _drop_policies(connection: psycopg.Connection[Any]) -> Iterator[str]:
     """Supabase lets `postgres` drop what it has made on storage.objects, and on few others."""
-    for policy, schema, table in _asked(connection, _POLICIES):
+    for policy, schema, table in connection.execute(_POLICIES).fetchall():
         name, place = sql.Identifier(policy), sql.Identifier(schema, table)
         try:
             with connection.transaction():
                 connection.execute(sql.SQL("drop policy {} on {}").format(name, place))
         except InsufficientPrivilege:
             yield f"policy {policy} on {schema}.{table}"
-
-
-def _asked(connection: psycopg.Connection[Any], query: str) -> list[Any]:
-    return psycopg.RawCursor(connection).execute(query.encode(), [list(SCHEMAS_OF_OTHERS)]).fetchall()

@@ -1,11 +1,10 @@
 -- What a refresh drops, as (kind, name) for a DROP statement; names are in full. Read only, search_path is empty.
 -- Everything that stands in a schema depends on it in PostgreSQL's own book; what an extension brought, and what goes
 -- with something else (a row's type, an identity's sequence), is left to those.
--- $1: schemas of others
 
 with application as (
     select oid, nspname, nspowner from pg_namespace n
-    where nspname <> all($1::text[]) and nspname not like 'pg\_%'
+    where $application
       and (nspname = 'public' or pg_get_userbyid(nspowner) not like 'supabase\_%')  -- newer ones of Supabase's
       and not exists (select from pg_depend
                       where classid = 'pg_namespace'::regclass and objid = n.oid and deptype = 'e')

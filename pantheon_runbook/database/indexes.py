@@ -10,20 +10,20 @@ from typing import Any
 import psycopg
 
 from pantheon_runbook.database.revisions import LedgerRow
-from pantheon_runbook.database.schema import SCHEMAS_OF_OTHERS
+from pantheon_runbook.database.schema import about_schemas
 from pantheon_runbook.model import Finding
 
 # The index of a partitioned table is invalid until each partition has its own: that is no accident (relkind 'I').
-_INVALID = """
-select format('%%I.%%I', s.nspname, t.relname), format('%%I.%%I', s.nspname, i.relname),
-    format('drop index concurrently %%I.%%I', s.nspname, i.relname),
+_INVALID = about_schemas("""
+select format('%I.%I', s.nspname, t.relname), format('%I.%I', s.nspname, i.relname),
+    format('drop index concurrently %I.%I', s.nspname, i.relname),
     exists (select from pg_stat_progress_create_index p where p.index_relid = i.oid)
 from pg_index x join pg_class i on i.oid = x.indexrelid join pg_class t on t.oid = x.indrelid
 join pg_namespace s on s.oid = i.relnamespace
 where not (x.indisvalid and x.indisready and x.indislive) and i.relkind = 'i'
-    and s.nspname <> all(%(others)s) and s.nspname not like 'pg\\_%%'
+    and $application
 order by 1, 2
-"""
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class InvalidIndex:
 
 def invalid_indexes(connection: psycopg.Connection[Any]) -> tuple[InvalidIndex, ...]:
     """The application's own that are not usable, by table and name. Reads only. Errors: psycopg.Error."""
-    return tuple(InvalidIndex(*row) for row in connection.execute(_INVALID, {"others": list(SCHEMAS_OF_OTHERS)}))
+    return tuple(InvalidIndex(*row) for row in connection.execute(_INVALID))
 
 
 def index_findings(

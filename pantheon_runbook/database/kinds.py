@@ -11,9 +11,9 @@ from pantheon_runbook import clock
 from pantheon_runbook.database.connection import Database, unreachable
 from pantheon_runbook.database.writes import DatabaseGate
 from pantheon_runbook.errors import WrongEnvironmentError
+from pantheon_runbook.kind import Kind, Look, Surroundings
 from pantheon_runbook.model import Change, Resource
 from pantheon_runbook.providers.http import Client, WriteGate
-from pantheon_runbook.providers.kind import Kind, Look, Surroundings
 from pantheon_runbook.providers.supabase import project_answers
 
 SCHEMA = "pantheon_runbook"

@@ -24,7 +24,6 @@ from pantheon_runbook.database.revisions import Ran, Statement
 
 DISTRIBUTION = "squawk-cli"
 _SECONDS = 60
-_HOW_TO_GET_IT = "pip install 'pantheon-runbook[rehearsal]'"
 _NUMBERED = re.compile(r"(\d+)\.sql$")
 
 
@@ -49,7 +48,7 @@ def lint(rans: Sequence[Ran], *, server_version: str, version_table: str = "alem
     """What squawk finds in these revisions for a server of this version ("17.6"); never raises."""
     squawk = squawk_path()
     if squawk is None:
-        return Linted(not_linted=f"squawk is not installed: {_HOW_TO_GET_IT}")
+        return Linted(not_linted="squawk is not installed")
     pages = [_page(ran, version_table) for ran in rans]
     try:
         said = _asked(squawk, pages, server_version)

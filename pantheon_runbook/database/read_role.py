@@ -13,6 +13,7 @@ import psycopg
 
 from pantheon_runbook.checks import ProductionRead
 from pantheon_runbook.model import Check
+from pantheon_runbook.planning import few
 
 REFUSED = "42501"
 _SOFT_GUARD = "25006"
@@ -152,8 +153,7 @@ def judged(ways: Sequence[str], answers: Mapping[str, str]) -> Check:
 
 
 def _first(reasons: Sequence[str]) -> str:
-    more = len(reasons) - _LISTED
-    return "; ".join(reasons[:_LISTED]) + (f"; and {more} more" if more > 0 else "")
+    return few(reasons, most=_LISTED, parted="; ")
 
 
 _TARGET = """\

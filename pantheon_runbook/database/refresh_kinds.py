@@ -20,8 +20,8 @@ from pantheon_runbook.database.refreshed import Refreshed
 from pantheon_runbook.database.revision_kinds import Site, digest_in
 from pantheon_runbook.database.seeding import SeedFile, seed
 from pantheon_runbook.errors import RefusedError, VendorUnavailableError, WrongEnvironmentError
+from pantheon_runbook.kind import Kind, Look
 from pantheon_runbook.model import Change, Resource
-from pantheon_runbook.providers.kind import Kind, Look
 
 REFRESH, SEED = "database/refresh", "database/seed"
 ANEW, AS_IT_STANDS = "made anew by this run", "as it stands"
@@ -100,12 +100,11 @@ class Refresh(Kind):
             try:
                 yield
             except (LockNotAvailable, DeadlockDetected) as error:
-                named = f" It waited for {'; '.join(one.in_words for one in seen.blockers)}." if seen.blockers else ""
                 raise VendorUnavailableError(
                     "the schema could not be made anew: it did not get the locks that it needs",
                     vendor="database",
                     operation="make the schema anew",
-                    why=f"{error.diag.message_primary} (SQLSTATE {error.sqlstate}).{named}",
+                    why=f"{error.diag.message_primary} (SQLSTATE {error.sqlstate}).{seen.in_words}",
                     state="nothing was changed: it is one transaction",
                     next_step="end what holds the lock, or wait until it has ended, then run again",
                 ) from error

@@ -10,6 +10,7 @@ from pantheon_runbook.database.hazards import Hazard
 from pantheon_runbook.database.phases import Phased
 from pantheon_runbook.database.revisions import Ran
 from pantheon_runbook.model import Finding
+from pantheon_runbook.servers.binaries import EXTRA
 
 Way = Literal["clean", "differs", "fails", "once", "forward fix only", "not tried"]
 _WAY_BACK: Mapping[Way, str] = {
@@ -84,6 +85,7 @@ class Rehearsal:
     `fingerprint` is of the schema that the last one left. Its lines are no evidence: in a function's body may stand a
     secret that nobody has told us of.
     `before` and `after` are the revisions around the deployment; `caveats` say how the copy is not like the target.
+    `next_step` is what lets it be rehearsed.
     """
 
     ran: tuple[Ran, ...] = ()
@@ -99,6 +101,7 @@ class Rehearsal:
     not_linted: str = ""
     failed: Failed | None = None
     not_rehearsed: str = ""
+    next_step: str = ""
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -113,10 +116,10 @@ class Rehearsal:
     def _gaps(self) -> Iterator[Finding]:
         if self.not_rehearsed:
             what = f"not rehearsed: {self.not_rehearsed}"
-            yield Finding("migration-not-rehearsed", "database", what, "see to that, then plan again", blocks=False)
+            yield Finding("migration-not-rehearsed", "database", what, self.next_step, blocks=False)
         if self.not_linted:
             what = f"not linted: {self.not_linted}"
-            yield Finding("migration-not-linted", "database", what, "see to that, then plan again", blocks=False)
+            yield Finding("migration-not-linted", "database", what, EXTRA, blocks=False)
         for caveat in self.caveats:
             next_step = "read the revisions with that in mind"
             yield Finding("migration-copy-differs", "database", caveat, next_step, blocks=False)
@@ -125,6 +128,7 @@ class Rehearsal:
     def settled(self) -> dict[str, Any]:
         """The same for the same revisions on the same schema, whenever it is rehearsed: for the plan's digest."""
         content = asdict(self)
+        del content["next_step"]
         for one in content["ran"]:
             del one["seconds"]
             for statement in one["statements"]:

@@ -6,7 +6,7 @@ The copy is on a private server. The backend's own Alembic works on it as it wil
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -88,6 +88,32 @@ def rehearse(
     )
 
 
+@contextmanager
+def worker_on(
+    database: ScratchDatabase,
+    superuser: psycopg.Connection[Any],
+    *,
+    backend: Backend,
+    policy: MigrationPolicy,
+    observe: bool,
+) -> Iterator[Migration]:
+    """The backend's Alembic, connected to a scratch database as the role that owns it."""
+    with (
+        held_proof(superuser) as proof,
+        migration(
+            backend,
+            database.url,
+            proof=proof,
+            ledger=None,
+            lock_timeout_ms=_LOCK_MILLISECONDS,
+            statement_timeout_ms=policy.rehearsal_statement_seconds * 1000,
+            observe=observe,
+            application_name=_APPLICATION,
+        ) as worker,
+    ):
+        yield worker
+
+
 def _unlike(original: Standing, copy: Standing) -> tuple[str, ...]:
     """What the restored copy shows otherwise than the dumped database did."""
     found = differences(original.lines, copy.lines)
@@ -141,23 +167,8 @@ class _Stage:
         finally:
             self.server.drop(database)
 
-    @contextmanager
-    def worker(self, copy: _Copy) -> Iterator[Migration]:
-        """The backend's Alembic, connected to this copy as the role that owns it."""
-        with (
-            held_proof(copy.superuser) as proof,
-            migration(
-                self.backend,
-                copy.database.url,
-                proof=proof,
-                ledger=None,
-                lock_timeout_ms=_LOCK_MILLISECONDS,
-                statement_timeout_ms=self.policy.rehearsal_statement_seconds * 1000,
-                observe=True,
-                application_name=_APPLICATION,
-            ) as worker,
-        ):
-            yield worker
+    def worker(self, copy: _Copy) -> AbstractContextManager[Migration]:
+        return worker_on(copy.database, copy.superuser, backend=self.backend, policy=self.policy, observe=True)
 
 
 @dataclass

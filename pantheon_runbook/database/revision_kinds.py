@@ -29,8 +29,8 @@ from pantheon_runbook.errors import (
     VendorUnavailableError,
     WrongEnvironmentError,
 )
+from pantheon_runbook.kind import Kind, Look, Surroundings
 from pantheon_runbook.model import Change, Resource, short_code
-from pantheon_runbook.providers.kind import Kind, Look, Surroundings
 from pantheon_runbook.providers.supabase import project_answers
 
 LEDGER, BASELINE, TREE, REVISION = "database/ledger", "database/ledger/baseline", "database/tree", "database/revision"
@@ -56,7 +56,6 @@ class Ground:
     rows: tuple[LedgerRow, ...]
     invalid: tuple[InvalidIndex, ...]
     schema: Standing
-    has_ledger: bool
     is_foretold: bool = False
 
     def made_anew(self) -> Ground:
@@ -110,7 +109,6 @@ class Site:
                 ledger.rows(connection),
                 invalid_indexes(connection),
                 look_at_schema(connection, version_table=self.version_table),
-                ledger.stands(connection),
             )
         return self.ground
 
@@ -136,8 +134,7 @@ class Site:
                 worker.step(revision)
             except VendorUnavailableError as error:
                 self.let_go()
-                if seen.blockers:
-                    error.why = f"{error.why} It waited for {'; '.join(one.in_words for one in seen.blockers)}."
+                error.why += seen.in_words
                 raise
             except BaseException:
                 self.let_go()

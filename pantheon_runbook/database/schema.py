@@ -19,8 +19,8 @@ import psycopg
 from pantheon_runbook.database import ledger
 from pantheon_runbook.database.connection import Database, unreachable
 from pantheon_runbook.database.kinds import SCHEMA
+from pantheon_runbook.kind import Kind, Look, Surroundings
 from pantheon_runbook.model import Resource
-from pantheon_runbook.providers.kind import Kind, Look, Surroundings
 from pantheon_runbook.providers.supabase import project_answers
 
 # Supabase's own, which change with its releases, and ours.
@@ -34,7 +34,16 @@ EXTENSIONS_OF_OTHERS = ("plpgsql", "pg_graphql", "pg_stat_statements", "pgsodium
 VERSION_TABLE = "public.alembic_version"
 NO_TABLE, NO_ROWS = "none", "empty"
 LOCK_MILLISECONDS = 3_000
-_LINES = Path(__file__).with_name("schema.sql").read_text()
+_LISTED = ", ".join(f"'{name}'" for name in sorted(SCHEMAS_OF_OTHERS))
+OF_APPLICATION = f"nspname not in ({_LISTED}) and nspname not like 'pg\\_%'"  # what begins with pg_ is PostgreSQL's
+
+
+def about_schemas(query: str) -> bytes:
+    """The query, with $application and $others made what they stand for: conditions on a schema's `nspname`."""
+    return query.replace("$application", OF_APPLICATION).replace("$others", f"nspname in ({_LISTED})").encode()
+
+
+_LINES = about_schemas(Path(__file__).with_name("schema.sql").read_text())
 
 
 @dataclass(frozen=True)
@@ -78,8 +87,8 @@ def look_at_schema(
 
 def standing_in(connection: psycopg.Connection[Any], *, version_table: str, without_roles: Sequence[str]) -> Standing:
     """The same, inside `one_moment` of the caller's."""
-    given = [list(SCHEMAS_OF_OTHERS), version_table, list(without_roles), list(EXTENSIONS_OF_OTHERS)]
-    rows = psycopg.RawCursor(connection).execute(_LINES.encode(), given).fetchall()
+    given = [version_table, list(without_roles), list(EXTENSIONS_OF_OTHERS)]
+    rows = psycopg.RawCursor(connection).execute(_LINES, given).fetchall()
     lines = tuple(sorted(f"{subject}: {_settled(subject, definition)}" for subject, definition in rows))
     tables = sum(line.startswith("table ") for line in lines)
     fingerprint = hashlib.sha256("\0".join(lines).encode()).hexdigest()

@@ -1,24 +1,24 @@
 -- One row (subject, definition) for each thing that stands in the application's own schemas. Read only; every name is
 -- spelled in full, since search_path is empty; what came with an extension is the extension's.
 -- A right that PostgreSQL 15 does not know, MAINTAIN, is no part of "ALL": who had all there has all in 18.
--- $1: schemas of others   $2: Alembic's table, in full   $3: roles whose grants are left out   $4: extensions of others
+-- $1: Alembic's table, in full   $2: roles whose grants are left out   $3: extensions of others
 
 with schemas as (
     select oid, nspname, nspowner, nspacl
     from pg_namespace n
-    where nspname <> all($1::text[]) and nspname not like 'pg\_%'
+    where $application
       and not exists (select from pg_depend d
                       where d.classid = 'pg_namespace'::regclass and d.objid = n.oid and d.deptype = 'e')
 ), relations as (
     select c.*, format('%I.%I', s.nspname, c.relname) as name
     from pg_class c join schemas s on s.oid = c.relnamespace
-    where c.relkind in ('r', 'p', 'v', 'm', 'S', 'f') and format('%s.%s', s.nspname, c.relname) <> $2::text
+    where c.relkind in ('r', 'p', 'v', 'm', 'S', 'f') and format('%s.%s', s.nspname, c.relname) <> $1::text
       and not exists (select from pg_depend d
                       where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
 ), guests as (  -- tables of others, on which an application may have put a policy or a trigger
     select c.oid, format('%I.%I', n.nspname, c.relname) as name
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where c.relkind in ('r', 'p') and n.nspname = any($1::text[]) and n.nspname <> 'information_schema'
+    where c.relkind in ('r', 'p') and $others and n.nspname <> 'information_schema'
 ), functions as (
     select p.*, p.oid::regprocedure::text as name
     from pg_proc p join schemas s on s.oid = p.pronamespace
@@ -177,7 +177,7 @@ select format('grant %s to %s', name, case grantee when 0 then 'PUBLIC' else quo
 from granted, lateral (
     select count(*) from aclexplode(acldefault(kind, owner)) a
     where a.grantee = owner and a.privilege_type <> 'MAINTAIN') as all_of (every)
-where grantee = 0 or pg_get_userbyid(grantee) <> all($3::text[])
+where grantee = 0 or pg_get_userbyid(grantee) <> all($2::text[])
 group by name, kind, owner, grantee, every
 -- That an owner may do everything goes without saying.
 having grantee <> owner or count(*) filter (where privilege <> 'MAINTAIN') <> every
@@ -196,14 +196,14 @@ from (select role, schema, objects,
       from defaults, lateral (
           select count(*) from aclexplode(acldefault(kind, role)) a
           where a.grantee = role and a.privilege_type <> 'MAINTAIN') as all_of (every)
-      where grantee = 0 or pg_get_userbyid(grantee) <> all($3::text[])
+      where grantee = 0 or pg_get_userbyid(grantee) <> all($2::text[])
       group by role, schema, objects, grantee, every) as given
     left join pg_namespace n on n.oid = schema
 group by role, schema, objects, nspname
 
 union all
 select format('extension %I', extname), 'in schema ' || quote_ident(nspname)
-from pg_extension join pg_namespace n on n.oid = extnamespace where extname <> all($4::text[])
+from pg_extension join pg_namespace n on n.oid = extnamespace where extname <> all($3::text[])
 
 union all
 select format('statistics %I.%I', nspname, stxname), pg_get_statisticsobjdef(x.oid)

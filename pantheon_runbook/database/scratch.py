@@ -19,7 +19,7 @@ from pantheon_runbook import clock
 from pantheon_runbook.errors import UsageError
 from pantheon_runbook.secrets import Secret
 from pantheon_runbook.servers import ServerError, templates
-from pantheon_runbook.servers.binaries import postgres_binaries
+from pantheon_runbook.servers.binaries import EXTRA, postgres_binaries
 from pantheon_runbook.servers.cluster import BOOTSTRAP_USER, answering, start, stop
 from pantheon_runbook.servers.places import own_by_server, temporary_base
 
@@ -119,10 +119,9 @@ def scratch() -> Iterator[Scratch]:
 
 
 NOT_REHEARSED = "not rehearsed"
-_EXTRA = "python -m pip install 'pantheon-runbook[rehearsal]'"
 
 
-def not_rehearsed(why: str, next_step: str = _EXTRA) -> UsageError:
+def not_rehearsed(why: str, next_step: str = EXTRA) -> UsageError:
     """Nothing was rehearsed, which is not the same as a rehearsal that found nothing."""
     return UsageError(NOT_REHEARSED, why=why, next_step=next_step)
 

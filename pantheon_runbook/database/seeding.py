@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pantheon_runbook.database import migration_errors
-from pantheon_runbook.database.alembic_process import Backend, Proof, started
+from pantheon_runbook.database.alembic_process import Backend, LockProof, started
 from pantheon_runbook.secrets import Secret
 
 
@@ -32,7 +32,7 @@ class SeedFile:
 
 
 def seed(
-    backend: Backend, file: SeedFile, url: Secret, *, proof: Proof, seconds: float, begin: Callable[[], None]
+    backend: Backend, file: SeedFile, url: Secret, *, proof: LockProof, seconds: float, begin: Callable[[], None]
 ) -> None:
     """Run it to its end; `begin` is called when there is an interpreter that can, and before anything is written.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from pantheon_runbook.database.revisions import History, LedgerRow, Revision
 from pantheon_runbook.model import Finding, short_code
+from pantheon_runbook.planning import few
 
 _LEDGER = "database/ledger"
 _LISTED = 5
@@ -256,7 +257,4 @@ def _done(row: LedgerRow | None) -> str:
 
 
 def _listed(names: Iterable[str]) -> str:
-    first, *more = list(names)
-    shown = [first, *more[: _LISTED - 1]]
-    left = len(more) + 1 - len(shown)
-    return ", ".join(shown) + (f" and {left} more" if left else "")
+    return few(list(names), most=_LISTED)

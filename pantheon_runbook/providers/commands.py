@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from pantheon_runbook.providers.kind import Fingerprint
+from pantheon_runbook.kind import Fingerprint
 from pantheon_runbook.secrets import has_token_shape
 
 # A migration tool, its verb or a script named for it: a command with one in it runs it at every deploy.

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from pantheon_runbook.config import OpenRouter
+from pantheon_runbook.kind import Kind, Look, Surroundings
 from pantheon_runbook.model import Change, Finding, Resource
 from pantheon_runbook.providers.http import Client, json_of
-from pantheon_runbook.providers.kind import Kind, Look, Surroundings
 
 VENDOR = "openrouter"
 BASE_URL = "https://openrouter.ai"

@@ -17,10 +17,10 @@ from pantheon_runbook.errors import (
     VendorRefusedError,
     WrongEnvironmentError,
 )
+from pantheon_runbook.kind import Kind, Look, Surroundings
 from pantheon_runbook.model import Change, Resource, canonical
 from pantheon_runbook.providers.enumerated import reads
 from pantheon_runbook.providers.http import GRAPHQL_PATH, Client, json_of
-from pantheon_runbook.providers.kind import Kind, Look, Surroundings
 
 VENDOR = "railway"
 BASE_URL = "https://backboard.railway.com"

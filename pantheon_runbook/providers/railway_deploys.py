@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pantheon_runbook.errors import VendorRefusedError
+from pantheon_runbook.kind import Kind, Look, Surroundings
 from pantheon_runbook.model import Change, Resource
 from pantheon_runbook.providers.commands import may_hold_secret
 from pantheon_runbook.providers.enumerated import reads
-from pantheon_runbook.providers.kind import Kind, Look, Surroundings
 from pantheon_runbook.providers.railway import VENDOR, RailwayApi, every_page
 from pantheon_runbook.providers.railway_looks import VARIABLES
 from pantheon_runbook.providers.railway_services import variables_of, where

@@ -7,10 +7,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from pantheon_runbook.kind import Fingerprint, told_apart
 from pantheon_runbook.model import Attributes, Resource, canonical
 from pantheon_runbook.providers import commands
 from pantheon_runbook.providers import railway_looks as looks
-from pantheon_runbook.providers.kind import Fingerprint, told_apart
 from pantheon_runbook.providers.railway import RailwayApi
 from pantheon_runbook.providers.railway_looks import Part, ask
 

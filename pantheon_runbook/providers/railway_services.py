@@ -12,9 +12,9 @@ from pantheon_runbook.errors import (
     VendorRefusedError,
     VendorUnavailableError,
 )
+from pantheon_runbook.kind import Kind, Look, Surroundings, production_finding, values_have_landed
 from pantheon_runbook.model import Change, Finding, Resource
 from pantheon_runbook.providers.enumerated import reads
-from pantheon_runbook.providers.kind import Kind, Look, Surroundings, production_finding, values_have_landed
 from pantheon_runbook.providers.railway import VENDOR, RailwayApi, all_projects, nodes, other_environments
 from pantheon_runbook.providers.railway_looks import SHARED, VARIABLES, ask
 from pantheon_runbook.secrets import Vault

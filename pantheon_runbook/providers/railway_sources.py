@@ -11,10 +11,10 @@ from typing import Any
 
 from pantheon_runbook.config import Railway
 from pantheon_runbook.errors import RefusedError, VendorError
+from pantheon_runbook.kind import Kind, Look, Surroundings
 from pantheon_runbook.model import Change, Finding, Resource
 from pantheon_runbook.providers.commands import command_of, may_hold_secret
 from pantheon_runbook.providers.enumerated import reads
-from pantheon_runbook.providers.kind import Kind, Look, Surroundings
 from pantheon_runbook.providers.railway import RailwayApi, every_page
 from pantheon_runbook.providers.railway_looks import SERVICES, ask, labels_of
 from pantheon_runbook.providers.railway_services import beside_ours, where

@@ -10,9 +10,9 @@ from typing import Any
 from pantheon_runbook import clock
 from pantheon_runbook.config import Supabase
 from pantheon_runbook.errors import AmbiguousTargetError, VendorUnavailableError, WrongEnvironmentError
+from pantheon_runbook.kind import Kind, Look, Surroundings
 from pantheon_runbook.model import Change, Finding, Resource
 from pantheon_runbook.providers.http import Client, json_of
-from pantheon_runbook.providers.kind import Kind, Look, Surroundings
 from pantheon_runbook.secrets import Vault
 
 VENDOR = "supabase"

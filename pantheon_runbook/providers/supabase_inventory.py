@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pantheon_runbook.errors import VendorRefusedError
+from pantheon_runbook.kind import Fingerprint
 from pantheon_runbook.model import Resource
 from pantheon_runbook.providers import commands
 from pantheon_runbook.providers.http import Client, json_of
-from pantheon_runbook.providers.kind import Fingerprint
 from pantheon_runbook.providers.supabase import SERVICES
 from pantheon_runbook.providers.supabase_storage import queried_buckets
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from pantheon_runbook import clock
+from pantheon_runbook.kind import Kind, Look, Surroundings, values_have_landed
 from pantheon_runbook.model import Change, Finding, Resource
 from pantheon_runbook.providers.commands import address_shown
 from pantheon_runbook.providers.http import Client, json_of
-from pantheon_runbook.providers.kind import Kind, Look, Surroundings, values_have_landed
 from pantheon_runbook.providers.supabase import VENDOR, project_answers
 
 _LOOKS_BEFORE_A_NEW_KEY = 3

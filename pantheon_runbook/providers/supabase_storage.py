@@ -6,10 +6,10 @@ import threading
 from typing import Any
 
 from pantheon_runbook.errors import VendorRefusedError
+from pantheon_runbook.kind import Kind, Look, Surroundings
 from pantheon_runbook.model import Change, Finding, Resource
 from pantheon_runbook.providers.enumerated import selects
 from pantheon_runbook.providers.http import Client, Reach, WriteGate, json_of
-from pantheon_runbook.providers.kind import Kind, Look, Surroundings
 from pantheon_runbook.providers.supabase import project_answers
 from pantheon_runbook.secrets import Secret
 

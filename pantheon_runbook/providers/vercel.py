@@ -10,9 +10,9 @@ from typing import Any
 
 from pantheon_runbook.config import Frontend
 from pantheon_runbook.errors import VendorRefusedError
+from pantheon_runbook.kind import Kind, Look, Surroundings, production_finding, values_have_landed
 from pantheon_runbook.model import Change, Finding, Resource
 from pantheon_runbook.providers.http import Client, json_of
-from pantheon_runbook.providers.kind import Kind, Look, Surroundings, production_finding, values_have_landed
 from pantheon_runbook.providers.vercel_reading import PREVIEW, PRODUCTION, Reading, note_of, noted_in, targets_of
 
 VENDOR = "vercel"

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from pantheon_runbook.kind import Fingerprint, told_apart
 from pantheon_runbook.model import Resource
 from pantheon_runbook.providers import commands
 from pantheon_runbook.providers.http import Client
-from pantheon_runbook.providers.kind import Fingerprint, told_apart
 from pantheon_runbook.providers.vercel_reading import (
     PRODUCTION,
     Reading,

@@ -13,6 +13,7 @@ from pantheon_runbook.database.connection import Database
 from pantheon_runbook.database.kinds import Marker, Password
 from pantheon_runbook.database.schema import Schema
 from pantheon_runbook.errors import CredentialError, VendorRefusedError
+from pantheon_runbook.kind import Kind, Surroundings
 from pantheon_runbook.providers import (
     openrouter,
     railway,
@@ -26,7 +27,6 @@ from pantheon_runbook.providers import (
     vercel_deploys,
 )
 from pantheon_runbook.providers.http import Client, Reach, WriteGate
-from pantheon_runbook.providers.kind import Kind, Surroundings
 from pantheon_runbook.runner.surroundings import World
 from pantheon_runbook.secrets import Secret
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from pantheon_runbook import deploying, migrating
@@ -23,19 +24,19 @@ from pantheon_runbook.database.writer import Writer
 from pantheon_runbook.database.writes import DatabaseGate
 from pantheon_runbook.errors import ParameterError
 from pantheon_runbook.evidence.runs import failed_checks
+from pantheon_runbook.isolation.local_files import Decided, examine
+from pantheon_runbook.isolation.marks import Marks, Search
+from pantheon_runbook.kind import Kind
 from pantheon_runbook.model import Change, Check, Comparison, Desired, Finding, Snapshot
-from pantheon_runbook.planning import plan_changes
-from pantheon_runbook.providers.kind import Kind
+from pantheon_runbook.planning import few, plan_changes
 from pantheon_runbook.providers.staging_app import Note
 from pantheon_runbook.providers.vercel_deploys import BYPASS
 from pantheon_runbook.provisioning import calls, services_of
 from pantheon_runbook.runner.clients import Parts, deployments
-from pantheon_runbook.runner.proof import beside_production
+from pantheon_runbook.runner.isolation_proof import beside_production
 from pantheon_runbook.runner.rehearsals import PRODUCTION_REVISION, Rehearsals
 from pantheon_runbook.runner.surroundings import backend_of
 from pantheon_runbook.staging_proofs import Proving, proofs
-
-_FEW = 3
 
 
 class Provisioned(Protocol):
@@ -53,7 +54,7 @@ class Provisioned(Protocol):
 
 
 class Migrating:
-    """The definition: pure over what its kinds have seen last, apart from `probes`."""
+    """The definition: pure over what its kinds have seen last and the backend's files, apart from `probes`."""
 
     def __init__(
         self, parts: Parts, provisions: Provisioned, *, parameters: Mapping[str, Any], writer: Writer, note: Note
@@ -65,6 +66,8 @@ class Migrating:
         self._stated = Stated.of(parameters["baseline"]) if parameters["baseline"] else None
         self._again = tuple(filter(None, str(parameters["again"]).split(",")))
         self._note = note
+        # Secrets alone: a backend may well name production's hosts, among those it answers to for example.
+        self._secrets = Search(replace(Marks.of(parts.outside.identities), ids={}, hosts={}))
         self._released: tuple[History, Release] | None = None
         self._own: tuple[str, ...] = ()  # addresses that RB-060 does not know
         self.site = site_of(parts, writer)
@@ -194,6 +197,7 @@ class Migrating:
         return (
             *self._provisions.findings(snapshot),
             *self._unprovisioned(snapshot),
+            *self._of_the_files(),
             *self._tally(ground).findings,
             *self._of_the_baseline(ground),
             *self._of_again(ground),
@@ -209,10 +213,21 @@ class Migrating:
         left = [change.address for change in plan_changes(self._provisions.wanted(snapshot), snapshot)[0]]
         if not left:
             return ()
-        named = ", ".join(left[:_FEW]) + (f" and {len(left) - _FEW} more" if len(left) > _FEW else "")
-        what = f"{self._parts.name} is not as RB-010 leaves it: {named}"
+        what = f"{self._parts.name} is not as RB-010 leaves it: {few(left)}"
         step = f"pantheon-runbook run RB-010 -e {self._parts.name} --apply"
         return (Finding("not-provisioned", left[0], what, step),)
+
+    def _of_the_files(self) -> Iterable[Finding]:
+        """Secrets of production's in the backend's folder: whatever stands there is within reach of each revision."""
+        folder = self.site.backend.ini.parent
+        found = examine((folder,), self._secrets, Decided(folder=self._parts.outside.evidence.resolve())).findings
+        for one in found:
+            address = f"backend/{Path(one.path).relative_to(folder).as_posix()}"
+            if one.line is None:
+                yield Finding("backend-not-read", address, f"{address} {one.what}", one.next_step, blocks=False)
+            else:
+                what = f"line {one.line} of {address} holds {one.what}"
+                yield Finding("production-in-backend", address, what, one.next_step)
 
     def _of_the_baseline(self, ground: Ground) -> tuple[Finding, ...]:
         if self._stated is None or self._is_accepted(ground):
@@ -222,7 +237,7 @@ class Migrating:
         found = self.rehearsals.found
         if found.why_not:
             what = f"what the revisions up to {self._stated.in_words} make is not known: {found.why_not}"
-            return (Finding("baseline-not-compared", "database/ledger", what, "see to that, then plan again"),)
+            return (Finding("baseline-not-compared", "database/ledger", what, found.next_step),)
         return (baseline_finding(found.expected, ground.schema.lines, self._stated, run=self._commands.run),)
 
     def _of_again(self, ground: Ground) -> Iterable[Finding]:
@@ -262,8 +277,7 @@ class Migrating:
         drift = self._differences(ground)
         if not drift or (self._stated is not None and not self._is_accepted(ground)):
             return ()
-        more = f"; and {len(drift) - _FEW} more" if len(drift) > _FEW else ""
-        what = f"the schema is not what its revisions make: {'; '.join(drift[:_FEW])}{more}"
+        what = f"the schema is not what its revisions make: {few(drift, parted='; ')}"
         at, code = ",".join(ground.heads or ()), baseline.code_of(self.rehearsals.found.expected, ground.schema.lines)
         accepted = f"to let this run accept it: {self._commands.run} -p baseline={at}+{code}"
         step = f"write a revision that makes it so, or take it back by hand; {accepted}"

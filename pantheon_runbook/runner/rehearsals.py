@@ -8,46 +8,51 @@ from dataclasses import asdict, dataclass, field, replace
 
 import psycopg
 
-from pantheon_runbook.database.alembic_process import held_proof, migration
 from pantheon_runbook.database.connection import SESSION_PORT
 from pantheon_runbook.database.dump import Dump, dump_schema, restore
 from pantheon_runbook.database.emptying import empty
 from pantheon_runbook.database.rehearsal import Rehearsal
-from pantheon_runbook.database.rehearsing import rehearse
+from pantheon_runbook.database.rehearsing import rehearse, worker_on
 from pantheon_runbook.database.revision_kinds import Ground, Site
 from pantheon_runbook.database.revisions import Revision
 from pantheon_runbook.database.row_counts import about
 from pantheon_runbook.database.schema import look_at_schema
 from pantheon_runbook.database.scratch import NOT_REHEARSED, Scratch, not_rehearsed, scratch
 from pantheon_runbook.errors import ConfigError, RunbookError, WrongEnvironmentError
+from pantheon_runbook.kind import Kind, Look
 from pantheon_runbook.model import Resource, canonical, digest_of
 from pantheon_runbook.providers import supabase
-from pantheon_runbook.providers.kind import Kind, Look
 from pantheon_runbook.runner.clients import Parts
 from pantheon_runbook.secrets import Secret
 
 REHEARSAL = "database/rehearsal"
 STAGING, PRODUCTION = f"{REHEARSAL}/staging", f"{REHEARSAL}/production"
-_NO_ROLE = "no role may dump production's schema: pantheon-runbook read-role --dump prints what makes it"
+_NO_ROLE = Rehearsal(
+    not_rehearsed="no role may dump production's schema",
+    next_step="pantheon-runbook read-role --dump prints what makes one",
+)
+_NO_POOLER = Rehearsal(
+    not_rehearsed="production's pooler is not there: is the project paused?",
+    next_step="look at production's project in Supabase's dashboard; when it runs, plan again",
+)
 PRODUCTION_REVISION = "production/revision"
 # Would stop the apply too: no reason to go on without a rehearsal.
 _DECIDED = (ConfigError, WrongEnvironmentError)
-_MILLISECONDS = 60_000
 
 
 @dataclass(frozen=True)
 class Found:
     """What one look came to.
 
-    `expected` are the schema's lines that the tree makes of nothing up to where staging is, `why_not` is the reason
-    when that is not known. `production_heads` None: nobody could look.
+    `expected` are the schema's lines that the tree makes of nothing up to where staging is; `why_not` is the reason
+    when that is not known, and `next_step` what lets it be known.
     """
 
     staging: Rehearsal = field(default_factory=Rehearsal)
     production: Rehearsal = field(default_factory=Rehearsal)
     expected: tuple[str, ...] = ()
     why_not: str = ""
-    production_heads: tuple[str, ...] | None = None
+    next_step: str = ""
 
 
 class Rehearsals(Kind):
@@ -86,29 +91,29 @@ class Rehearsals(Kind):
         self.found = self._known[key]
         return Look(tuple(self._resources(production)), files={"rehearsal.json": self._timed()})
 
-    def _rehearsed(self, ground: Ground, production: _Source | str) -> Found:
+    def _rehearsed(self, ground: Ground, production: _Source | Rehearsal) -> Found:
         try:
             with scratch() as server:
                 return self._all(ground, production, server)
         except _DECIDED:
             raise
         except RunbookError as error:
-            why = _said(error)
-            return Found(Rehearsal(not_rehearsed=why), Rehearsal(not_rehearsed=why), (), why, _heads(production))
+            missed = _missed(error)
+            return Found(missed, missed, (), missed.not_rehearsed, missed.next_step)
 
-    def _all(self, ground: Ground, production: _Source | str, server: Scratch) -> Found:
+    def _all(self, ground: Ground, production: _Source | Rehearsal, server: Scratch) -> Found:
         pending = tuple(self._pending(ground))
         rows = production.rows if isinstance(production, _Source) else {}
         staging = self._on_its_own(ground, pending, server, rows) if pending else Rehearsal()
-        expected, why_not = self._made_of_nothing(ground, server)
-        if isinstance(production, str):
-            return Found(staging, Rehearsal(not_rehearsed=production), expected, why_not)
+        made_of_nothing = self._made_of_nothing(ground, server)
+        if isinstance(production, Rehearsal):
+            return Found(staging, production, *made_of_nothing)
         if not pending:
-            return Found(staging, Rehearsal(), expected, why_not, production.dump.heads)
+            return Found(staging, Rehearsal(), *made_of_nothing)
         its_own = ground.history.pending(production.dump.heads)
         is_same = its_own == pending and production.dump.standing.lines == ground.schema.lines
         of_production = staging if is_same else self._on(production, its_own, server, rows) if its_own else Rehearsal()
-        return Found(staging, of_production, expected, why_not, production.dump.heads)
+        return Found(staging, of_production, *made_of_nothing)
 
     def _on_its_own(
         self, ground: Ground, pending: Sequence[Revision], server: Scratch, rows: dict[str, int]
@@ -117,7 +122,7 @@ class Rehearsals(Kind):
         try:
             source = self._made_anew(source, server) if ground.is_foretold else source
         except RunbookError as error:
-            return Rehearsal(not_rehearsed=_said(error))
+            return _missed(error)
         return self._on(source, pending, server, rows)
 
     def _made_anew(self, source: _Source, server: Scratch) -> _Source:
@@ -152,35 +157,27 @@ class Rehearsals(Kind):
         except _DECIDED:
             raise
         except RunbookError as error:
-            return Rehearsal(not_rehearsed=_said(error))
+            return _missed(error)
 
-    def _made_of_nothing(self, ground: Ground, server: Scratch) -> tuple[tuple[str, ...], str]:
+    def _made_of_nothing(self, ground: Ground, server: Scratch) -> tuple[tuple[str, ...], str, str]:
+        """Its lines; or none, why not, and what lets them be known."""
         heads = tuple(head for head in self._heads(ground) if ground.history.get(head))
         try:
-            return self.lines_at(ground, heads, server), ""
+            return self.lines_at(ground, heads, server), "", ""
         except _DECIDED:
             raise
         except RunbookError as error:
-            return (), _said(error)
+            missed = _missed(error)
+            return (), missed.not_rehearsed, missed.next_step
 
     def lines_at(self, ground: Ground, heads: Iterable[str], server: Scratch) -> tuple[str, ...]:
         """The schema's lines of an empty database that was upgraded to these. Errors: RunbookError."""
         database = server.make("of_nothing")
         wanted = ground.history.below(heads)
         with database.connection() as superuser:
-            with (
-                held_proof(superuser) as proof,
-                migration(
-                    self._site.backend,
-                    database.url,
-                    proof=proof,
-                    ledger=None,
-                    lock_timeout_ms=_MILLISECONDS,
-                    statement_timeout_ms=_MILLISECONDS,
-                    observe=False,
-                    application_name="pantheon-runbook rehearsal",
-                ) as worker,
-            ):
+            with worker_on(
+                database, superuser, backend=self._site.backend, policy=self._policy, observe=False
+            ) as worker:
                 self._site.require_version_table(worker, ())
                 for one in ground.history.revisions:
                     if one.id in wanted:
@@ -195,7 +192,7 @@ class Rehearsals(Kind):
             return own
         return replace(own, dump=replace(own.dump, heads=tuple(self._heads(ground))))
 
-    def _production(self) -> _Source | str:
+    def _production(self) -> _Source | Rehearsal:
         """Its schema and how many rows its tables have, by its dump role; or why not."""
         read = self._parts.outside.config.production_read
         password = self._parts.outside.credentials.values.get(read.dump_password) if read else None
@@ -205,31 +202,30 @@ class Rehearsals(Kind):
         try:
             pooler = supabase.pooler_of(self._parts.clients.supabase, ref)
             if pooler is None:
-                return "production's pooler is not there: is the project paused?"
+                return _NO_POOLER
             login = f"{read.dump_role}.{ref}:{urllib.parse.quote(password.reveal(), safe='')}"
             options = self._parts.outside.database_options
             url = Secret(f"postgresql://{login}@{pooler.host}:{SESSION_PORT}/postgres{options}")
             return self._dumped("production", url, without_roles=(read.role, read.dump_role))
         except RunbookError as error:
-            return _said(error)
+            return _missed(error)
 
     def _dumped(self, name: str, url: Secret, *, without_roles: Sequence[str] = ()) -> _Source:
         resolve = self._parts.outside.resolve
         dump = dump_schema(url, resolve=resolve, version_table=self._site.version_table, without_roles=without_roles)
         return _Source(name, dump, {table: about(rows) for table, rows in dump.rows.items()})
 
-    def _resources(self, production: _Source | str) -> Iterator[Resource]:
+    def _resources(self, production: _Source | Rehearsal) -> Iterator[Resource]:
         rows = production.rows if isinstance(production, _Source) else {}
         for address, one in ((STAGING, self.found.staging), (PRODUCTION, self.found.production)):
             if one.not_rehearsed:
                 yield Resource(address, "unreadable", note=f"not rehearsed: {one.not_rehearsed}")
             elif one.ran or one.failed:
                 yield Resource(address, "present", {**one.settled, "rows": rows}, note=_told(one))
-        heads = _heads(production)
-        if heads is not None:
-            yield Resource(
-                "production/revision", "present", {"heads": list(heads)}, f"at {', '.join(heads) or 'nothing'}"
-            )
+        if isinstance(production, _Source):
+            heads = production.dump.heads
+            note = f"at {', '.join(heads) or 'nothing'}"
+            yield Resource(PRODUCTION_REVISION, "present", {"heads": list(heads)}, note)
 
     def _timed(self) -> bytes:
         """Everything, with the seconds that were measured; the snapshot has what is the same each time."""
@@ -243,18 +239,18 @@ class _Source:
     rows: dict[str, int]
 
 
-def _said(error: RunbookError) -> str:
+def _missed(error: RunbookError) -> Rehearsal:
     """What kept it from being rehearsed; who reads it knows already that it was not."""
-    return error.why if error.what == NOT_REHEARSED else f"{error.what} ({error.why})"
+    why = error.why if error.what == NOT_REHEARSED else f"{error.what} ({error.why})"
+    return Rehearsal(not_rehearsed=why, next_step=error.next_step)
 
 
-def _heads(production: _Source | str) -> tuple[str, ...] | None:
-    return None if isinstance(production, str) else production.dump.heads
-
-
-def _key(ground: Ground, production: _Source | str) -> str:
+def _key(ground: Ground, production: _Source | Rehearsal) -> str:
     files = [[one.id, one.digest] for one in ground.history.revisions]
-    held = production if isinstance(production, str) else [production.dump.standing.fingerprint, production.rows]
+    if isinstance(production, Rehearsal):
+        held: object = production.not_rehearsed
+    else:
+        held = [production.dump.standing.fingerprint, production.rows]
     return digest_of([files, ground.heads, ground.schema.fingerprint, ground.is_foretold, held])
 
 

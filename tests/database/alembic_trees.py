@@ -15,7 +15,7 @@ from typing import Any
 
 import psycopg
 
-from pantheon_runbook.database.alembic_process import Backend, Migration, Proof, held_proof, migration
+from pantheon_runbook.database.alembic_process import Backend, LockProof, Migration, held_proof, migration
 from pantheon_runbook.database.revisions import LedgerEntry, Ran
 from pantheon_runbook.sandbox import places
 from pantheon_runbook.sandbox.children import Children
@@ -238,7 +238,7 @@ def migrating(backend: Backend, url: str, *, handed: str = "", **more: Any) -> I
 
 
 @contextmanager
-def held(url: str) -> Iterator[Proof]:
+def held(url: str) -> Iterator[LockProof]:
     with psycopg.connect(url, autocommit=True) as connection, held_proof(connection) as proof:
         yield proof
 

@@ -116,6 +116,7 @@ def test_watcher_that_cannot_look_disturbs_nobody(target, table):
     with Watcher(nowhere, 1) as watcher:
         time.sleep(0.1)
     assert ("OperationalError", ()) == (watcher.lost, watcher.blockers)
+    assert watcher.in_words.endswith("is not known: the session that looked was lost (OperationalError).")
 
     with Watcher(target.session, 1) as watcher:
         time.sleep(0.3)

@@ -6,8 +6,8 @@ import pytest
 
 from pantheon_runbook.database.kinds import SCHEMA
 from pantheon_runbook.errors import RefusedError, WrongEnvironmentError
+from pantheon_runbook.kind import Look
 from pantheon_runbook.model import Change
-from pantheon_runbook.providers.kind import Look
 
 CHANGE = Change("database/marker", "create", {}, {}, (), "none", "drop it")
 

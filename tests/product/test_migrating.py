@@ -117,6 +117,18 @@ def test_file_edited_after_it_was_applied_is_told(staging):
     assert "git log -- " in told.next_step
 
 
+def test_secret_of_productions_in_the_backend_blocks(staging):
+    """Its hosts may stand there; the value is told nowhere."""
+    facts = staging.world.facts
+    secret, host = facts["supabase"]["service_role_key"], facts["railway"]["api_domain"]
+    (staging.checkout.folder / ".env").write_text(f"ORIGIN=https://{host}\nSUPABASE_SERVICE_ROLE_KEY={secret}\n")
+
+    told = staging.blocking()["production-in-backend"]
+
+    assert "line 2 of backend/.env holds production's secret SUPABASE_SERVICE_ROLE_KEY" == told.what
+    assert told.next_step.startswith("rotate it in production, and put staging's there: pantheon-runbook env write")
+
+
 NOTE = "op.add_column('jobs', sa.Column('note', sa.Text))"
 NO_NOTE = "op.drop_column('jobs', 'note')"
 
@@ -271,6 +283,7 @@ def test_rehearsal_that_cannot_be_says_why(staging, monkeypatch, tmp_path):
         binaries.postgres_binaries.cache_clear()
 
     told = {one.code: one for one in plan.findings}["migration-not-rehearsed"]
+    assert binaries.EXTRA == told.next_step
     (change,) = [one for one in plan.changes if one.address == "database/revision/0012"]
     assert "not rehearsed: " in told.what
     assert "no PostgreSQL to run: install the rehearsal extra" in told.what

@@ -9,9 +9,9 @@ from railway_place import Place
 
 from pantheon_runbook.config import Frontend, Railway
 from pantheon_runbook.errors import RefusedError, VendorRefusedError
+from pantheon_runbook.kind import Surroundings
 from pantheon_runbook.model import Change
 from pantheon_runbook.providers.http import Client, WriteGate
-from pantheon_runbook.providers.kind import Surroundings
 from pantheon_runbook.providers.railway_sources import ProductionSources, SourceKind
 from pantheon_runbook.providers.vercel_deploys import PreviewDeployment
 from pantheon_runbook.secrets import Registry, Vault

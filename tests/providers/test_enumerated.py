@@ -21,6 +21,7 @@ from pantheon_runbook.config import Frontend, OpenRouter, Railway, Supabase
 from pantheon_runbook.database.reading import EndpointReader
 from pantheon_runbook.errors import RefusedError
 from pantheon_runbook.isolation.survey import RailwayEnvironment, RailwayService, VercelProject
+from pantheon_runbook.kind import Surroundings
 from pantheon_runbook.model import Change
 from pantheon_runbook.providers import (
     enumerated,
@@ -46,7 +47,6 @@ from pantheon_runbook.providers import (
     vercel_reading,
 )
 from pantheon_runbook.providers.http import Client, Reach, WriteGate
-from pantheon_runbook.providers.kind import Surroundings
 from pantheon_runbook.providers.reading import OnlyReads
 from pantheon_runbook.runner.clients import reading_client
 from pantheon_runbook.secrets import Registry, Secret, Vault

@@ -9,7 +9,7 @@ import pytest
 
 from pantheon_runbook.config import Railway, Supabase
 from pantheon_runbook.errors import AmbiguousTargetError
-from pantheon_runbook.providers.kind import Surroundings
+from pantheon_runbook.kind import Surroundings
 from pantheon_runbook.providers.railway import RailwayApi
 from pantheon_runbook.providers.railway_services import ServiceKind
 from pantheon_runbook.providers.supabase import Project

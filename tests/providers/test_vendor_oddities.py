@@ -6,7 +6,7 @@ import pytest
 
 from pantheon_runbook.config import Frontend, Supabase
 from pantheon_runbook.errors import WrongEnvironmentError
-from pantheon_runbook.providers.kind import Surroundings
+from pantheon_runbook.kind import Surroundings
 from pantheon_runbook.providers.supabase import Project
 from pantheon_runbook.providers.supabase_settings import ApiKeys
 from pantheon_runbook.providers.vercel import PreviewVariables

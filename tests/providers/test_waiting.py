@@ -8,7 +8,7 @@ import pytest
 
 from pantheon_runbook import clock
 from pantheon_runbook.errors import StopRequestedError, VendorUnavailableError
-from pantheon_runbook.providers.kind import Surroundings
+from pantheon_runbook.kind import Surroundings
 from pantheon_runbook.secrets import Registry, Vault
 
 

@@ -12,8 +12,8 @@ from runners import until
 
 from pantheon_runbook.database.kinds import SCHEMA
 from pantheon_runbook.errors import BlockedPlanError, RefusedError, WrongEnvironmentError
+from pantheon_runbook.kind import Look
 from pantheon_runbook.model import Change, Resource
-from pantheon_runbook.providers.kind import Look
 from pantheon_runbook.runner.cards import draw
 
 

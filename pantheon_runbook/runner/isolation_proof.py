@@ -11,6 +11,7 @@ from pantheon_runbook import provisioning
 from pantheon_runbook.errors import NotVerifiedError
 from pantheon_runbook.isolation import matrix
 from pantheon_runbook.isolation.matrix import subject_of
+from pantheon_runbook.kind import Kind, Look
 from pantheon_runbook.model import Change, Comparison, Exposure, Finding, Resource, Snapshot, Verification
 from pantheon_runbook.providers import (
     railway_exposure,
@@ -20,7 +21,6 @@ from pantheon_runbook.providers import (
     vercel_exposure,
     vercel_inventory,
 )
-from pantheon_runbook.providers.kind import Kind, Look
 from pantheon_runbook.runner.before import Before, before_of, drift_since
 from pantheon_runbook.runner.clients import Parts
 

@@ -125,7 +125,7 @@ class Kind(ABC):
     def close(self) -> None:  # noqa: B027  most kinds have nothing to close
         """Let go of connections of its own; most kinds have none."""
 
-    def seconds_until_seen(self, change: Change) -> float:
+    def seconds_until_seen(self, change: Change) -> float:  # noqa: ARG002  some kinds tell by the change
         """How long a write that took effect may go unseen; before that a lost one is not repeated."""
         return 0.0
 
