@@ -1,4 +1,4 @@
-"""Vercel: a staged production build of one commit, and which deployment the production domains show.
+"""Vercel: which deployment the production domains show.
 
 A promotion moves the domains to a build that exists and builds nothing; promoting a preview would build it anew with
 production's variables, so that is never done (FACTS 3). The way back is the vendor's rollback, as quick as a promotion.
@@ -15,181 +15,24 @@ from pantheon_runbook.model import Change, Finding, Resource
 from pantheon_runbook.providers.http import Client, json_of
 from pantheon_runbook.providers.kind import Kind, Look, Surroundings
 from pantheon_runbook.providers.vercel import VENDOR, plan_of
-from pantheon_runbook.providers.vercel_deploys import COMING, ENDED, WHY_LENGTH, commit_of, git_source
-from pantheon_runbook.providers.vercel_reading import PRODUCTION, Reading, moment, targets_of
+from pantheon_runbook.providers.vercel_builds import (
+    BUILD,
+    ProductionBuild,
+    deployment_at,
+    is_of_production,
+    live_of,
+    project_at,
+)
+from pantheon_runbook.providers.vercel_deploys import commit_of
+from pantheon_runbook.providers.vercel_reading import PRODUCTION, Reading, moment
 
-BUILD = "vercel.production_build"  # in the vault: the id of the staged build
+__all__ = ["ROLL_BACK", "ProductionAlias", "ProductionBuild"]
+
 ROLL_BACK = "roll back"
 _HOBBY = "hobby"
-_NEWEST = "100"  # with domains not assigned by themselves, every push to the production branch leaves a staged build
+_NEWEST = "100"
 _MOVING = frozenset({"pending", "in-progress"})
 _BROKEN_OFF = frozenset({"failed", "skipped"})
-_TURN_OFF = 'in Vercel, Settings > Environments > Production: turn off "Auto-assign Custom Production Domains"'
-
-
-class ProductionBuild(Kind):
-    """One address: the newest production build of `commit` that is READY; a new one goes live by promotion only.
-
-    Vault: vercel.production_build, its id.
-    """
-
-    prefix = address = f"vercel/deployment/{PRODUCTION}"
-
-    def __init__(
-        self, client: Client, frontend: Frontend, surroundings: Surroundings, *, branch: str, commit: str
-    ) -> None:
-        self._client = client
-        self._project_id = frontend.vercel_project
-        self._scope = {"teamId": frontend.vercel_team}
-        self._reading = Reading(client, project=frontend.vercel_project, team=frontend.vercel_team)
-        self._surroundings = surroundings
-        self._vault = surroundings.vault
-        self._branch = branch
-        self._commit = commit
-        self._project: Mapping[str, Any] = {}
-        self._seen: list[Mapping[str, Any]] = []  # production builds of the commit, the newest first
-        self._before: frozenset[str] | None = None
-        self._begun = ""
-
-    def look(self) -> Look:
-        self._project = self._read_project()
-        changed = [int(one.get("updatedAt") or 0) for one in self._variables()]
-        asked = {**self._scope, "projectId": self._project_id, "target": PRODUCTION, "sha": self._commit}
-        listed = self._client.read("GET", "/v6/deployments", operation="list deployments", params=asked)
-        found = [one for one in json_of(listed)["deployments"] if _is_of_production(one)]
-        self._seen = sorted(
-            (one for one in found if commit_of(one) == self._commit), key=lambda one: -int(one["created"])
-        )
-        ready = next((one for one in self._seen if one["state"] == "READY"), None)
-        self._vault.let_go(BUILD)
-        if ready is not None:
-            self._vault.hold(BUILD, ready["uid"], secret=False)
-        facts = self._facts(max(changed, default=0))
-        attributes = {**facts, **(_shown(ready) if ready else {})}
-        return Look((Resource(self.address, "present" if ready else "absent", attributes),), tuple(self._findings()))
-
-    def ids(self) -> tuple[str, ...]:
-        """The project, and builds of the commit, which a promotion may name."""
-        begun = (self._begun,) if self._begun else ()
-        return (self._project_id, *(one["uid"] for one in self._seen), *begun)
-
-    def write(self, change: Change) -> str | None:
-        """One build of the commit; where one is on its way already, nothing is sent."""
-        if change.action == "wait":
-            self._begun = self._coming()["uid"]
-            return "it was on its way"
-        if self._before is None:
-            self._before = frozenset(one["uid"] for one in self._seen)
-        self._project = self._read_project()  # whoever turned the setting on since the look would have it go live
-        self._refuse_to_go_live(change)
-        source = git_source(self._project.get("link") or {}, branch=self._branch, commit=self._commit)
-        body = {
-            "name": self._project["name"],
-            "project": self._project_id,
-            "target": PRODUCTION,
-            "gitSource": source,
-        }
-        answer = self._client.write(
-            "POST", "/v13/deployments", operation="create a production build", params=self._scope, body=body
-        )
-        self._begun = str(json_of(answer)["id"])
-        return None
-
-    def has_landed(self, change: Change, seen: Resource) -> bool:
-        """By what was made since the write, of the same commit."""
-        new = [one for one in self._seen if one["uid"] not in (self._before or frozenset())]
-        if new:
-            self._begun = new[0]["uid"]
-        return bool(new)
-
-    def seconds_until_seen(self, change: Change) -> float:
-        return self._surroundings.seconds_until_listed
-
-    def settle(self, change: Change) -> None:
-        """Until it is built, and not a moment live."""
-
-        def is_ready() -> bool:
-            found = _deployment(self._client, self._begun, self._scope)
-            if found["readyState"] in ENDED:
-                raise self._failure(found)
-            return bool(found["readyState"] == "READY")
-
-        self._surroundings.wait_until(is_ready, what=f"the production build of {self._commit[:12]}", vendor=VENDOR)
-        self._require_staged()
-        self._vault.hold(BUILD, self._begun, secret=False)
-
-    def _read_project(self) -> Mapping[str, Any]:
-        return _project(self._client, self._project_id, self._scope)
-
-    def _variables(self) -> list[Mapping[str, Any]]:
-        return [one for one in self._reading.every_variable() if PRODUCTION in targets_of(one)]
-
-    def _facts(self, changed: int) -> dict[str, Any]:
-        """Beside the build itself: what is on its way, and when a variable of production was last changed."""
-        coming, link = self._coming(), self._project.get("link") or {}
-        facts = {
-            "branch": self._branch,
-            "repo": f"{link.get('org')}/{link.get('repo')}" if link.get("repo") else None,
-            "variables_changed_at": moment(changed or None),
-            "coming_commit": commit_of(coming),
-            "coming_since": moment(coming.get("created")),
-        }
-        return {**{name: value for name, value in facts.items() if value}, "goes_live_by_itself": self._goes_live()}
-
-    def _coming(self) -> Mapping[str, Any]:
-        """The newest, when it is on its way."""
-        newest = self._seen[0] if self._seen else {}
-        return newest if newest.get("state") in COMING else {}
-
-    def _goes_live(self) -> bool:
-        return self._project.get("autoAssignCustomDomains", True) is not False
-
-    def _findings(self) -> Iterable[Finding]:
-        if self._goes_live():
-            what = "a finished production build takes the production domains by itself, before anybody promotes it"
-            yield Finding("goes-live-by-itself", self.address, what, _TURN_OFF)
-
-    def _refuse_to_go_live(self, change: Change) -> None:
-        if self._goes_live():
-            raise RefusedError(
-                "the production build was not begun: it would go live by itself",
-                why="the Vercel project assigns the production domains automatically",
-                next_step=_TURN_OFF,
-            )
-        if not self._commit or change.after.get("commit") != self._commit:
-            raise RefusedError(
-                f"the production build of {change.after.get('commit')} was not begun",
-                why=f"this run is for commit {self._commit or '(none)'}",
-                next_step="run the plan again, and name the commit that staging has proven",
-            )
-
-    def _require_staged(self) -> None:
-        """Errors: VendorRefusedError when the build serves production, which nothing of ours asked for."""
-        found = _deployment(self._client, self._begun, self._scope)
-        is_live = _live(self._read_project()).get("id") == self._begun
-        if found.get("target") == PRODUCTION and found.get("readySubstate") in {None, "STAGED"} and not is_live:
-            return
-        raise VendorRefusedError(
-            f"the build {self._begun} is not a staged production build",
-            vendor=VENDOR,
-            operation="create a production build",
-            status=200,
-            why=f"Vercel calls it {found.get('target') or 'a preview'}, {found.get('readySubstate') or 'no substate'}",
-            state=f"changed: production serves {self._begun}" if is_live else f"changed in part: {self._begun} exists",
-            next_step=f"look at {self._begun} in Vercel; to go back: pantheon-runbook run RB-040",
-        )
-
-    def _failure(self, found: Mapping[str, Any]) -> VendorRefusedError:
-        said = self._vault.registry.redact(str(found.get("errorMessage") or "")) or "Vercel gives no reason"
-        return VendorRefusedError(
-            f"the production build of {self._commit[:12]} {ENDED[found['readyState']]}",
-            vendor=VENDOR,
-            operation="create a production build",
-            status=200,
-            why=said[-WHY_LENGTH:],
-            state=f"production serves what it served before; deployment {found['id']} exists and serves nothing",
-            next_step="read its build log in Vercel, put right what it says, then run the plan again",
-        )
 
 
 class ProductionAlias(Kind):
@@ -222,8 +65,8 @@ class ProductionAlias(Kind):
         asked = {**self._scope, "projectId": self._project_id, "target": PRODUCTION, "limit": _NEWEST}
         params = {**asked, "rollbackCandidate": "true"}
         listed = self._client.read("GET", "/v6/deployments", operation="list rollback candidates", params=params)
-        live = _live(self._project)
-        found = [one for one in json_of(listed)["deployments"] if _is_of_production(one) and one["state"] == "READY"]
+        live = live_of(self._project)
+        found = [one for one in json_of(listed)["deployments"] if is_of_production(one) and one["state"] == "READY"]
         self._former = sorted(
             (one for one in found if one.get("isRollbackCandidate") and one["uid"] != live.get("id")),
             key=lambda one: -int(one["created"]),
@@ -233,20 +76,22 @@ class ProductionAlias(Kind):
 
     def ids(self) -> tuple[str, ...]:
         """The project, what it serves, and what it can go back to."""
-        live = _live(self._project).get("id")
+        live = live_of(self._project).get("id")
         return (self._project_id, *((str(live),) if live else ()), *(one["uid"] for one in self._former))
 
     def write(self, change: Change) -> str | None:
         """One request, when production does not show it yet nor is on its way there."""
         wanted = self._wanted(change)
         self._project = self._read_project()
-        serving = _live(self._project).get("id")
+        live = live_of(self._project)
+        serving = live.get("id")
         if wanted in {serving, self._moving_to()}:
             return "production shows it already" if wanted == serving else "it was on its way"
         if change.action == "wait":
             raise _stale(change, serving, why="the promotion that was on its way has ended")
-        if change.before.get("id") not in {None, serving}:
-            raise _stale(change, serving, why=f"the plan was made while production served {change.before['id']}")
+        for name, found in (("id", serving), ("commit", commit_of(live))):
+            if change.before.get(name) not in {None, found}:
+                raise _stale(change, serving, why=f"the plan was made while production served {change.before[name]}")
         self._refuse_other_builds(wanted, change)
         if change.action == ROLL_BACK:
             self._roll_back(wanted)
@@ -270,13 +115,13 @@ class ProductionAlias(Kind):
             job = self._project.get("lastAliasRequest") or {}
             if job.get("toDeploymentId") == wanted and job.get("jobStatus") in _BROKEN_OFF:
                 raise self._failure(change, job)
-            live = _live(self._project)
+            live = live_of(self._project)
             return live.get("id") == wanted and self._moving_to() is None and not self._elsewhere(live)
 
         self._surroundings.wait_until(has_moved, what="the change of production's domains", vendor=VENDOR)
 
     def _read_project(self) -> Mapping[str, Any]:
-        return _project(self._client, self._project_id, {**self._scope, "rollbackInfo": "true"})
+        return project_at(self._client, self._project_id, {**self._scope, "rollbackInfo": "true"})
 
     def _promote(self, wanted: str) -> None:
         path = f"/v10/projects/{self._project_id}/promote/{wanted}"
@@ -309,7 +154,7 @@ class ProductionAlias(Kind):
 
     def _previous(self) -> Mapping[str, Any]:
         """What served before: as the vendor remembers its last promotion, else the newest that is older."""
-        live, job = _live(self._project), self._project.get("lastAliasRequest") or {}
+        live, job = live_of(self._project), self._project.get("lastAliasRequest") or {}
         came_from = job.get("fromDeploymentId") if job.get("type") == "promote" else None
         if came_from is not None and job.get("toDeploymentId") == live.get("id"):
             return next((one for one in self._former if one["uid"] == came_from), {})
@@ -340,7 +185,7 @@ class ProductionAlias(Kind):
 
     def _refuse_other_builds(self, wanted: str, change: Change) -> None:
         """Errors: RefusedError for a preview, another project's, an unfinished one, or one of another commit."""
-        found = _deployment(self._client, wanted, self._scope)
+        found = deployment_at(self._client, wanted, self._scope)
         objections = {
             "it is another project's": found.get("projectId") != self._project_id,
             "it was not built for production, and would be built anew": found.get("target") != PRODUCTION,
@@ -367,7 +212,7 @@ class ProductionAlias(Kind):
     def _failure(self, change: Change, job: Mapping[str, Any]) -> VendorRefusedError:
         words = "the rollback" if job.get("type") == "rollback" else "the promotion"
         stuck = self._stuck() if job.get("type") == "promote" else []
-        serving = _live(self._project).get("id") or "nothing"
+        serving = live_of(self._project).get("id") or "nothing"
         return VendorRefusedError(
             f"{words} to {job['toDeploymentId']} was {job['jobStatus']}",
             vendor=VENDOR,
@@ -385,24 +230,6 @@ class ProductionAlias(Kind):
         return sorted(str(one["alias"]) for one in answer.get("aliases") or ())
 
 
-def _project(client: Client, project_id: str, params: Mapping[str, str]) -> Mapping[str, Any]:
-    answer = client.read("GET", f"/v9/projects/{project_id}", operation="read the project", params=params)
-    return dict(json_of(answer))
-
-
-def _deployment(client: Client, identifier: str, scope: Mapping[str, str]) -> Mapping[str, Any]:
-    path = f"/v13/deployments/{identifier}"
-    return dict(json_of(client.read("GET", path, operation="read a deployment", params=scope)))
-
-
-def _live(project: Mapping[str, Any]) -> Mapping[str, Any]:
-    return (project.get("targets") or {}).get(PRODUCTION) or {}
-
-
-def _is_of_production(listed: Mapping[str, Any]) -> bool:
-    return listed.get("target") == PRODUCTION and not listed.get("customEnvironment")
-
-
 def _shows_it(domain: Mapping[str, Any]) -> bool:
     """Whether the domain shows what production serves: not a branch, not another environment, not another host."""
     elsewhere = any(domain.get(one) for one in ("gitBranch", "customEnvironmentId", "redirect"))
@@ -415,15 +242,3 @@ def _stale(change: Change, serving: str | None, *, why: str) -> StalePlanError:
         why=why,
         next_step="run the plan again, read it, and have the new digest approved",
     )
-
-
-def _shown(deployment: Mapping[str, Any]) -> dict[str, Any]:
-    known = {
-        "id": deployment["uid"],
-        "state": "READY",
-        "substate": deployment.get("readySubstate"),
-        "commit": commit_of(deployment),
-        "created_at": moment(deployment["created"]),
-        "host": deployment["url"],
-    }
-    return {name: value for name, value in known.items() if value}

@@ -190,10 +190,11 @@ def test_build_of_other_commit_is_not_promoted(road: Road) -> None:
     assert ("not-done", []) == (results[ALIAS].outcome, road.hands.sent_since(mark))
 
 
-def test_production_that_moved_since_the_plan_is_left(road: Road) -> None:
+@pytest.mark.parametrize("then", [{"id": "dpl_that_served_then"}, {"commit": "c" * 40}])
+def test_production_that_moved_since_the_plan_is_left(road: Road, then: dict[str, str]) -> None:
     run, mark = built(road, "stale"), road.hands.mark()
 
-    results = run.apply(change(ALIAS, before={"id": "dpl_that_served_then"}, commit=road.commits["head"]))
+    results = run.apply(change(ALIAS, before=then, commit=road.commits["head"]))
 
     assert isinstance(run.applying.errors[ALIAS], StalePlanError)
     assert ("not-done", []) == (results[ALIAS].outcome, road.hands.sent_since(mark))
@@ -272,6 +273,18 @@ def test_domain_that_was_not_moved_is_named(client: Client, stub: Any) -> None:
     assert "www.pantheon.example" in stopped.value.why
     assert "production serves dpl_1" in stopped.value.state
     assert "failedOnly=true" in stub.requests[-1][1]
+
+
+def test_promotion_lasts_until_every_domain_shows_it(client: Client, stub: Any) -> None:
+    job = {"fromDeploymentId": "dpl_1", "toDeploymentId": "dpl_2", "jobStatus": "succeeded", "type": "promote"}
+    hosts = ["pantheon.example", "www.pantheon.example"]
+    said = ({"targets": {"production": {"id": "dpl_2", "alias": hosts[:count]}}} for count in (0, 1, 2))
+    kind = scripted(client, stub, *({**one, "lastAliasRequest": job} for one in said))
+    kind._domains = hosts
+
+    kind.settle(change(ALIAS, id="dpl_2"))
+
+    assert 3 == len(stub.requests)
 
 
 @pytest.mark.parametrize(
