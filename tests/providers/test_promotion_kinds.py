@@ -196,8 +196,8 @@ def test_production_that_moved_since_the_plan_is_left(road: Road, then: dict[str
 
     results = run.apply(change(ALIAS, before=then, commit=road.commits["head"]))
 
-    assert isinstance(run.applying.errors[ALIAS], StalePlanError)
     assert ("not-done", []) == (results[ALIAS].outcome, road.hands.sent_since(mark))
+    assert isinstance(run.applying.errors[ALIAS], StalePlanError)
 
 
 def test_what_is_on_its_way_is_waited_for(road: Road) -> None:

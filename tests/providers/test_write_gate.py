@@ -62,6 +62,7 @@ def test_write_that_names_production_is_refused(client, stub, journal, path, par
 def test_write_that_names_an_unknown_deployment_is_refused(client, stub, gate, journal, path, body):
     """The project is ours: what it is to show, or to go back to, has to be of it too."""
     gate.accepted = frozenset({"prj_1"})
+    stub.will_answer(200, {})
 
     with pytest.raises(RefusedError, match="names other-id"):
         client.write("POST", path, operation="change", body=body)
