@@ -154,6 +154,7 @@ def _digest(document: str) -> str:
 
 
 _SUPABASE, _RAILWAY, _VERCEL = "api.supabase.com", "backboard.railway.com", "api.vercel.com"
+_OF_DEPLOYMENTS = ("teamId", "projectId", "branch", "limit", "target", "sha", "rollbackCandidate")
 READS = (
     Read("supabase", "GET", _SUPABASE, "/v1/organizations"),
     Read("supabase", "GET", _SUPABASE, "/v1/organizations/{id}"),
@@ -180,8 +181,9 @@ READS = (
     Read("vercel", "GET", _VERCEL, "/v1/env", ("teamId", "projectId", "until")),
     Read("vercel", "GET", _VERCEL, "/v1/projects/{id}/env/{id}", ("teamId",)),
     Read("vercel", "GET", _VERCEL, "/v5/user/tokens/current"),
-    Read("vercel", "GET", _VERCEL, "/v6/deployments", ("teamId", "projectId", "branch", "limit")),
-    Read("vercel", "GET", _VERCEL, "/v9/projects/{id}", ("teamId", "until")),
+    Read("vercel", "GET", _VERCEL, "/v6/deployments", _OF_DEPLOYMENTS),
+    Read("vercel", "GET", _VERCEL, "/v1/projects/{id}/promote/aliases", ("teamId", "failedOnly")),
+    Read("vercel", "GET", _VERCEL, "/v9/projects/{id}", ("teamId", "until", "rollbackInfo")),
     Read("vercel", "GET", _VERCEL, "/v9/projects/{id}/custom-environments", ("teamId", "until")),
     Read("vercel", "GET", _VERCEL, "/v9/projects/{id}/domains", ("teamId", "limit", "until")),
     Read("vercel", "GET", _VERCEL, "/v10/projects", ("teamId", "limit", "from")),

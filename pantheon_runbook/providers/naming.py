@@ -1,4 +1,4 @@
-"""Which projects, environments and services a request is about, by the ids in its host, path and body. Pure."""
+"""Which projects, environments, services and deployments a request is about, by the ids in it. Pure."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-_PLACES = frozenset({"projectId", "environmentId", "serviceId", "project"})
+_PLACES = frozenset({"projectId", "environmentId", "serviceId", "deploymentId", "project"})
 # In a host, or behind the role that somebody logs in as at the pooler.
 _REF = re.compile(r"(?<![a-z])([a-z]{20})\.supabase\.co\b|(?:\bpostgres|//[\w-]+)\.([a-z]{20})(?![a-z])")
-_IN_A_PATH = re.compile(r"/v\d+/projects/([^/?]+)")
+_IN_A_PATH = re.compile(r"/v\d+/projects/([^/?]+)(?:/(?:promote|rollback)/([^/?]+))?")
 
 
 def named_in(host: str, path: str, params: Mapping[str, str], body: Any) -> tuple[str, ...]:
     """Every such id, sorted; () for a request that makes a new project.
 
-    Supabase: the ref in the host or the path. Vercel: the project in the path, or under project. Railway: what stands
-    under projectId, environmentId or serviceId, however deep; a mutation that takes a bare id has no place here and
-    sends none.
+    Supabase: the ref in the host or the path. Vercel: the project in the path, or under project, and the deployment
+    that it promotes or goes back to. Railway: what stands under projectId, environmentId, serviceId or deploymentId,
+    however deep; a mutation that takes a bare id has to call its variable so, or sends none.
     """
-    named = refs_in(host) | {unquote(found) for found in _IN_A_PATH.findall(path)}
+    named = refs_in(host) | {unquote(one) for found in _IN_A_PATH.findall(path) for one in found if one}
     named |= {value for name, value in params.items() if name in _PLACES}
     return tuple(sorted(named | set(_places_in(body))))
 

@@ -1,4 +1,4 @@
-"""Railway: deployments of staging's services, each begun once, watched by its own id, and explained when it fails."""
+"""Railway: deployments of one environment, each begun once, watched by its own id, and explained when it fails."""
 
 from __future__ import annotations
 
@@ -58,6 +58,7 @@ class DeploymentKind(Kind):
 
     prefix = "railway/deployment"
     looks_after = ("railway/service",)
+    _without_lines = "it left no line in its logs"
 
     def __init__(self, api: RailwayApi, surroundings: Surroundings, *, services: Iterable[str]) -> None:
         self._api = api
@@ -100,7 +101,7 @@ class DeploymentKind(Kind):
         new = [
             one
             for one in self._seen[self._service_of(change)]
-            if one["id"] not in self._before[change.address] and commit in {None, _commit_of(one)}
+            if one["id"] not in self._before[change.address] and commit in {None, commit_of(one)}
         ]
         if new:
             self._begun[change.address] = new[0]["id"]
@@ -131,7 +132,7 @@ class DeploymentKind(Kind):
 
     def _commit_for(self, change: Change) -> str | None:
         """The one that serves, when only its surroundings are new: Railway's own choice would be another (FACTS 2)."""
-        return change.after.get("commit") or _commit_of(self._serving(self._service_of(change)))
+        return change.after.get("commit") or commit_of(self._serving(self._service_of(change)))
 
     def _serving(self, name: str) -> dict[str, Any]:
         return next((one for one in self._seen[name] if one["status"] in SERVING), {})
@@ -143,8 +144,9 @@ class DeploymentKind(Kind):
 
     def _resource(self, name: str, changed: str) -> Resource:
         serving, coming = self._serving(name), self._coming(name)
-        attributes = {"commit": _commit_of(serving), "created_at": serving.get("createdAt")}
-        attributes |= {"coming_commit": _commit_of(coming), "coming_since": coming.get("createdAt")}
+        attributes = {"id": serving.get("id"), "commit": commit_of(serving), "image_digest": digest_of(serving)}
+        attributes |= {"created_at": serving.get("createdAt")}
+        attributes |= {"coming_commit": commit_of(coming), "coming_since": coming.get("createdAt")}
         attributes |= {"status": "SUCCESS" if serving else None, "variables_changed_at": changed}
         known = {key: value for key, value in attributes.items() if value}
         return Resource(f"{self.prefix}/{name}", "present" if serving else "absent", known, self._note(name))
@@ -176,7 +178,7 @@ class DeploymentKind(Kind):
             vendor=VENDOR,
             operation="Deploy",
             status=200,
-            why=f"its last lines: {said}" if said else "it left no line in its logs",
+            why=f"its last lines: {said}" if said else self._without_lines,
             state=f"changed in part: deployment {identifier} of {name} does not run, {still}",
             next_step=f"read the log of {name} in Railway, put right what it says, then run the plan again",
         )
@@ -203,8 +205,13 @@ class DeploymentKind(Kind):
         return "(a line that may hold a secret)" if may_hold_secret(safe) else safe[:_LINE_LENGTH]
 
 
-def _commit_of(deployment: Mapping[str, Any]) -> str | None:
+def commit_of(deployment: Mapping[str, Any]) -> str | None:
     return (deployment.get("meta") or {}).get("commitHash")
+
+
+def digest_of(deployment: Mapping[str, Any]) -> str | None:
+    """Of the image that runs, when Railway tells: `meta` has no description. Two builds of a commit have two."""
+    return (deployment.get("meta") or {}).get("imageDigest")
 
 
 def _owners(service_id: str, variables: Iterable[Mapping[str, Any]], ids: Mapping[str, str]) -> set[str | None]:

@@ -16,10 +16,10 @@ from pantheon_runbook.providers.vercel_reading import PREVIEW, moment, targets_o
 BYPASS = "vercel.bypass"
 BYPASS_OF_OURS = "credentials.VERCEL_AUTOMATION_BYPASS_SECRET"
 _AUTOMATION = "automation-bypass"
-_COMING = frozenset({"BUILDING", "INITIALIZING", "QUEUED"})
-_ENDED = {"BLOCKED": "is blocked", "CANCELED": "was cancelled", "DELETED": "was deleted", "ERROR": "failed"}
+COMING = frozenset({"BUILDING", "INITIALIZING", "QUEUED"})
+ENDED = {"BLOCKED": "is blocked", "CANCELED": "was cancelled", "DELETED": "was deleted", "ERROR": "failed"}
 _NEWEST = "20"  # of one branch: what is older than these is not looked for
-_WHY_LENGTH = 400
+WHY_LENGTH = 400
 
 
 class PreviewDeployment(Kind):
@@ -81,7 +81,7 @@ class PreviewDeployment(Kind):
         """By what was made since the write, of the same commit."""
         commit = self._commit_for(change)
         before = self._before or frozenset()
-        new = [one for one in self._previews() if one["uid"] not in before and commit in {None, _commit_of(one)}]
+        new = [one for one in self._previews() if one["uid"] not in before and commit in {None, commit_of(one)}]
         if new:
             self._begun = new[0]["uid"]
         return bool(new)
@@ -93,7 +93,7 @@ class PreviewDeployment(Kind):
         def is_ready() -> bool:
             path = f"/v13/deployments/{self._begun}"
             found = json_of(self._client.read("GET", path, operation="read a deployment", params=self._scope))
-            if found["readyState"] in _ENDED:
+            if found["readyState"] in ENDED:
                 raise self._failure(found)
             return bool(found["readyState"] == "READY")
 
@@ -120,10 +120,10 @@ class PreviewDeployment(Kind):
         live = (self._project.get("targets") or {}).get("production") or {}
         facts = {
             "branch": self._branch,
-            "head": _commit_of(self._seen[0]) if self._seen else None,
+            "head": commit_of(self._seen[0]) if self._seen else None,
             "repo": f"{link.get('org')}/{link.get('repo')}" if link.get("repo") else None,
             "variables_changed_at": moment(max(changed, default=0) or None),
-            "coming_commit": _commit_of(coming),
+            "coming_commit": commit_of(coming),
             "coming_since": moment(coming.get("created")),
             "production_hosts": sorted({*(live.get("alias") or ()), *([live["url"]] if live.get("url") else [])}),
         }
@@ -137,38 +137,24 @@ class PreviewDeployment(Kind):
     def _coming(self) -> dict[str, Any]:
         """The newest preview, when it is on its way."""
         newest = next(iter(self._previews()), {})
-        return newest if newest.get("state") in _COMING else {}
+        return newest if newest.get("state") in COMING else {}
 
     def _commit_for(self, change: Change) -> str | None:
         """The one that is shown, when only the variables are new."""
         shown = next((one for one in self._previews() if one["state"] == "READY"), {})
-        return change.after.get("commit") or _commit_of(shown)
+        return change.after.get("commit") or commit_of(shown)
 
     def _source(self, change: Change) -> dict[str, Any]:
-        """The project's own repository, in the words of its Git host; without a commit it is the branch's head."""
-        link, commit = self._project.get("link") or {}, self._commit_for(change)
-        fields = {
-            "github": {"repoId": "repoId"},
-            "gitlab": {"projectId": "projectId"},
-            "bitbucket": {"repoUuid": "uuid", "workspaceUuid": "workspaceUuid"},
-        }.get(str(link.get("type")))
-        if fields is None:
-            raise RefusedError(
-                "the preview was not built: its Vercel project has no repository that can be named",
-                why=f"it is connected to {link.get('type') or 'none'}",
-                next_step="connect the repository in Vercel's project settings, or push the branch and run again",
-            )
-        where = {name: link[field] for name, field in fields.items() if field in link}
-        return {"type": link["type"], **where, "ref": self._branch, **({"sha": commit} if commit else {})}
+        return git_source(self._project.get("link") or {}, branch=self._branch, commit=self._commit_for(change))
 
     def _failure(self, found: Mapping[str, Any]) -> VendorRefusedError:
         said = self._vault.registry.redact(str(found.get("errorMessage") or "")) or "Vercel gives no reason"
         return VendorRefusedError(
-            f"the preview of {self._branch} {_ENDED[found['readyState']]}",
+            f"the preview of {self._branch} {ENDED[found['readyState']]}",
             vendor=VENDOR,
             operation="create a preview deployment",
             status=200,
-            why=said[-_WHY_LENGTH:],
+            why=said[-WHY_LENGTH:],
             state=f"changed in part: deployment {found['id']} does not serve, the former preview still does",
             next_step="read its build log in Vercel, put right what it says, then run the plan again",
         )
@@ -188,13 +174,33 @@ def _require_preview(made: Mapping[str, Any]) -> None:
         )
 
 
-def _commit_of(deployment: Mapping[str, Any]) -> str | None:
+def git_source(link: Mapping[str, Any], *, branch: str, commit: str | None) -> dict[str, Any]:
+    """The project's own repository, in the words of its Git host; without a commit it is the branch's head.
+
+    Errors: RefusedError when the project has none that can be named.
+    """
+    fields = {
+        "github": {"repoId": "repoId"},
+        "gitlab": {"projectId": "projectId"},
+        "bitbucket": {"repoUuid": "uuid", "workspaceUuid": "workspaceUuid"},
+    }.get(str(link.get("type")))
+    if fields is None:
+        raise RefusedError(
+            "nothing was built: the Vercel project has no repository that can be named",
+            why=f"it is connected to {link.get('type') or 'none'}",
+            next_step="connect the repository in Vercel's project settings, then run again",
+        )
+    where = {name: link[field] for name, field in fields.items() if field in link}
+    return {"type": link["type"], **where, "ref": branch, **({"sha": commit} if commit else {})}
+
+
+def commit_of(deployment: Mapping[str, Any]) -> str | None:
     """Each Git host has a field of its own: githubCommitSha, gitlabCommitSha, bitbucketCommitSha."""
     meta = deployment.get("meta") or {}
     return next((str(value) for name, value in sorted(meta.items()) if name.endswith("CommitSha")), None)
 
 
 def _shown(deployment: Mapping[str, Any]) -> dict[str, Any]:
-    commit = _commit_of(deployment)
+    commit = commit_of(deployment)
     seen = {"state": "READY", "created_at": moment(deployment["created"]), "host": deployment["url"]}
     return {**seen, **({"commit": commit} if commit else {})}

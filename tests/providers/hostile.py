@@ -17,12 +17,16 @@ from pantheon_runbook.providers import (
     railway,
     railway_deploys,
     railway_looks,
+    railway_promotion,
     railway_services,
     railway_sources,
 )
 from pantheon_runbook.providers.enumerated import READS, Read
 
-_ASKING = (listing, production_values, railway, railway_deploys, railway_looks, railway_services, railway_sources)
+_ASKING = (
+    *(listing, production_values, railway, railway_deploys, railway_looks, railway_promotion),
+    *(railway_services, railway_sources),
+)
 DOCUMENTS = sorted(  # each once: some are asked from several places
     {
         text

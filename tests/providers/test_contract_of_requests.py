@@ -12,7 +12,7 @@ import re
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "contract"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "reliability"))
 
 from attempts import Attempt, attempt, config_with
+from promotion_road import ALIAS, API, BUILD, Road, change
 from release import Stage
 from runners import until
 from validate import check_exchange, specs_folder
@@ -271,6 +272,29 @@ def deployed(story: Story) -> None:
     hands.set_variable("api", "LOG_LEVEL", "debug")
 
 
+def production_promoted_and_rolled_back(story: Story) -> None:
+    """As RB-030 and RB-040 will: built, promoted, deployed, and each way back; then a promotion that is stuck."""
+    with ExitStack() as ends:
+        road = Road(story.world, story.hands, ends)
+        road.assign_domains(by_itself=False)
+        run, mark, before = road.run(), story.hands.mark(), len(story.exchanges)
+        head, first = road.commits["head"], run.look()
+        former = first[API].attributes["id"]
+        run.look()
+        for step in (
+            change(BUILD, commit=head),
+            change(ALIAS, commit=head),
+            change(API, commit=head),
+            change(ALIAS, "roll back", id=first[ALIAS].attributes["id"]),
+            change(API, "roll back", roll_back_to=former),
+        ):
+            assert "done" == run.apply(step)[step.address].outcome, run.applying.errors
+            run.look()
+        assert [] == run.kinds[ALIAS]._stuck()
+        assert len(story.exchanges) - before == len(story.world.running.log(mark))
+        road.assign_domains(by_itself=True)
+
+
 def whether_it_can_be_closed(story: Story) -> None:
     """RB-050 asks the team's own API too; the run is not driven to its end, where it would be held."""
     mark, before = story.hands.mark(), len(story.exchanges)
@@ -412,6 +436,7 @@ def exchanges(new_world: Any) -> Iterator[list[Exchange]]:
         what_both_projects_hold(story)
         railway_looked_through(story)
         deployed(story)
+        production_promoted_and_rolled_back(story)
         whether_it_can_be_closed(story)
         value_of_a_key_lost(story)
         paused(story)

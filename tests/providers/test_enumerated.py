@@ -33,6 +33,7 @@ from pantheon_runbook.providers import (
     railway_exposure,
     railway_inventory,
     railway_looks,
+    railway_promotion,
     railway_services,
     railway_sources,
     supabase,
@@ -44,6 +45,7 @@ from pantheon_runbook.providers import (
     vercel_deploys,
     vercel_exposure,
     vercel_inventory,
+    vercel_promotion,
     vercel_reading,
 )
 from pantheon_runbook.providers.http import Client, Reach, WriteGate
@@ -188,6 +190,38 @@ def _built(desk: Desk, say: Say) -> None:
     kind.settle(Change("vercel/deployment/preview", "create", {}, {}, (), "", ""))
 
 
+def _production_build(desk: Desk, say: Say) -> vercel_promotion.ProductionBuild:
+    given = {"branch": say("staging"), "commit": say("a" * 40)}
+    return vercel_promotion.ProductionBuild(desk.clients["vercel"], desk.frontend(say), desk.around(say), **given)
+
+
+def _staged(desk: Desk, say: Say) -> None:
+    kind = _production_build(desk, say)
+    kind._begun = say(desk.facts["vercel"]["deployment_id"])
+    kind.settle(Change(kind.address, "create", {}, {}, (), "", ""))
+
+
+def _alias(desk: Desk, say: Say) -> vercel_promotion.ProductionAlias:
+    return vercel_promotion.ProductionAlias(desk.clients["vercel"], desk.frontend(say), desk.around(say))
+
+
+def _moved(desk: Desk, say: Say) -> None:
+    kind = _alias(desk, say)
+    kind.settle(Change(kind.address, "update", {}, {"id": say("dpl_x")}, (), "", ""))
+
+
+def _production_deployments(desk: Desk, say: Say) -> railway_promotion.ProductionDeployments:
+    return railway_promotion.ProductionDeployments(desk.api, desk.around(say), services=("api",))
+
+
+def _rolled_back(desk: Desk, say: Say) -> None:
+    """Up to the write, which a reading client has no way to send."""
+    kind = _production_deployments(desk, say)
+    kind._seen = {"api": []}
+    after = {"roll_back_to": say(desk.facts["railway"]["deployments"]["api"])}
+    kind.write(Change("production/deployment/api", "roll back", {}, after, (), "", ""))
+
+
 # Every function of the product that reads; `say` gives back what it is given, or something hostile in its place.
 READERS: dict[str, Callable[[Desk, Say], Any]] = {
     "supabase.check_token": lambda d, say: supabase.check_token(d.clients["supabase"], say("pantheon")),
@@ -272,6 +306,16 @@ READERS: dict[str, Callable[[Desk, Say], Any]] = {
     ),
     "PreviewDeployment.look": lambda d, say: _preview(d, say).look(),
     "PreviewDeployment.settle": _built,
+    "ProductionBuild.look": lambda d, say: _production_build(d, say).look(),
+    "ProductionBuild.settle": _staged,
+    "ProductionAlias.look": lambda d, say: _alias(d, say).look(),
+    "ProductionAlias.settle": _moved,
+    "ProductionAlias._stuck": lambda d, say: _alias(d, say)._stuck(),
+    "ProductionServices.look": lambda d, say: railway_promotion.ProductionServices(
+        d.api, d.around(say), **d.railway_ids(say), services=("api",)
+    ).look(),
+    "ProductionDeployments.look": lambda d, say: _production_deployments(d, say).look(),
+    "ProductionDeployments.write": _rolled_back,
     "production_values": lambda d, say: production_values.production_values(d.api, d.production(say)),
     "vercel.check_token": lambda d, say: vercel.check_token(d.clients["vercel"], d.frontend(say)),
     "PreviewVariables.look": lambda d, say: vercel.PreviewVariables(

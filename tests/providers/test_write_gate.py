@@ -52,6 +52,24 @@ def test_write_that_names_production_is_refused(client, stub, journal, path, par
 
 
 @pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v10/projects/prj_1/promote/other-id", {}),
+        ("/v1/projects/prj_1/rollback/other-id", {}),
+        ("/v9/x", {"query": "mutation M", "variables": {"deploymentId": "other-id"}}),
+    ],
+)
+def test_write_that_names_an_unknown_deployment_is_refused(client, stub, gate, journal, path, body):
+    """The project is ours: what it is to show, or to go back to, has to be of it too."""
+    gate.accepted = frozenset({"prj_1"})
+    stub.will_answer(200, {})
+
+    with pytest.raises(RefusedError, match="names other-id"):
+        client.write("POST", path, operation="change", body=body)
+    assert ([], []) == (stub.requests, journal)
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "https://api.vercel.com.evil.example/v9/x",

@@ -182,6 +182,21 @@ def test_rollback_runs_the_same_image_with_the_variables_of_then(cloud: Cloud) -
     assert "info" == cloud.platform.deployed[latest["id"]].variables["LOG_LEVEL"]
 
 
+@pytest.mark.parametrize("lost", ["hasServed", "imageGone"])
+def test_rollback_needs_an_image_that_served_and_is_kept(cloud: Cloud, lost: str) -> None:
+    first = cloud.facts["railway"]["deployments"]["api"]
+    known = cloud.world.document["railway"]["deployments"]
+    do(cloud, f"serviceInstanceDeployV2({BOTH})", ids(cloud))
+    cloud.until(lambda: known[first]["status"] == "REMOVED")
+    query = "query($id: String!) { deployment(id: $id) { canRollback } }"
+    before = cloud.railway(query, {"id": first})["deployment"]["canRollback"]
+    known[first][lost] = lost == "imageGone"
+    after = cloud.railway(query, {"id": first})["deployment"]["canRollback"]
+
+    assert (True, False) == (before, after)
+    assert "cannot be rolled back" in error(cloud, f'mutation {{ deploymentRollback(id: "{first}") }}')
+
+
 def test_unknown_commit_is_not_found(cloud: Cloud) -> None:
     known = ids(cloud)
     given = f'environmentId: "{known["environment"]}", serviceId: "{known["service"]}", commitSha: "x"'

@@ -158,11 +158,17 @@ def test_promote_and_roll_back_without_a_build(cloud: Cloud) -> None:
     at = f"projects/{facts['project_id']}"
     staged = deploy(cloud, {"target": "production", "autoAssignCustomDomains": False})
     builds = cloud.platform.names()
+    memory = cloud.world.document["vercel"]["projects"][facts["project_id"]]
     promoted = cloud.vercel("POST", f"/v10/{at}/promote/{staged['id']}", {})
+    serving_meanwhile = memory["productionDeploymentId"]
+    too_early = cloud.vercel("POST", f"/v10/{at}/promote/{staged['id']}", {})
+    cloud.until(lambda: memory["lastAliasRequest"]["jobStatus"] == "succeeded")
     serving = cloud.platform.hosts[facts["domain"]]
     rolled_back = cloud.vercel("POST", f"/v9/{at}/rollback/{facts['deployment_id']}", {})
+    cloud.until(lambda: memory["lastAliasRequest"]["jobStatus"] == "succeeded")
     project = cloud.vercel("GET", f"/v9/{at}?rollbackInfo=true").json()
 
+    assert (facts["deployment_id"], 409) == (serving_meanwhile, too_early.status_code)
     assert (201, (staged["id"], None)) == (promoted.status_code, serving)
     assert (201, (facts["deployment_id"], None)) == (rolled_back.status_code, cloud.platform.hosts[facts["domain"]])
     assert builds == cloud.platform.names()

@@ -121,7 +121,7 @@ async def deployment_rollback(info: Any, *, identifier: str) -> bool:
     """The very image that ran before, with the variables of then."""
     context = context_of(info)
     earlier = context.deployment(identifier)
-    if earlier["status"] != "REMOVED":
+    if not deploys.can_roll_back(context.vendor, earlier):
         raise GraphQLError("Deployment cannot be rolled back to")
     again = _again(context, identifier, same_image=True)
     again["variables"] = dict(earlier["variables"])

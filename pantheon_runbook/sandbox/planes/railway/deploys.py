@@ -125,11 +125,19 @@ async def _switch_over(vendor: Railway, deployment: Record, status: str) -> None
     move(vendor, deployment, status)
     if status not in _SERVING:
         return
+    deployment["hasServed"] = True
     for host in hosts_of(vendor.world, deployment["environmentId"], deployment["serviceId"]):
         await vendor.platform.route(host, deployment["id"])
     for older in vendor.deployments_of(deployment["environmentId"], deployment["serviceId"]):
         if older["number"] < deployment["number"] and older["status"] in _SERVING:
             await end(vendor, older, "REMOVED")
+
+
+def can_roll_back(vendor: Railway, deployment: Record) -> bool:
+    """Whether it has served, was replaced, and its image is still kept (`imageGone`: for longer than the plan does)."""
+    instance = instance_key(deployment["environmentId"], deployment["serviceId"])
+    is_former = deployment["status"] == "REMOVED" and deployment.get("hasServed", False)
+    return is_former and not deployment.get("imageGone", False) and instance in vendor.table("instances")
 
 
 async def end(vendor: Railway, deployment: Record, status: str) -> None:

@@ -135,6 +135,7 @@ def _deployed(vendor: Railway, instance: Record) -> Record:
     deployment = deploys.remembered(vendor, instance, commit=commit, image=None)
     deployment |= {
         "status": "SUCCESS",
+        "hasServed": True,
         "variables": for_deployment(vendor, instance["environmentId"], instance["serviceId"]),
     }
     vendor.table("deployments")[deployment["id"]] = deployment

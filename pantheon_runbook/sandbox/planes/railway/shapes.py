@@ -9,12 +9,14 @@ import hashlib
 import json
 from typing import Any
 
+from pantheon_runbook.sandbox.planes.railway import deploys
 from pantheon_runbook.sandbox.planes.railway.connections import connection, field, paged
 from pantheon_runbook.sandbox.planes.railway.rendering import own_variables, references
-from pantheon_runbook.sandbox.planes.railway.state import Railway, instance_key
+from pantheon_runbook.sandbox.planes.railway.state import Railway
 from pantheon_runbook.sandbox.world import Record
 
 # The plan of the workspace allows these much; nothing in the sandbox counts against it.
+_INSIDE = frozenset({"variables", "program", "healthPath", "hasServed", "imageGone"})  # no field of a deployment
 _PLAN_LIMITS: Record = {"projects": {"max": 100}, "containers": {"memory": 32, "cpu": 32}}
 
 
@@ -195,12 +197,11 @@ def deployment(vendor: Railway, record: Record) -> Record:
     finished = record["status"] in {"SUCCESS", "REMOVED", "SLEEPING"}
     hosts = domains(vendor, record["environmentId"], record["serviceId"])["serviceDomains"]
     host = hosts[0]["domain"] if hosts else None
-    instance = instance_key(record["environmentId"], record["serviceId"])
     return {
-        **{name: value for name, value in record.items() if name not in {"variables", "program", "healthPath"}},
+        **{name: value for name, value in record.items() if name not in _INSIDE},
         "updatedAt": record["statusUpdatedAt"],
         "canRedeploy": finished,
-        "canRollback": record["status"] == "REMOVED" and instance in vendor.table("instances"),
+        "canRollback": deploys.can_roll_back(vendor, record),
         "deploymentStopped": record["status"] == "REMOVED",
         "suggestAddServiceDomain": host is None,
         "staticUrl": host,

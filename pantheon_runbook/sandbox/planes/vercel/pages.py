@@ -16,10 +16,13 @@ _LABEL_MAX: Final = 63
 
 
 def advance(vendor: Vercel) -> None:
-    """Go on with builds that an ended process left half-way."""
+    """Go on with builds and promotions that an ended process left half-way."""
     for deployment in vendor.deployments.values():
         if deployment["readyState"] in _UNFINISHED:
             work(vendor, deployment)
+    for project in vendor.projects.values():
+        if is_moving(project):
+            move(vendor, project)
 
 
 def work(vendor: Vercel, deployment: Record) -> None:
@@ -117,6 +120,24 @@ async def assign_domains(vendor: Vercel, project: Record, deployment: Record) ->
     deployment["readySubstate"] = "PROMOTED"
     project["productionDeploymentId"] = deployment["id"]
     await route(vendor, project, deployment)
+
+
+def is_moving(project: Record) -> bool:
+    """Whether a promotion or a rollback is on its way."""
+    return (project["lastAliasRequest"] or {}).get("jobStatus") in {"pending", "in-progress"}
+
+
+def move(vendor: Vercel, project: Record) -> None:
+    """Give the production domains to what the last promotion or rollback asked for, in the background."""
+    job: Record = project["lastAliasRequest"]
+
+    async def moving() -> None:
+        job["jobStatus"] = "in-progress"
+        await asyncio.sleep(vendor.world.pace.build_seconds)
+        await assign_domains(vendor, project, vendor.deployments[job["toDeploymentId"]])
+        job["jobStatus"] = "succeeded"
+
+    vendor.work.start(f"move {project['id']}", moving, failed=lambda _error: job.update(jobStatus="failed"))
 
 
 def live(world: World) -> list[Record]:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from pantheon_runbook.sandbox.planes.bodies import Body, ClosedBody, read
-from pantheon_runbook.sandbox.planes.vercel.pages import assign_domains, route_all
+from pantheon_runbook.sandbox.planes.vercel.pages import is_moving, move, route_all
 from pantheon_runbook.sandbox.planes.vercel.state import (
     Vercel,
     deployment_of,
@@ -46,11 +46,11 @@ class ProtectionBypass(ClosedBody):
 
 
 async def promote(request: Request) -> Response:
-    """201: the build as it is takes the production domains; no rebuild."""
+    """201: the build as it is takes the production domains a while later; no rebuild."""
     project, deployment = _production_build(request)
     if project["productionDeploymentId"] == deployment["id"]:
         raise refuse(409, "conflict", "The deployment is already the current production deployment.")
-    await _take_over(vendor_of(request), project, deployment, kind="promote")
+    _take_over(vendor_of(request), project, deployment, kind="promote")
     return Response(status_code=201)
 
 
@@ -64,7 +64,7 @@ async def rollback(request: Request) -> Response:
         vendor, project, deployment
     ):
         raise refuse(402, "payment_required", "On this plan only the previous production deployment can be restored.")
-    await _take_over(vendor, project, deployment, kind="rollback")
+    _take_over(vendor, project, deployment, kind="rollback")
     project["autoAssignCustomDomains"] = False
     return Response(status_code=201)
 
@@ -87,15 +87,18 @@ def _production_build(request: Request) -> tuple[Record, Record]:
     return project, deployment
 
 
-async def _take_over(vendor: Vercel, project: Record, deployment: Record, *, kind: str) -> None:
+def _take_over(vendor: Vercel, project: Record, deployment: Record, *, kind: str) -> None:
+    """Asked for now, done in the background; a second one waits for nobody."""
+    if is_moving(project):
+        raise refuse(409, "conflict", "Another change of the production domains is in progress.")
     project["lastAliasRequest"] = {
         "fromDeploymentId": project["productionDeploymentId"],
         "toDeploymentId": deployment["id"],
-        "jobStatus": "succeeded",
+        "jobStatus": "pending",
         "requestedAt": vendor.now(),
         "type": kind,
     }
-    await assign_domains(vendor, project, deployment)
+    move(vendor, project)
 
 
 async def promote_aliases(request: Request) -> Response:
@@ -104,8 +107,9 @@ async def promote_aliases(request: Request) -> Response:
     if project["lastAliasRequest"] is None:
         return JSONResponse({})
     failed_only = request.query_params.get("failedOnly", "false") == "true"
+    status = "in-progress" if is_moving(project) else "completed"
     aliases = [
-        {"status": "completed", "alias": domain, "id": f"als_{project['id'].removeprefix('prj_')}"}
+        {"status": status, "alias": domain, "id": f"als_{project['id'].removeprefix('prj_')}"}
         for domain in project["domains"]
         if not failed_only
     ]
