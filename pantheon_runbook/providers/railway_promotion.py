@@ -12,9 +12,9 @@ from dataclasses import replace
 from typing import Any
 
 from pantheon_runbook.errors import AmbiguousTargetError, RefusedError, WrongEnvironmentError
+from pantheon_runbook.kind import Kind, Look, Surroundings
 from pantheon_runbook.model import Change, Resource
 from pantheon_runbook.providers.enumerated import reads
-from pantheon_runbook.providers.kind import Kind, Look, Surroundings
 from pantheon_runbook.providers.railway import VENDOR, RailwayApi, every_page, nodes
 from pantheon_runbook.providers.railway_deploys import COMING, SERVING, DeploymentKind, commit_of, digest_of
 from pantheon_runbook.providers.railway_looks import ENVIRONMENT, SERVICES

@@ -7,9 +7,9 @@ from typing import Any
 
 from pantheon_runbook.config import Frontend
 from pantheon_runbook.errors import RefusedError, VendorRefusedError
+from pantheon_runbook.kind import Kind, Look, Surroundings
 from pantheon_runbook.model import Change, Finding, Resource
 from pantheon_runbook.providers.http import Client, json_of
-from pantheon_runbook.providers.kind import Kind, Look, Surroundings
 from pantheon_runbook.providers.vercel import VENDOR
 from pantheon_runbook.providers.vercel_deploys import COMING, ENDED, WHY_LENGTH, commit_of, git_source
 from pantheon_runbook.providers.vercel_reading import PRODUCTION, Reading, moment, targets_of

@@ -11,9 +11,9 @@ from typing import Any
 
 from pantheon_runbook.config import Frontend
 from pantheon_runbook.errors import RefusedError, StalePlanError, VendorRefusedError
+from pantheon_runbook.kind import Kind, Look, Surroundings
 from pantheon_runbook.model import Change, Finding, Resource
 from pantheon_runbook.providers.http import Client, json_of
-from pantheon_runbook.providers.kind import Kind, Look, Surroundings
 from pantheon_runbook.providers.vercel import VENDOR, plan_of
 from pantheon_runbook.providers.vercel_builds import (
     BUILD,

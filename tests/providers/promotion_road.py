@@ -14,10 +14,10 @@ from vendors import Hands
 
 from pantheon_runbook.applying import Applying
 from pantheon_runbook.config import Frontend
+from pantheon_runbook.kind import Kind, Surroundings
 from pantheon_runbook.model import Change, Resource, StepResult
 from pantheon_runbook.providers import railway, vercel
 from pantheon_runbook.providers.http import Client, Reach, WriteGate
-from pantheon_runbook.providers.kind import Kind, Surroundings
 from pantheon_runbook.providers.railway_promotion import ProductionDeployments, ProductionServices
 from pantheon_runbook.providers.vercel_promotion import ProductionAlias, ProductionBuild
 from pantheon_runbook.secrets import Registry, Secret, Vault

@@ -20,9 +20,9 @@ from pantheon_runbook.errors import (
     VendorRefusedError,
     WrongEnvironmentError,
 )
+from pantheon_runbook.kind import Surroundings
 from pantheon_runbook.providers import railway_promotion
 from pantheon_runbook.providers.http import Client
-from pantheon_runbook.providers.kind import Surroundings
 from pantheon_runbook.providers.railway_promotion import ProductionServices
 from pantheon_runbook.providers.vercel_promotion import ProductionAlias, ProductionBuild
 from pantheon_runbook.secrets import Registry, Vault
