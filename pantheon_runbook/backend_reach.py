@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pantheon_runbook.database import alembic_process
-from pantheon_runbook.database.lint import squawk_path
+from pantheon_runbook.database.migrations import alembic_process
+from pantheon_runbook.database.rehearsals.lint import squawk_path
 from pantheon_runbook.diagnosis import Item
 from pantheon_runbook.errors import RunbookError
 from pantheon_runbook.runner.surroundings import World, backend_of

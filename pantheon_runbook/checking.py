@@ -19,9 +19,9 @@ from pantheon_runbook.budget import Budget
 from pantheon_runbook.checks import HttpCheck, ProductionRead, SqlCheck
 from pantheon_runbook.config import config_path, load_config
 from pantheon_runbook.credentials import FILE_VARIABLE
-from pantheon_runbook.database.dump_role import dump_role_sql
 from pantheon_runbook.database.read_role import creation_sql, probe_read_role, unproven
 from pantheon_runbook.database.reading import EndpointReader, Reader, RoleReader, session_as, unanswered, wrapped
+from pantheon_runbook.database.rehearsals.dump_role import dump_role_sql
 from pantheon_runbook.errors import (
     ConfigError,
     CredentialError,

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from pantheon_runbook.database.baseline import Stated
-from pantheon_runbook.database.emptying import Losses
-from pantheon_runbook.database.ledger import LAYOUT
-from pantheon_runbook.database.refresh_kinds import ANEW, REFRESH, SEED
-from pantheon_runbook.database.rehearsal import Rehearsal, Undone
-from pantheon_runbook.database.revision_kinds import BASELINE, LEDGER, REVISION
-from pantheon_runbook.database.revisions import Revision
-from pantheon_runbook.database.seeding import SeedFile
+from pantheon_runbook.database.migrations.baseline import Stated
+from pantheon_runbook.database.migrations.ledger import LAYOUT
+from pantheon_runbook.database.migrations.revision_kinds import BASELINE, LEDGER, REVISION
+from pantheon_runbook.database.migrations.revisions import Revision
+from pantheon_runbook.database.refreshing.emptying import Losses
+from pantheon_runbook.database.refreshing.refresh_kinds import ANEW, REFRESH, SEED
+from pantheon_runbook.database.refreshing.seeding import SeedFile
+from pantheon_runbook.database.rehearsals.rehearsal import Rehearsal, Undone
 from pantheon_runbook.model import Desired
 
 _NO_WAY_BACK = {

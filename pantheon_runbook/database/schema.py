@@ -16,9 +16,9 @@ from typing import Any
 
 import psycopg
 
-from pantheon_runbook.database import ledger
 from pantheon_runbook.database.connection import Database, unreachable
 from pantheon_runbook.database.kinds import SCHEMA
+from pantheon_runbook.database.migrations import ledger
 from pantheon_runbook.kind import Kind, Look, Surroundings
 from pantheon_runbook.model import Resource
 from pantheon_runbook.providers.supabase import project_answers

@@ -14,8 +14,8 @@ from typing import Any
 import psycopg
 
 from pantheon_runbook import clock
-from pantheon_runbook.database import ledger
 from pantheon_runbook.database.kinds import SCHEMA
+from pantheon_runbook.database.migrations import ledger
 from pantheon_runbook.errors import AnotherWriterError, RefusedError, VendorRefusedError
 
 _SHORT = 8

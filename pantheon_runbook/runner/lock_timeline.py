@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pantheon_runbook.database.revisions import Lock, Ran, Statement
+from pantheon_runbook.database.migrations.revisions import Lock, Ran, Statement
 from pantheon_runbook.model import Snapshot
 from pantheon_runbook.runner.drawing import picture, text
 from pantheon_runbook.runner.rehearsals import PRODUCTION, STAGING

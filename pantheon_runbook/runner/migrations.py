@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pantheon_runbook import deploying, migrating
-from pantheon_runbook.database import baseline
-from pantheon_runbook.database.baseline import Stated, baseline_finding
-from pantheon_runbook.database.differences import differences
-from pantheon_runbook.database.indexes import index_findings
-from pantheon_runbook.database.refresh_kinds import SEED, Refresh, Seed
-from pantheon_runbook.database.release import look_at_release
-from pantheon_runbook.database.revision_kinds import REVISION, TREE, Ground, Ledger, Limits, Revisions, Site
-from pantheon_runbook.database.revisions import History, LedgerRow, Ran
-from pantheon_runbook.database.seeding import SeedFile
-from pantheon_runbook.database.sql_text import is_repeatable
-from pantheon_runbook.database.tally import Commands, Release, Tally, tally
+from pantheon_runbook.database.migrations import baseline
+from pantheon_runbook.database.migrations.baseline import Stated, baseline_finding
+from pantheon_runbook.database.migrations.indexes import index_findings
+from pantheon_runbook.database.migrations.release import look_at_release
+from pantheon_runbook.database.migrations.revision_kinds import REVISION, TREE, Ground, Ledger, Limits, Revisions, Site
+from pantheon_runbook.database.migrations.revisions import History, LedgerRow, Ran
+from pantheon_runbook.database.migrations.tally import Commands, Release, Tally, tally
+from pantheon_runbook.database.refreshing.refresh_kinds import SEED, Refresh, Seed
+from pantheon_runbook.database.refreshing.seeding import SeedFile
+from pantheon_runbook.database.rehearsals.differences import differences
+from pantheon_runbook.database.rehearsals.sql_text import is_repeatable
 from pantheon_runbook.database.writer import Writer
 from pantheon_runbook.database.writes import DatabaseGate
 from pantheon_runbook.errors import ParameterError

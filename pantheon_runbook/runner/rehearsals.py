@@ -9,15 +9,15 @@ from dataclasses import asdict, dataclass, field, replace
 import psycopg
 
 from pantheon_runbook.database.connection import SESSION_PORT
-from pantheon_runbook.database.dump import Dump, dump_schema, restore
-from pantheon_runbook.database.emptying import empty
-from pantheon_runbook.database.rehearsal import Rehearsal
-from pantheon_runbook.database.rehearsing import rehearse, worker_on
-from pantheon_runbook.database.revision_kinds import Ground, Site
-from pantheon_runbook.database.revisions import Revision
-from pantheon_runbook.database.row_counts import about
+from pantheon_runbook.database.migrations.revision_kinds import Ground, Site
+from pantheon_runbook.database.migrations.revisions import Revision
+from pantheon_runbook.database.refreshing.emptying import empty
+from pantheon_runbook.database.rehearsals.dump import Dump, dump_schema, restore
+from pantheon_runbook.database.rehearsals.rehearsal import Rehearsal
+from pantheon_runbook.database.rehearsals.rehearsing import rehearse, worker_on
+from pantheon_runbook.database.rehearsals.row_counts import about
+from pantheon_runbook.database.rehearsals.scratch import NOT_REHEARSED, Scratch, not_rehearsed, scratch
 from pantheon_runbook.database.schema import look_at_schema
-from pantheon_runbook.database.scratch import NOT_REHEARSED, Scratch, not_rehearsed, scratch
 from pantheon_runbook.errors import ConfigError, RunbookError, WrongEnvironmentError
 from pantheon_runbook.kind import Kind, Look
 from pantheon_runbook.model import Resource, canonical, digest_of

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pantheon_runbook.database.revision_kinds import TREE, history_of
-from pantheon_runbook.database.revisions import History, Revision
+from pantheon_runbook.database.migrations.revision_kinds import TREE, history_of
+from pantheon_runbook.database.migrations.revisions import History, Revision
 from pantheon_runbook.model import Snapshot
 from pantheon_runbook.runner.drawing import picture, text
 from pantheon_runbook.runner.rehearsals import PRODUCTION, PRODUCTION_REVISION, STAGING

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from pantheon_runbook import clock
 from pantheon_runbook.config import DEFAULT_CONFIG, Config, Identities, config_path, load_config, load_identities
 from pantheon_runbook.credentials import FILE_VARIABLE, Credentials, from_environment, from_file, tokens_in
-from pantheon_runbook.database.alembic_process import Backend
+from pantheon_runbook.database.migrations.alembic_process import Backend
 from pantheon_runbook.errors import ConfigError
 from pantheon_runbook.evidence.seal import trust_of
 from pantheon_runbook.providers.http import Reach

@@ -16,8 +16,8 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from pantheon_runbook.checks import ProductionRead
-from pantheon_runbook.database.dump_role import dump_role_sql
 from pantheon_runbook.database.read_role import creation_sql
+from pantheon_runbook.database.rehearsals.dump_role import dump_role_sql
 from pantheon_runbook.sandbox import network
 from pantheon_runbook.sandbox.control import Running
 from pantheon_runbook.sandbox.pantheon import backend

@@ -15,8 +15,8 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "database"))
 import psycopg
 from alembic_trees import ENVIRONMENTS, INI, Server, Tree, held, running_server
 
-from pantheon_runbook.database import ledger
-from pantheon_runbook.database.alembic_process import migration
+from pantheon_runbook.database.migrations import ledger
+from pantheon_runbook.database.migrations.alembic_process import migration
 from pantheon_runbook.secrets import Secret
 
 REVISIONS = 100

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pantheon_runbook import migrating
-from pantheon_runbook.database.emptying import Losses
-from pantheon_runbook.database.rehearsal import Rehearsal
-from pantheon_runbook.database.revisions import Revision
-from pantheon_runbook.database.seeding import SeedFile
+from pantheon_runbook.database.migrations.revisions import Revision
+from pantheon_runbook.database.refreshing.emptying import Losses
+from pantheon_runbook.database.refreshing.seeding import SeedFile
+from pantheon_runbook.database.rehearsals.rehearsal import Rehearsal
 from pantheon_runbook.model import Resource, Snapshot
 from pantheon_runbook.planning import plan_changes
 

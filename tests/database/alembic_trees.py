@@ -15,8 +15,8 @@ from typing import Any
 
 import psycopg
 
-from pantheon_runbook.database.alembic_process import Backend, LockProof, Migration, held_proof, migration
-from pantheon_runbook.database.revisions import LedgerEntry, Ran
+from pantheon_runbook.database.migrations.alembic_process import Backend, LockProof, Migration, held_proof, migration
+from pantheon_runbook.database.migrations.revisions import LedgerEntry, Ran
 from pantheon_runbook.sandbox import places
 from pantheon_runbook.sandbox.children import Children
 from pantheon_runbook.sandbox.network import LOOPBACK

@@ -8,9 +8,9 @@ import subprocess
 
 import psycopg
 
-from pantheon_runbook.database import ledger
 from pantheon_runbook.database.kinds import SCHEMA
-from pantheon_runbook.database.revisions import History
+from pantheon_runbook.database.migrations import ledger
+from pantheon_runbook.database.migrations.revisions import History
 from pantheon_runbook.servers.binaries import postgres_binaries
 
 CHANGES_EACH_TIME = ("\\restrict ", "\\unrestrict ")

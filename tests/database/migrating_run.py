@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pantheon_runbook.database import ledger
-from pantheon_runbook.database.alembic_process import Backend, held_proof, migration
 from pantheon_runbook.database.connection import Database
 from pantheon_runbook.database.locks import MachineLock, database_lock
+from pantheon_runbook.database.migrations import ledger
+from pantheon_runbook.database.migrations.alembic_process import Backend, held_proof, migration
 from pantheon_runbook.database.writer import Writer
 from pantheon_runbook.errors import RunbookError
 from pantheon_runbook.secrets import Registry, Secret, Vault

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from pantheon_runbook.database.alembic_process import Backend
+from pantheon_runbook.database.migrations.alembic_process import Backend
 from pantheon_runbook.servers.places import cache_folder
 
 INSTALL_SECONDS = 180

@@ -17,9 +17,9 @@ from published import ALEMBIC
 from runs import Pause, Run, until
 
 from pantheon_runbook import sandbox
-from pantheon_runbook.database import ledger
-from pantheon_runbook.database.alembic_process import Backend, Migration, history
-from pantheon_runbook.database.indexes import invalid_indexes
+from pantheon_runbook.database.migrations import ledger
+from pantheon_runbook.database.migrations.alembic_process import Backend, Migration, history
+from pantheon_runbook.database.migrations.indexes import invalid_indexes
 
 STAND_IN = Path(sandbox.__file__).parent / "pantheon" / "backend"
 VERSION, LEDGER = "public.alembic_version", "pantheon_runbook.migrations"

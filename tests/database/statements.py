@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import psycopg
 
-from pantheon_runbook.database.revisions import Lock, Ran, Statement
+from pantheon_runbook.database.migrations.revisions import Lock, Ran, Statement
 
 _HELD = """
 select format('%I.%I', nspname, relname), mode from pg_locks join pg_class c on c.oid = relation

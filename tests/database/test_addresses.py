@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pantheon_runbook.database.addresses import Addresses, look_at_addresses
-from pantheon_runbook.database.scratch import OWNER, scratch
+from pantheon_runbook.database.refreshing.addresses import Addresses, look_at_addresses
+from pantheon_runbook.database.rehearsals.scratch import OWNER, scratch
 
 AT_TEST_DOMAINS = [
     *("a@example.com", "a@example.org", "a@example.net", "A@EXAMPLE.COM", "a@mail.example.com", "a@b.test"),

@@ -9,8 +9,8 @@ import sys
 import pytest
 from alembic_trees import INI, Tree
 
-from pantheon_runbook.database.alembic_process import Backend, history
-from pantheon_runbook.database.revisions import Revision
+from pantheon_runbook.database.migrations.alembic_process import Backend, history
+from pantheon_runbook.database.migrations.revisions import Revision
 from pantheon_runbook.errors import ConfigError, RefusedError
 
 pytestmark = pytest.mark.alike

@@ -28,14 +28,16 @@ from alembic_trees import (
     url_from,
 )
 
-from pantheon_runbook.database.alembic_process import WORKER, history
-from pantheon_runbook.database.revisions import Lock
+from pantheon_runbook.database.migrations.alembic_process import WORKER, history
+from pantheon_runbook.database.migrations.revisions import Lock
 from pantheon_runbook.errors import (
     RefusedError,
     VendorRefusedError,
     VendorUnavailableError,
     WrongEnvironmentError,
 )
+
+pytestmark = pytest.mark.alike
 
 TABLES = (
     "select table_name, column_name, data_type from information_schema.columns where table_schema = 'public'"
@@ -85,7 +87,6 @@ def test_env_py_of_every_shape_works_untouched(tree_server, url, bare_tables, tm
 LOOK_AROUND = """
 import json, os, sys
 
-pytestmark = pytest.mark.alike
 found = [dict(os.environ), sys.argv, str(op.get_context().config.get_main_option('sqlalchemy.url'))]
 for name in ('environ', 'cmdline'):
     try:

@@ -13,7 +13,7 @@ from alembic_trees import FROM_ENVIRONMENT, HALF, LEDGER, LEDGER_TABLE, PASSWORD
 from target import SESSION, TRANSACTION, Target
 
 from pantheon_runbook.config import Backend as BackendTable
-from pantheon_runbook.database.alembic_process import Backend, history
+from pantheon_runbook.database.migrations.alembic_process import Backend, history
 from pantheon_runbook.errors import (
     ConfigError,
     OutcomeUnknownError,
@@ -22,6 +22,8 @@ from pantheon_runbook.errors import (
     VendorRefusedError,
     WrongEnvironmentError,
 )
+
+pytestmark = pytest.mark.alike
 
 OF_ITS_OWN = {  # connections that commit by themselves: the body, and a word of the card
     "the engine's": (
@@ -122,7 +124,7 @@ import sys
 sys.path[:0] = [{folder!r}, {root!r}]
 from pathlib import Path
 from alembic_trees import apply, Tree
-from pantheon_runbook.database.alembic_process import Backend
+from pantheon_runbook.database.migrations.alembic_process import Backend
 class Here:
     backend = Backend(Path({ini!r}), sys.executable)
 apply(Here, {url!r}, "a1", "b2")
@@ -130,7 +132,6 @@ apply(Here, {url!r}, "a1", "b2")
 OF_THE_RUNNER = """
 import os
 
-pytestmark = pytest.mark.alike
 found = []
 for name in ('environ', 'mem', 'maps'):
     try:

@@ -7,10 +7,10 @@ import pytest
 from test_tally import COMMANDS
 from trees import digest, row, tree
 
-from pantheon_runbook.database import ledger
-from pantheon_runbook.database.baseline import Stated, accept, after, baseline_finding, refusal
 from pantheon_runbook.database.kinds import SCHEMA
-from pantheon_runbook.database.tally import Release, tally
+from pantheon_runbook.database.migrations import ledger
+from pantheon_runbook.database.migrations.baseline import Stated, accept, after, baseline_finding, refusal
+from pantheon_runbook.database.migrations.tally import Release, tally
 from pantheon_runbook.errors import ParameterError, RefusedError
 
 LINE = tree("a", "b < a", "c < b", "d < c")

@@ -8,7 +8,7 @@ import time
 import psycopg
 import pytest
 
-from pantheon_runbook.database.blocking import Blocker, Watcher, blockers
+from pantheon_runbook.database.migrations.blocking import Blocker, Watcher, blockers
 
 
 @pytest.fixture

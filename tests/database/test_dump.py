@@ -14,14 +14,14 @@ import psycopg
 import pytest
 from holder import PASSWORD, READ, Holder
 
-from pantheon_runbook.database.comparable import comparable
 from pantheon_runbook.database.connection import opened
-from pantheon_runbook.database.differences import differences
-from pantheon_runbook.database.dump import dump_schema, restore
-from pantheon_runbook.database.dump_role import dump_role_sql
-from pantheon_runbook.database.row_counts import row_counts
+from pantheon_runbook.database.rehearsals.comparable import comparable
+from pantheon_runbook.database.rehearsals.differences import differences
+from pantheon_runbook.database.rehearsals.dump import dump_schema, restore
+from pantheon_runbook.database.rehearsals.dump_role import dump_role_sql
+from pantheon_runbook.database.rehearsals.row_counts import row_counts
+from pantheon_runbook.database.rehearsals.scratch import Scratch, ScratchDatabase, scratch
 from pantheon_runbook.database.schema import look_at_schema
-from pantheon_runbook.database.scratch import Scratch, ScratchDatabase, scratch
 from pantheon_runbook.errors import UsageError, VendorRefusedError, VendorUnavailableError
 from pantheon_runbook.sandbox import network
 from pantheon_runbook.secrets import Secret

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pantheon_runbook.database.effects import _Told, attached
-from pantheon_runbook.database.revisions import Effect, Lock, Ran, Statement
+from pantheon_runbook.database.migrations.revisions import Effect, Lock, Ran, Statement
+from pantheon_runbook.database.rehearsals.effects import _Told, attached
 
 ADDED = Effect("added", "table", "public.a")
 GONE = Effect("removed", "table", "public.a")

@@ -95,7 +95,7 @@ import sys
 sys.path[:0] = [{folder!r}, {root!r}]
 from pathlib import Path
 from alembic_trees import migrating
-from pantheon_runbook.database.alembic_process import Backend
+from pantheon_runbook.database.migrations.alembic_process import Backend
 with migrating(Backend(Path({ini!r}), sys.executable), {url!r}, application_name={name!r}, seconds=60.0) as one:
     one.step("a1")
     print("ready", one._worker._process.pid, flush=True)

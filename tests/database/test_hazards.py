@@ -9,14 +9,14 @@ import pytest
 from statements import run_alone, run_together
 
 from pantheon_runbook.config import MigrationPolicy
-from pantheon_runbook.database.effects import watch, with_effects
-from pantheon_runbook.database.hazards import hazards_of
-from pantheon_runbook.database.lint import lint
-from pantheon_runbook.database.phases import derived_phase
-from pantheon_runbook.database.revisions import Effect, Lock, Ran, Statement
-from pantheon_runbook.database.scratch import scratch
-from pantheon_runbook.database.verdicts import verdicts
-from pantheon_runbook.database.weights import Weights
+from pantheon_runbook.database.migrations.revisions import Effect, Lock, Ran, Statement
+from pantheon_runbook.database.rehearsals.effects import watch, with_effects
+from pantheon_runbook.database.rehearsals.hazards import hazards_of
+from pantheon_runbook.database.rehearsals.lint import lint
+from pantheon_runbook.database.rehearsals.phases import derived_phase
+from pantheon_runbook.database.rehearsals.scratch import scratch
+from pantheon_runbook.database.rehearsals.verdicts import verdicts
+from pantheon_runbook.database.rehearsals.weights import Weights
 
 TABLES = """
 create table sessions (id uuid primary key default gen_random_uuid(), title text);

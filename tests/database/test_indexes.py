@@ -8,8 +8,8 @@ import time
 import psycopg
 import pytest
 
-from pantheon_runbook.database.indexes import InvalidIndex, index_findings, invalid_indexes
-from pantheon_runbook.database.revisions import LedgerRow
+from pantheon_runbook.database.migrations.indexes import InvalidIndex, index_findings, invalid_indexes
+from pantheon_runbook.database.migrations.revisions import LedgerRow
 
 ROW = LedgerRow("0010", "ab" * 32, "begun", "r1", "supervisor", "2026-11-23T10:00:00Z", "")
 SOURCE = 'op.create_index("messages_session_id", "messages", ["session_id"], postgresql_concurrently=True)'

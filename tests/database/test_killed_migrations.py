@@ -17,7 +17,7 @@ from dumps import differences, dump
 from runs import holds, kill, until
 from stand_in import LEDGER, VERSION, Scene
 
-from pantheon_runbook.database.indexes import invalid_indexes
+from pantheon_runbook.database.migrations.indexes import invalid_indexes
 
 IS_FULL = os.environ.get("PANTHEON_SWEEP") == "full"
 REVISIONS = [f"{number:04}" for number in range(1, 12)]

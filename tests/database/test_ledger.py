@@ -10,8 +10,8 @@ import psycopg
 import pytest
 import sqlalchemy
 
-from pantheon_runbook.database import ledger
 from pantheon_runbook.database.kinds import SCHEMA
+from pantheon_runbook.database.migrations import ledger
 from pantheon_runbook.errors import RefusedError
 
 FILE = {"revision": "0001", "file": "versions/0001_a.py", "digest": "ab" * 32}

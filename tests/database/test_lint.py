@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from pantheon_runbook.config import MigrationPolicy, RuleException
-from pantheon_runbook.database import lint as lint_module
-from pantheon_runbook.database.hazards import Hazard
-from pantheon_runbook.database.lint import Linted, lint, squawk_path
-from pantheon_runbook.database.recipes import LEFT_OUT, RECIPES, SQUAWK
-from pantheon_runbook.database.revisions import Lock, Ran, Statement
-from pantheon_runbook.database.verdicts import verdicts
-from pantheon_runbook.database.weights import Weights
+from pantheon_runbook.database.migrations.revisions import Lock, Ran, Statement
+from pantheon_runbook.database.rehearsals import lint as lint_module
+from pantheon_runbook.database.rehearsals.hazards import Hazard
+from pantheon_runbook.database.rehearsals.lint import Linted, lint, squawk_path
+from pantheon_runbook.database.rehearsals.recipes import LEFT_OUT, RECIPES, SQUAWK
+from pantheon_runbook.database.rehearsals.verdicts import verdicts
+from pantheon_runbook.database.rehearsals.weights import Weights
 
 ON_MESSAGES = (Lock("public.messages", "AccessExclusiveLock"),)
 WEIGHTS = Weights({"public.messages": 1_000_000}, 100_000)

@@ -10,9 +10,9 @@ import pytest
 from alembic_trees import Tree, asked
 from stand_in import apply_pending
 
-from pantheon_runbook.database import ledger
-from pantheon_runbook.database.alembic_process import history
-from pantheon_runbook.database.tally import Commands, Release, tally
+from pantheon_runbook.database.migrations import ledger
+from pantheon_runbook.database.migrations.alembic_process import history
+from pantheon_runbook.database.migrations.tally import Commands, Release, tally
 from pantheon_runbook.errors import VendorRefusedError
 
 IS_FULL = os.environ.get("PANTHEON_SWEEP") == "full"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pantheon_runbook.database.phases import Phased, conflicts, phase_of, split
-from pantheon_runbook.database.revisions import Effect, Ran, Revision, Statement
+from pantheon_runbook.database.migrations.revisions import Effect, Ran, Revision, Statement
+from pantheon_runbook.database.rehearsals.phases import Phased, conflicts, phase_of, split
 
 OLD = {"is_old": True, "is_on_old": True}
 DROPPED = Effect("removed", "column", "role", "public.messages", {"name": "role", "type": "text"}, **OLD)

@@ -11,7 +11,7 @@ from dumps import differences, disagreements, dump
 from published import DATAJUNCTION, DSTACK, ZUUL, Installed, Published, installed
 from stand_in import apply_pending
 
-from pantheon_runbook.database.alembic_process import history
+from pantheon_runbook.database.migrations.alembic_process import history
 
 FUNCTION = "grant create on schema public to anon; create function of_notes() returns int language sql return 1"
 ALTERATIONS = (

@@ -14,15 +14,15 @@ import pytest
 from alembic_trees import Tree, migrating
 
 from pantheon_runbook.config import MigrationPolicy
-from pantheon_runbook.database.alembic_process import Backend
-from pantheon_runbook.database.dump import dump_schema
-from pantheon_runbook.database.effects import watch, with_effects
-from pantheon_runbook.database.rehearsal import Rehearsal
-from pantheon_runbook.database.rehearsing import rehearse
-from pantheon_runbook.database.revisions import Lock, Ran, Revision, Statement
+from pantheon_runbook.database.migrations.alembic_process import Backend
+from pantheon_runbook.database.migrations.revisions import Lock, Ran, Revision, Statement
+from pantheon_runbook.database.rehearsals.dump import dump_schema
+from pantheon_runbook.database.rehearsals.effects import watch, with_effects
+from pantheon_runbook.database.rehearsals.rehearsal import Rehearsal
+from pantheon_runbook.database.rehearsals.rehearsing import rehearse
+from pantheon_runbook.database.rehearsals.scratch import scratch
+from pantheon_runbook.database.rehearsals.verdicts import judge
 from pantheon_runbook.database.schema import look_at_schema
-from pantheon_runbook.database.scratch import scratch
-from pantheon_runbook.database.verdicts import judge
 
 STAND_IN = Backend(
     Path(str(resources.files("pantheon_runbook.sandbox.pantheon.backend") / "alembic.ini")), sys.executable

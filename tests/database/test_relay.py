@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from psycopg.conninfo import conninfo_to_dict
 
-from pantheon_runbook.database.dump import dump_schema
-from pantheon_runbook.database.relay import relayed
-from pantheon_runbook.database.scratch import Scratch, ScratchDatabase, scratch
+from pantheon_runbook.database.rehearsals.dump import dump_schema
+from pantheon_runbook.database.rehearsals.relay import relayed
+from pantheon_runbook.database.rehearsals.scratch import Scratch, ScratchDatabase, scratch
 from pantheon_runbook.errors import VendorUnavailableError
 from pantheon_runbook.secrets import Secret
 

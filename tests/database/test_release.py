@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pantheon_runbook.database.release import look_at_release
-from pantheon_runbook.database.revisions import History, Revision
-from pantheon_runbook.database.tally import Commands, Release, tally
+from pantheon_runbook.database.migrations.release import look_at_release
+from pantheon_runbook.database.migrations.revisions import History, Revision
+from pantheon_runbook.database.migrations.tally import Commands, Release, tally
 
 COMMANDS = Commands("pantheon-runbook run RB-020 -e staging", "alembic -c backend/alembic.ini")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from pantheon_runbook.database.differences import differences
+from pantheon_runbook.database.rehearsals.differences import differences
+from pantheon_runbook.database.rehearsals.scratch import scratch
 from pantheon_runbook.database.schema import VERSION_TABLE, look_at_schema, one_moment, standing_in
-from pantheon_runbook.database.scratch import scratch
 
 ONE = "create table public.notes (id int primary key, text varchar(20) not null default 'x')"
 TWO = "create type public.mood as enum ('good', 'bad')"

@@ -7,11 +7,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pantheon_runbook.database import ledger, refreshed
-from pantheon_runbook.database.emptying import losses
-from pantheon_runbook.database.refresh_kinds import Marked, _begin, refresh
+from pantheon_runbook.database.migrations import ledger
+from pantheon_runbook.database.refreshing import refreshed
+from pantheon_runbook.database.refreshing.emptying import losses
+from pantheon_runbook.database.refreshing.refresh_kinds import Marked, _begin, refresh
+from pantheon_runbook.database.rehearsals.scratch import OWNER, scratch
 from pantheon_runbook.database.schema import look_at_schema
-from pantheon_runbook.database.scratch import OWNER, scratch
 from pantheon_runbook.errors import RefusedError, WrongEnvironmentError
 
 MARKED = Marked("staging", "sandbox", "a" * 20)

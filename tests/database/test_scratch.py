@@ -14,11 +14,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pantheon_runbook.database.comparable import Server, comparable
-from pantheon_runbook.database.differences import differences
-from pantheon_runbook.database.dump import dump_schema, restore
+from pantheon_runbook.database.rehearsals.comparable import Server, comparable
+from pantheon_runbook.database.rehearsals.differences import differences
+from pantheon_runbook.database.rehearsals.dump import dump_schema, restore
+from pantheon_runbook.database.rehearsals.scratch import Scratch, scratch
 from pantheon_runbook.database.schema import look_at_schema
-from pantheon_runbook.database.scratch import Scratch, scratch
 from pantheon_runbook.errors import UsageError
 from pantheon_runbook.servers import binaries
 
@@ -26,7 +26,7 @@ USER = "00000001-0000-0000-0000-000000000000"
 ODD = Path(__file__).with_name("odd_schema.sql").read_text()
 KILLED = """
 import sys, time
-from pantheon_runbook.database.scratch import scratch
+from pantheon_runbook.database.rehearsals.scratch import scratch
 with scratch() as server:
     print(server.folder.parent, (server.folder / "postmaster.pid").read_text().split()[0], flush=True)
     time.sleep(60)

@@ -10,16 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from pantheon_runbook.database.alembic_process import Backend, held_proof
-from pantheon_runbook.database.scratch import scratch
-from pantheon_runbook.database.seeding import SeedFile, seed
+from pantheon_runbook.database.migrations.alembic_process import Backend, held_proof
+from pantheon_runbook.database.refreshing.seeding import SeedFile, seed
+from pantheon_runbook.database.rehearsals.scratch import scratch
 from pantheon_runbook.errors import ConfigError, VendorRefusedError, WrongEnvironmentError
+
+pytestmark = pytest.mark.alike
 
 INI = Path(str(resources.files("pantheon_runbook.sandbox.pantheon.backend") / "alembic.ini"))
 ALCHEMY = """
 import os, sqlalchemy
 
-pytestmark = pytest.mark.alike
 engine = sqlalchemy.create_engine(os.environ["DATABASE_URL"].replace("postgresql:", "postgresql+psycopg:"))
 with engine.begin() as connection:
     connection.execute(sqlalchemy.text("create table seeded (id int)"))

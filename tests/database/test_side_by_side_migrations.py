@@ -16,7 +16,7 @@ from dumps import differences, dump
 from runs import Run
 from stand_in import Scene, apply_pending
 
-from pantheon_runbook.database.blocking import Watcher
+from pantheon_runbook.database.migrations.blocking import Watcher
 from pantheon_runbook.errors import VendorUnavailableError
 
 TIMES = 50 if os.environ.get("PANTHEON_SWEEP") == "full" else 1

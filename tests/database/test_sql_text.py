@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from pantheon_runbook.database.narrowing import is_narrower
-from pantheon_runbook.database.sql_text import bare, ignored_rules, is_repeatable, timeouts_off, truncated, writes
+from pantheon_runbook.database.rehearsals.narrowing import is_narrower
+from pantheon_runbook.database.rehearsals.sql_text import (
+    bare,
+    ignored_rules,
+    is_repeatable,
+    timeouts_off,
+    truncated,
+    writes,
+)
 
 
 @pytest.mark.parametrize(

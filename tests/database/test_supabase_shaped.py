@@ -14,7 +14,7 @@ from alembic_trees import Server, Tree, asked, running_server
 from dumps import differences, disagreements, dump
 from stand_in import Scene, apply_pending, shaped
 
-from pantheon_runbook.database.alembic_process import history
+from pantheon_runbook.database.migrations.alembic_process import history
 from pantheon_runbook.servers import ServerError, binaries, cluster, templates
 
 IS_FULL = os.environ.get("PANTHEON_SWEEP") == "full"

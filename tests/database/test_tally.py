@@ -7,7 +7,7 @@ import time
 import pytest
 from trees import digest, row, tree
 
-from pantheon_runbook.database.tally import Commands, Release, Tally, tally
+from pantheon_runbook.database.migrations.tally import Commands, Release, Tally, tally
 
 LINE = tree("a", "b < a", "c < b", "d < c")
 FORK = tree("a", "b < a", "x < a")

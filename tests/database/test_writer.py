@@ -11,10 +11,10 @@ import psycopg
 import pytest
 from target import SESSION, TRANSACTION
 
-from pantheon_runbook.database import ledger
 from pantheon_runbook.database.connection import Database
 from pantheon_runbook.database.kinds import SCHEMA
 from pantheon_runbook.database.locks import database_lock
+from pantheon_runbook.database.migrations import ledger
 from pantheon_runbook.database.writer import Writer, writer_lock
 from pantheon_runbook.errors import AnotherWriterError, RefusedError, VendorRefusedError
 from pantheon_runbook.providers.http import WriteGate

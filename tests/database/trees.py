@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from pantheon_runbook.database.revisions import History, LedgerRow, Revision
+from pantheon_runbook.database.migrations.revisions import History, LedgerRow, Revision
 
 
 def digest(text: str) -> str:

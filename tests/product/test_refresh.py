@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from vendors import Hands
 
-from pantheon_runbook.database import refresh_kinds
+from pantheon_runbook.database.refreshing import refresh_kinds
 from pantheon_runbook.errors import (
     BlockedPlanError,
     NotVerifiedError,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pantheon_runbook.database.revisions import Lock, Ran, Statement
+from pantheon_runbook.database.migrations.revisions import Lock, Ran, Statement
 from pantheon_runbook.runner.lock_timeline import Bar, bars, lock_timeline
 
 EXCLUSIVE, SHARED = Lock("public.a", "AccessExclusiveLock"), Lock("public.b", "ShareLock")

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pantheon_runbook.database import sql_text
-from pantheon_runbook.database.hazards import Hazard
-from pantheon_runbook.database.recipes import LEFT_OUT, SQUAWK, UNKNOWN
-from pantheon_runbook.database.revisions import Ran, Statement
+from pantheon_runbook.database.migrations.revisions import Ran, Statement
+from pantheon_runbook.database.rehearsals import sql_text
+from pantheon_runbook.database.rehearsals.hazards import Hazard
+from pantheon_runbook.database.rehearsals.recipes import LEFT_OUT, SQUAWK, UNKNOWN
 
 DISTRIBUTION = "squawk-cli"
 _SECONDS = 60

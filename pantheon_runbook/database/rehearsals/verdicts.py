@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pantheon_runbook.config import MigrationPolicy, RuleException
-from pantheon_runbook.database.hazards import Hazard, hazards_of
-from pantheon_runbook.database.phases import Phased, conflicts, derived_phase, phase_of, split
-from pantheon_runbook.database.recipes import RECIPES
-from pantheon_runbook.database.revisions import Ran, Revision
-from pantheon_runbook.database.weights import Rows, Weights
+from pantheon_runbook.database.migrations.revisions import Ran, Revision
+from pantheon_runbook.database.rehearsals.hazards import Hazard, hazards_of
+from pantheon_runbook.database.rehearsals.phases import Phased, conflicts, derived_phase, phase_of, split
+from pantheon_runbook.database.rehearsals.recipes import RECIPES
+from pantheon_runbook.database.rehearsals.weights import Rows, Weights
 
 # What squawk expects from the text, and the copy showed to happen or not to happen.
 _OBSERVED = frozenset[str]().union(*(recipe.squawk for recipe in RECIPES.values()))

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from pantheon_runbook.database.hazards import Hazard
-from pantheon_runbook.database.phases import Phased
-from pantheon_runbook.database.revisions import Ran
+from pantheon_runbook.database.migrations.revisions import Ran
+from pantheon_runbook.database.rehearsals.hazards import Hazard
+from pantheon_runbook.database.rehearsals.phases import Phased
 from pantheon_runbook.model import Finding
 from pantheon_runbook.servers.binaries import EXTRA
 

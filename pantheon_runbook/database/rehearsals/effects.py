@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from pantheon_runbook.database.revisions import Effect, Lock, Ran, Statement
+from pantheon_runbook.database.migrations.revisions import Effect, Lock, Ran, Statement
 
 _OBSERVER = Path(__file__).with_name("observer.sql")
 _CONCURRENT = "ShareUpdateExclusiveLock"

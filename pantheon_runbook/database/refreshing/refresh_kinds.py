@@ -10,15 +10,16 @@ from typing import Any
 import psycopg
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
-from pantheon_runbook.database import ledger, refreshed
-from pantheon_runbook.database.addresses import USERS, look_at_addresses
-from pantheon_runbook.database.alembic_process import held_proof
-from pantheon_runbook.database.blocking import Watcher
-from pantheon_runbook.database.emptying import Losses, empty, losses
 from pantheon_runbook.database.kinds import SCHEMA, marker_of
-from pantheon_runbook.database.refreshed import Refreshed
-from pantheon_runbook.database.revision_kinds import Site, digest_in
-from pantheon_runbook.database.seeding import SeedFile, seed
+from pantheon_runbook.database.migrations import ledger
+from pantheon_runbook.database.migrations.alembic_process import held_proof
+from pantheon_runbook.database.migrations.blocking import Watcher
+from pantheon_runbook.database.migrations.revision_kinds import Site, digest_in
+from pantheon_runbook.database.refreshing import refreshed
+from pantheon_runbook.database.refreshing.addresses import USERS, look_at_addresses
+from pantheon_runbook.database.refreshing.emptying import Losses, empty, losses
+from pantheon_runbook.database.refreshing.refreshed import Refreshed
+from pantheon_runbook.database.refreshing.seeding import SeedFile, seed
 from pantheon_runbook.errors import RefusedError, VendorUnavailableError, WrongEnvironmentError
 from pantheon_runbook.kind import Kind, Look
 from pantheon_runbook.model import Change, Resource

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pantheon_runbook.database import sql_text
-from pantheon_runbook.database.narrowing import is_narrower
-from pantheon_runbook.database.recipes import RECIPES
-from pantheon_runbook.database.revisions import Effect, Ran, Statement
-from pantheon_runbook.database.weights import Weights
+from pantheon_runbook.database.migrations.revisions import Effect, Ran, Statement
+from pantheon_runbook.database.rehearsals import sql_text
+from pantheon_runbook.database.rehearsals.narrowing import is_narrower
+from pantheon_runbook.database.rehearsals.recipes import RECIPES
+from pantheon_runbook.database.rehearsals.weights import Weights
 from pantheon_runbook.model import Finding
 
 Tier = Literal["blocks", "advice"]

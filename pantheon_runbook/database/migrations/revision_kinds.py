@@ -9,14 +9,14 @@ from typing import Any
 
 import psycopg
 
-from pantheon_runbook.database import alembic_process, baseline, ledger
-from pantheon_runbook.database.alembic_process import Backend, Migration, held_proof, migration
-from pantheon_runbook.database.baseline import Stated
-from pantheon_runbook.database.blocking import Blocker, Watcher
 from pantheon_runbook.database.connection import Database, unreachable
-from pantheon_runbook.database.indexes import InvalidIndex, invalid_indexes
 from pantheon_runbook.database.kinds import SCHEMA, marker_of
-from pantheon_runbook.database.revisions import History, LedgerRow, Revision
+from pantheon_runbook.database.migrations import alembic_process, baseline, ledger
+from pantheon_runbook.database.migrations.alembic_process import Backend, Migration, held_proof, migration
+from pantheon_runbook.database.migrations.baseline import Stated
+from pantheon_runbook.database.migrations.blocking import Blocker, Watcher
+from pantheon_runbook.database.migrations.indexes import InvalidIndex, invalid_indexes
+from pantheon_runbook.database.migrations.revisions import History, LedgerRow, Revision
 from pantheon_runbook.database.schema import NO_TABLE, Standing, look_at_schema
 from pantheon_runbook.database.sessions import require_session
 from pantheon_runbook.database.writer import Writer

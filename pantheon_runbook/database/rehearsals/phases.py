@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pantheon_runbook.database.hazards import Hazard
-from pantheon_runbook.database.narrowing import is_narrower
-from pantheon_runbook.database.recipes import Recipe
-from pantheon_runbook.database.revisions import Effect, Phase, Ran, Revision, Statement
+from pantheon_runbook.database.migrations.revisions import Effect, Phase, Ran, Revision, Statement
+from pantheon_runbook.database.rehearsals.hazards import Hazard
+from pantheon_runbook.database.rehearsals.narrowing import is_narrower
+from pantheon_runbook.database.rehearsals.recipes import Recipe
 
 # Made anew under its name in the same revision, it was replaced and not taken away.
 _REPLACEABLE = ("function", "trigger", "policy", "view", "type")

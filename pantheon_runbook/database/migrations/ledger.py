@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from pantheon_runbook.database.kinds import SCHEMA
-from pantheon_runbook.database.revisions import LedgerEntry, LedgerRow
+from pantheon_runbook.database.migrations.revisions import LedgerEntry, LedgerRow
 from pantheon_runbook.errors import RefusedError
 
 LAYOUT = 2

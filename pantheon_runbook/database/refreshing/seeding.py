@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pantheon_runbook.database import migration_errors
-from pantheon_runbook.database.alembic_process import Backend, LockProof, started
+from pantheon_runbook.database.migrations import migration_errors
+from pantheon_runbook.database.migrations.alembic_process import Backend, LockProof, started
 from pantheon_runbook.secrets import Secret
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from pantheon_runbook.database.revisions import History, LedgerRow, Revision
+from pantheon_runbook.database.migrations.revisions import History, LedgerRow, Revision
 from pantheon_runbook.model import Finding, short_code
 from pantheon_runbook.planning import few
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from pantheon_runbook.database.revisions import LedgerRow
+from pantheon_runbook.database.migrations.revisions import LedgerRow
 from pantheon_runbook.database.schema import about_schemas
 from pantheon_runbook.model import Finding
 

@@ -13,21 +13,21 @@ from typing import Any
 import psycopg
 
 from pantheon_runbook.config import MigrationPolicy
-from pantheon_runbook.database.alembic_process import Backend, Migration, held_proof, migration
-from pantheon_runbook.database.comparable import comparable
-from pantheon_runbook.database.differences import differences
-from pantheon_runbook.database.dump import Dump, restore
-from pantheon_runbook.database.effects import old_tables, watch, watch_no_more, with_effects
 from pantheon_runbook.database.kinds import SCHEMA
-from pantheon_runbook.database.lint import lint
+from pantheon_runbook.database.migrations.alembic_process import Backend, Migration, held_proof, migration
+from pantheon_runbook.database.migrations.revisions import Ran, Revision, Statement
 from pantheon_runbook.database.reading import RoleReader
-from pantheon_runbook.database.rehearsal import Checked, Failed, Rehearsal, Undone, Way
-from pantheon_runbook.database.revisions import Ran, Revision, Statement
+from pantheon_runbook.database.rehearsals.comparable import comparable
+from pantheon_runbook.database.rehearsals.differences import differences
+from pantheon_runbook.database.rehearsals.dump import Dump, restore
+from pantheon_runbook.database.rehearsals.effects import old_tables, watch, watch_no_more, with_effects
+from pantheon_runbook.database.rehearsals.lint import lint
+from pantheon_runbook.database.rehearsals.rehearsal import Checked, Failed, Rehearsal, Undone, Way
+from pantheon_runbook.database.rehearsals.scratch import OWNER, Scratch, ScratchDatabase
+from pantheon_runbook.database.rehearsals.sql_text import without_passwords
+from pantheon_runbook.database.rehearsals.verdicts import judge
+from pantheon_runbook.database.rehearsals.weights import Rows
 from pantheon_runbook.database.schema import Standing, look_at_schema
-from pantheon_runbook.database.scratch import OWNER, Scratch, ScratchDatabase
-from pantheon_runbook.database.sql_text import without_passwords
-from pantheon_runbook.database.verdicts import judge
-from pantheon_runbook.database.weights import Rows
 from pantheon_runbook.errors import RunbookError, VendorRefusedError
 
 _APPLICATION = "pantheon-runbook rehearsal"

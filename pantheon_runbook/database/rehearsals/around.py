@@ -14,8 +14,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from pantheon_runbook.database.rehearsals.scratch import OWNER
 from pantheon_runbook.database.schema import EXTENSIONS_OF_OTHERS, about_schemas
-from pantheon_runbook.database.scratch import OWNER
 
 _SCHEMAS = about_schemas("""
 select nspname, pg_get_userbyid(nspowner) from pg_namespace n

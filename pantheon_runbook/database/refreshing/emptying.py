@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 from psycopg.errors import InsufficientPrivilege, QueryCanceled
 
-from pantheon_runbook.database.row_counts import about
+from pantheon_runbook.database.rehearsals.row_counts import about
 from pantheon_runbook.database.schema import about_schemas
 from pantheon_runbook.errors import RefusedError
 from pantheon_runbook.planning import few

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from pantheon_runbook.database.revisions import Statement
+from pantheon_runbook.database.migrations.revisions import Statement
 
 Rows = Mapping[str, int | None]  # every table of the target; None: it was never counted
 

@@ -10,9 +10,9 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from pantheon_runbook.database import ledger
 from pantheon_runbook.database.kinds import SCHEMA
-from pantheon_runbook.database.revisions import History, LedgerRow
+from pantheon_runbook.database.migrations import ledger
+from pantheon_runbook.database.migrations.revisions import History, LedgerRow
 from pantheon_runbook.errors import ParameterError, RefusedError
 from pantheon_runbook.model import Finding, digest_of, short_code
 from pantheon_runbook.planning import few

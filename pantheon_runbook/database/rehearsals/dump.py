@@ -19,12 +19,13 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from pantheon_runbook import clock
-from pantheon_runbook.database import ledger
-from pantheon_runbook.database.around import Around, look_around, put_on_top, put_under
-from pantheon_runbook.database.comparable import Server, look_at_server
 from pantheon_runbook.database.connection import Resolve, is_refused_login, opened, settings_of
-from pantheon_runbook.database.relay import PORT, relayed
-from pantheon_runbook.database.row_counts import row_counts
+from pantheon_runbook.database.migrations import ledger
+from pantheon_runbook.database.rehearsals.around import Around, look_around, put_on_top, put_under
+from pantheon_runbook.database.rehearsals.comparable import Server, look_at_server
+from pantheon_runbook.database.rehearsals.relay import PORT, relayed
+from pantheon_runbook.database.rehearsals.row_counts import row_counts
+from pantheon_runbook.database.rehearsals.scratch import OWNER, ScratchDatabase, not_rehearsed
 from pantheon_runbook.database.schema import (
     LOCK_MILLISECONDS,
     VERSION_TABLE,
@@ -32,7 +33,6 @@ from pantheon_runbook.database.schema import (
     one_moment,
     standing_in,
 )
-from pantheon_runbook.database.scratch import OWNER, ScratchDatabase, not_rehearsed
 from pantheon_runbook.errors import VendorError, VendorRefusedError, VendorUnavailableError
 from pantheon_runbook.secrets import Secret
 from pantheon_runbook.servers import ServerError

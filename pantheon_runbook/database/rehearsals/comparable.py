@@ -8,8 +8,8 @@ from typing import Any
 
 import psycopg
 
+from pantheon_runbook.database.rehearsals.scratch import Scratch
 from pantheon_runbook.database.schema import EXTENSIONS_OF_OTHERS
-from pantheon_runbook.database.scratch import Scratch
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from typing import IO, Any, Protocol
 import psycopg
 
 from pantheon_runbook import clock
-from pantheon_runbook.database import migration_errors
-from pantheon_runbook.database.revisions import History, LedgerEntry, Lock, Ran, Revision, Statement
+from pantheon_runbook.database.migrations import migration_errors
+from pantheon_runbook.database.migrations.revisions import History, LedgerEntry, Lock, Ran, Revision, Statement
 from pantheon_runbook.errors import RefusedError, RunbookError
 from pantheon_runbook.secrets import Secret
 

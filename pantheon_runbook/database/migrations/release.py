@@ -8,8 +8,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from pantheon_runbook.database.revisions import Revision
-from pantheon_runbook.database.tally import Release
+from pantheon_runbook.database.migrations.revisions import Revision
+from pantheon_runbook.database.migrations.tally import Release
 
 _SECONDS = 10
 
