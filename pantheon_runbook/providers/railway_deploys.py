@@ -144,6 +144,7 @@ class DeploymentKind(Kind):
     def _resource(self, name: str, changed: str) -> Resource:
         serving, coming = self._serving(name), self._coming(name)
         attributes = {"commit": _commit_of(serving), "created_at": serving.get("createdAt")}
+        attributes |= {"image_digest": (serving.get("meta") or {}).get("imageDigest")}
         attributes |= {"coming_commit": _commit_of(coming), "coming_since": coming.get("createdAt")}
         attributes |= {"status": "SUCCESS" if serving else None, "variables_changed_at": changed}
         known = {key: value for key, value in attributes.items() if value}
