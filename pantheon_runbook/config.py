@@ -213,6 +213,17 @@ class AcceptedExposure(_Table):
         return expires
 
 
+class Backup(_Table):
+    """An encrypted dump of production that the team takes by itself: where it is kept, and the receipt of the last one.
+
+    `receipt` is a file beside the config: {"sha256", "taken_at", "encrypted_for", "project"} (`promotion.dumps`).
+    `store` is no file of this machine, and has neither a name nor a token in it.
+    """
+
+    store: Annotated[str, StringConstraints(pattern=r"^(s3|gs|az|https|sftp)://[A-Za-z0-9._/-]+$", max_length=500)]
+    receipt: Text
+
+
 class Promotion(_Table):
     """`staging_evidence_days`: how old the sealed RB-020 run may be that a release is promoted on."""
 
@@ -261,6 +272,7 @@ class Config(_Table):
     proofs: tuple[Proof, ...] = ()
     closure: Closure | None = None
     promotion: Promotion = Promotion()
+    backup: Backup | None = None
     accepted_exposures: tuple[AcceptedExposure, ...] = ()
 
     @field_validator("accepted_exposures")

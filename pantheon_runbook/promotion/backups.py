@@ -43,7 +43,7 @@ def backup_evidence(seen: Backups | None, *, ref: str, now: datetime, why_not: s
     if seen.reaches(now):
         return BackupEvidence("strong", f"point in time until {seen.latest}, from {seen.earliest}")
     if seen.newest and seen.is_fresh(now):
-        age = _age(now - datetime.fromisoformat(seen.newest.at))
+        age = age_in_words(now - datetime.fromisoformat(seen.newest.at))
         return BackupEvidence("weak", f"vendor backup of {seen.newest.at}, {age} old", tuple(_of_a_weak_one(seen, ref)))
     return _none(*_why_none(seen, ref, now))
 
@@ -69,7 +69,7 @@ def _why_none(seen: Backups, ref: str, now: datetime) -> tuple[str, str]:
         return f"point in time is switched on, and its window {until}", step
     if seen.newest is not None:
         at, age = datetime.fromisoformat(seen.newest.at), now - datetime.fromisoformat(seen.newest.at)
-        told = f"{_age(age)} old" if at <= now else "which has not come yet: a clock is wrong"
+        told = f"{age_in_words(age)} old" if at <= now else "which has not come yet: a clock is wrong"
         step = f"wait for the next daily backup ({_place(ref, 'scheduled')}), or {_switch_on(ref)}"
         return f"the last whole one is of {seen.newest.at}, {told}", step
     if seen.backups:
@@ -86,6 +86,6 @@ def _place(ref: str, tab: str) -> str:
     return f"{_DASHBOARD}/{ref}/database/backups/{tab}"
 
 
-def _age(age: timedelta) -> str:
+def age_in_words(age: timedelta) -> str:
     hours = int(age / timedelta(hours=1))
     return f"{hours} hour{'' if hours == 1 else 's'}" if hours >= 1 else "less than an hour"

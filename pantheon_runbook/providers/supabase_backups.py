@@ -23,7 +23,7 @@ WHOLE = "COMPLETED"
 FRESH = timedelta(hours=24)
 # The log is put away every two minutes; one that is further behind than this has stopped.
 FURTHEST_BEHIND = timedelta(minutes=15)
-_AHEAD = timedelta(minutes=5)  # what the vendor's clock and ours may be apart
+AHEAD = timedelta(minutes=5)  # what the vendor's clock and ours may be apart
 _SCHEMA = "pantheon-runbook/backups/1"
 
 
@@ -49,7 +49,7 @@ class Backups:
     def reaches(self, now: datetime) -> bool:
         """Whether any moment up to now can be gone back to."""
         behind = now - datetime.fromisoformat(self.latest) if self.is_point_in_time and self.latest else None
-        return behind is not None and -_AHEAD <= behind <= FURTHEST_BEHIND
+        return behind is not None and -AHEAD <= behind <= FURTHEST_BEHIND
 
     @property
     def newest(self) -> Backup | None:
@@ -59,7 +59,7 @@ class Backups:
     def is_fresh(self, now: datetime) -> bool:
         """Whether the newest whole one is younger than a day."""
         age = now - datetime.fromisoformat(self.newest.at) if self.newest else None
-        return age is not None and -_AHEAD <= age < FRESH
+        return age is not None and -AHEAD <= age < FRESH
 
 
 def backups(client: Client, ref: str) -> Backups:
