@@ -1,4 +1,4 @@
-"""What RB-020's real runs on the sandbox leave in their bundles, as a promotion finds it."""
+"""What real runs on the sandbox leave and see, as a promotion finds it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ from typing import Any
 
 import pytest
 
+from pantheon_runbook import clock
+from pantheon_runbook.config import AcceptedExposure
 from pantheon_runbook.errors import EvidenceError
 from pantheon_runbook.evidence.runs import SealedRuns, content_of, sealed_runs
 from pantheon_runbook.evidence.verify import moment_of
+from pantheon_runbook.promotion.artefacts import backend_artefact, frontend_artefact
+from pantheon_runbook.promotion.exposures import exposure_findings
 from pantheon_runbook.promotion.staging_evidence import Asked, Release, StagingEvidence, staging_evidence
+from pantheon_runbook.runner import wiring
 
 pytestmark = pytest.mark.xdist_group("migrating")
 API, WORKER, WEB = "railway/deployment/api", "railway/deployment/worker", "vercel/deployment/preview"
@@ -98,3 +103,38 @@ def test_file_that_a_run_has_not_left_is_no_content(migrated: Migrated) -> None:
     run = migrated.sealed(migrated.evidence).runs[-1]
     with pytest.raises(EvidenceError, match=r"comparison-of-nothing\.json cannot be rested on"):
         content_of(run, migrated.evidence, "comparison-of-nothing.json")
+
+
+def test_artefacts_of_a_real_run_are_weak_until_they_are_built(migrated: Migrated) -> None:
+    """In the words of the looks: the same commit, and for the backend the image that runs on staging."""
+    held, commit = migrated.found().standing.deployments, {"commit": migrated.release.commits[API]}
+    again = {**commit, "image_digest": held[API]["image_digest"]}
+
+    assert "met" == backend_artefact(API, staging=held[API], production=again).standing
+    assert "weak" == backend_artefact(API, staging=held[API], production=commit).standing
+    assert "weak" == frontend_artefact(WEB, staging=held[WEB], production=commit).standing
+    assert "blocks" == backend_artefact(API, staging=held[API], production={"commit": "0" * 40}).standing
+
+
+@pytest.mark.rare
+def test_open_ways_of_a_real_check_block_until_they_are_declared(staging: Any) -> None:
+    """By the addresses that RB-060's looks have."""
+    run = wiring.open_run("RB-060", {"environment": "staging"})
+    try:
+        run.session.perform("observe")
+        exposures = run.session.perform("compare").exposures
+    finally:
+        staging.world.seal(run)
+    now = clock.now()
+
+    blocking = [one for one in exposure_findings(exposures, (), now=now) if one.blocks]
+    declared = [
+        AcceptedExposure(address=one.address, owner="ops", reason="open in the sandbox", expires="2999-12-31")
+        for one in exposures
+        if one.state == "open"
+    ]
+
+    print("\n  open: " + ", ".join(one.address for one in declared))
+    assert {"open-exposure"} == {one.code for one in blocking}
+    assert {f"exposure/{one.address}" for one in declared} == {one.address for one in blocking}
+    assert [] == [one for one in exposure_findings(exposures, declared, now=now) if one.blocks]
