@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import tomllib
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -194,6 +195,41 @@ class DeclaredException(_Table):
     owner: str = Field(min_length=1)
 
 
+class AcceptedExposure(_Table):
+    """One way into production that RB-060 finds open, and that a promotion may leave open until the end of a day (UTC).
+
+    `address` is the exposure's, for example "supabase/members"; `expires` is YYYY-MM-DD.
+    """
+
+    address: Text
+    owner: Text
+    reason: Annotated[str, StringConstraints(min_length=10, max_length=500)]
+    expires: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+
+    @field_validator("expires")
+    @classmethod
+    def _is_a_day(cls, expires: str) -> str:
+        date.fromisoformat(expires)
+        return expires
+
+
+class Backup(_Table):
+    """An encrypted dump of production that the team takes by itself: where it is kept, and the receipt of the last one.
+
+    `receipt` is a file beside the config: {"sha256", "taken_at", "encrypted_for", "project"} (`promotion.dumps`).
+    `store` is no file of this machine, and has neither a name nor a token in it.
+    """
+
+    store: Annotated[str, StringConstraints(pattern=r"^(s3|gs|az|https|sftp)://[A-Za-z0-9._/-]+$", max_length=500)]
+    receipt: Text
+
+
+class Promotion(_Table):
+    """`staging_evidence_days`: how old the sealed RB-020 run may be that a release is promoted on."""
+
+    staging_evidence_days: int = Field(default=7, gt=0, le=366)
+
+
 class Closure(_Table):
     """What closing F25 rests on. Paths start beside the config; people are called as their keys' owners in trust.toml.
 
@@ -235,6 +271,18 @@ class Config(_Table):
     staging_proof: StagingProof = StagingProof()
     proofs: tuple[Proof, ...] = ()
     closure: Closure | None = None
+    promotion: Promotion = Promotion()
+    backup: Backup | None = None
+    accepted_exposures: tuple[AcceptedExposure, ...] = ()
+
+    @field_validator("accepted_exposures")
+    @classmethod
+    def _accepts_each_once(cls, accepted: tuple[AcceptedExposure, ...]) -> tuple[AcceptedExposure, ...]:
+        addresses = [one.address for one in accepted]
+        twice = sorted({one for one in addresses if addresses.count(one) > 1})
+        if twice:
+            raise ValueError(f"{twice[0]} is accepted twice")
+        return accepted
 
     @model_validator(mode="after")
     def _has_a_production(self) -> Config:

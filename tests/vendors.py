@@ -7,12 +7,14 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from pantheon_runbook.sandbox.control import Running
+from pantheon_runbook.sandbox.planes.supabase.backups import backup
 
 _HOSTS = {
     "supabase": "api.supabase.com",
@@ -27,6 +29,33 @@ _VARIABLES = """query V($p: String!, $e: String!, $s: String!) {
   variables(projectId: $p, environmentId: $e, serviceId: $s, unrendered: true)
   domains(projectId: $p, environmentId: $e, serviceId: $s) { serviceDomains { domain } }
 }"""
+
+
+def _taken(*hours_ago: float, **more: Any) -> Callable[[int, datetime], dict[str, Any]]:
+    def at(number: int, now: datetime) -> dict[str, Any]:
+        return {"backups": [backup(now - timedelta(hours=hours), number=number, **more) for hours in hours_ago]}
+
+    return at
+
+
+def _window(*, ends_hours_ago: float | None = None) -> Callable[[int, datetime], dict[str, Any]]:
+    def at(_number: int, now: datetime) -> dict[str, Any]:
+        until = None if ends_hours_ago is None else (now - timedelta(hours=ends_hours_ago)).timestamp()
+        return {"point_in_time": {"from": (now - timedelta(days=7)).timestamp(), "until": until}}
+
+    return at
+
+
+# What Supabase may have of a project, by name.
+BACKUPS: dict[str, Callable[[int, datetime], dict[str, Any]]] = {
+    "point in time": _window(),
+    "point in time that stopped": _window(ends_hours_ago=5),
+    "3 hours old": _taken(3, 27),
+    "30 hours old": _taken(30, 54),
+    "failed": _taken(3, status="FAILED"),
+    "logical": _taken(3, is_physical=False),
+    "none": _taken(),
+}
 
 
 class Hands:
@@ -77,6 +106,17 @@ class Hands:
         (saved / "world.json").write_text(json.dumps(document))
         self.running.load(str(saved))
         shutil.rmtree(saved.parent)
+
+    def can_be_restored_from(self, **which: str) -> None:
+        """By ref, one of BACKUPS: what the vendor has of that project from now on."""
+        moment = datetime.now(UTC)
+
+        def change(document: Any) -> None:
+            for ref, name in which.items():
+                project = document["supabase"]["projects"][ref]
+                project |= {"point_in_time": None, "backups": [], **BACKUPS[name](project["number"], moment)}
+
+        self.edit(change)
 
     def projects(self, name: str = "pantheon-staging") -> list[dict[str, Any]]:
         return [one for one in self.call("supabase", "GET", "/v1/projects") if one["name"] == name]

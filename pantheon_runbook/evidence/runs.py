@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pantheon_runbook.errors import EvidenceError
 from pantheon_runbook.evidence import journal, ledger
 from pantheon_runbook.evidence.verify import verify
 
@@ -103,6 +104,27 @@ def each_with(
         is_about = (run.cloud, run.environment) == (cloud, environment) and run.runbook in runbooks
         if is_about and (evidence / run.bundle / holds).exists():
             yield run, dict(json.loads((evidence / run.bundle / holds).read_bytes()))
+
+
+def content_of(run: SealedRun, evidence: Path, name: str) -> dict[str, Any]:
+    """One JSON file of a run, by what is signed: its bytes are those of the manifest, also when it is read later.
+
+    Errors: EvidenceError when there is none, or when it was changed since the folder was verified.
+    """
+    try:
+        manifest, raw = ((evidence / run.bundle / one).read_bytes() for one in ("manifest.json", name))
+    except OSError as error:
+        raise _changed(run, name, f"it cannot be read: {error.strerror}") from error
+    if hashlib.sha256(manifest).hexdigest() != run.manifest:
+        raise _changed(run, "manifest.json", "it is another than was verified")
+    if json.loads(manifest)["files"].get(name, {}).get("sha256") != hashlib.sha256(raw).hexdigest():
+        raise _changed(run, name, "it is another than was sealed")
+    return dict(json.loads(raw))
+
+
+def _changed(run: SealedRun, name: str, why: str) -> EvidenceError:
+    what = f"{run.bundle}/{name} cannot be rested on"
+    return EvidenceError(what, why=why, next_step="pantheon-runbook evidence verify, and put it back as it was sealed")
 
 
 def _run(bundle: Path, sealed_by: str, key: str) -> SealedRun:

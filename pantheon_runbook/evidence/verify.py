@@ -36,7 +36,8 @@ NOTE = ".place"  # beside a run's folder: made before it, removed after it
 NOTEBOOK = "runbook.ipynb"
 CERTIFICATE = "certificate.json"
 _KEPT = frozenset({
-    CERTIFICATE, "certificate.md", "comparison.json", "criteria.json", "endpoints.md", "rehearsal.json", "strategy.md",
+    CERTIFICATE, "backups.json", "certificate.md", "comparison.json", "criteria.json", "endpoints.md", "rehearsal.json",
+    "strategy.md",
 })  # fmt: skip
 _WRITTEN = SEALED_BESIDE | _KEPT | {
     NOTEBOOK, "approval.json", "journal.jsonl", "plan.json", "report.html", "report.md", "snapshot.json",

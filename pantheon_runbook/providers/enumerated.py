@@ -167,6 +167,7 @@ READS = (
     Read("supabase", "GET", _SUPABASE, "/v1/projects/{ref}/config/auth"),
     Read("supabase", "GET", _SUPABASE, "/v1/projects/{ref}/config/database/pooler"),
     Read("supabase", "GET", _SUPABASE, "/v1/projects/{ref}/config/storage"),
+    Read("supabase", "GET", _SUPABASE, "/v1/projects/{ref}/database/backups"),
     Read("supabase", "GET", _SUPABASE, "/v1/projects/{ref}/functions"),
     Read("supabase", "GET", _SUPABASE, "/v1/projects/{ref}/health", repeated=("services",)),
     Read("supabase", "GET", _SUPABASE, "/v1/projects/{ref}/network-restrictions"),

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from validate import descriptions
-from vendors import branch
+from vendors import BACKUPS, branch
 
 from pantheon_runbook.sandbox.planes.supabase.auth_settings import SETTINGS
 
@@ -42,6 +43,15 @@ def test_management_answers_are_as_described(cloud: Cloud, problems: list[str]) 
         f"/v1/projects/{ref}/postgrest",
     )
     assert dict.fromkeys(reads, 200) == {path: cloud.supabase("GET", path).status_code for path in reads}
+    assert [] == problems
+
+
+@pytest.mark.parametrize("which", BACKUPS)
+def test_backups_are_as_described(cloud: Cloud, problems: list[str], which: str) -> None:
+    ref, now = cloud.facts["supabase"]["ref"], datetime.now(UTC)
+    cloud.world.document["supabase"]["projects"][ref] |= BACKUPS[which](1, now)
+
+    assert 200 == cloud.supabase("GET", f"/v1/projects/{ref}/database/backups").status_code
     assert [] == problems
 
 

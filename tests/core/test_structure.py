@@ -21,7 +21,7 @@ PACKAGE = ROOT / "pantheon_runbook"
 NOTEBOOKS = sorted((ROOT / "runbooks").glob("*.ipynb"))
 CORE = ("model", "errors", "secrets", "clock", "planning", "verdict", "kind")
 OUTSIDE = ("httpx", "papermill", "alembic", "psycopg", "nbclient", "starlette")
-LOWER = ("providers", "database", "isolation", "evidence")
+LOWER = ("providers", "database", "isolation", "evidence", "promotion")
 OWNERS = {"httpx": {"providers/http.py", "providers/reading.py"}, "papermill": {"runner/engine.py", "running.py"}}
 
 

@@ -38,6 +38,7 @@ from pantheon_runbook.isolation.choosing import Wanted
 from pantheon_runbook.model import Change
 from pantheon_runbook.providers import (
     supabase,
+    supabase_backups,
     supabase_exposure,
     supabase_inventory,
     vercel,
@@ -247,6 +248,7 @@ def what_both_projects_hold(story: Story) -> None:
         seen = supabase_inventory.inventory(client, ref, fingerprint=fingerprints_under("ab" * 32))
         assert {"present"} == {one.state for one in seen}
     assert supabase_exposure.exposure(client, ref=facts["ref"], organization=facts["organization_slug"])
+    assert supabase_backups.backups(client, facts["ref"]).backups
     client.close()
 
 

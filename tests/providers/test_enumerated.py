@@ -37,6 +37,7 @@ from pantheon_runbook.providers import (
     railway_services,
     railway_sources,
     supabase,
+    supabase_backups,
     supabase_exposure,
     supabase_inventory,
     supabase_settings,
@@ -251,6 +252,9 @@ READERS: dict[str, Callable[[Desk, Say], Any]] = {
     "supabase_inventory": lambda d, say: supabase_inventory.inventory(
         d.clients["supabase"], say(d.facts["supabase"]["ref"]), fingerprint=str
     ),
+    "supabase_backups": lambda d, say: supabase_backups.ProductionBackups(
+        d.clients["supabase"], say(d.facts["supabase"]["ref"])
+    ).look(),
     "supabase_exposure": lambda d, say: supabase_exposure.exposure(
         d.clients["supabase"],
         ref=say(d.facts["supabase"]["ref"]),

@@ -1,4 +1,4 @@
-"""SQL over HTTP, and what there is to restore from."""
+"""SQL over HTTP, and the buckets as the Management API shows them."""
 
 from __future__ import annotations
 
@@ -55,23 +55,3 @@ async def list_buckets(request: Request) -> Response:
         "updated_at::text as updated_at from storage.buckets order by id",
     )
     return JSONResponse(rows)
-
-
-async def list_backups(request: Request) -> Response:
-    """A project on a paid plan has daily backups; one on the free plan has none to restore from."""
-    project = project_of(request)
-    plan = vendor_of(request).organizations[project["organization_slug"]]["plan"]
-    taken = [] if plan == "free" else [_backup(project["number"], project["created_at"])]
-    return JSONResponse(
-        {
-            "region": project["region"],
-            "walg_enabled": plan != "free",
-            "pitr_enabled": False,
-            "backups": taken,
-            "physical_backup_data": {},
-        }
-    )
-
-
-def _backup(number: int, at: str) -> dict[str, Any]:
-    return {"id": number, "is_physical_backup": True, "status": "COMPLETED", "inserted_at": at}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ REQUESTS_PER_MINUTE: Final = 1200  # the vendor's are 120 (FACTS 1.1), and what 
 PROJECT_NAME: Final = "pantheon-production"
 SITE_URL: Final = "https://app.pantheon.example"
 CREATED_AT: Final = "2026-01-12T09:30:00.000000Z"
+BACKUP_IS_OLD: Final = timedelta(hours=4)  # when the world begins; one each day at that time
 
 BUCKETS: Final[tuple[Record, ...]] = (
     {"id": "avatars", "public": True, "file_size_limit": 2097152, "allowed_mime_types": ["image/png", "image/jpeg"]},
@@ -60,7 +62,9 @@ def _production_project(world: World, slug: str) -> tuple[Record, str]:
     project = new_project(world, name=PROJECT_NAME, organization_slug=slug, region="eu-west-1", created_at=CREATED_AT)
     project |= {"status": "ACTIVE_HEALTHY", "services_ready": True, "production": True}
     project["auth_config"] = {key: stored(key, value) for key, value in _auth_config(world).items()}
-    at = stamp(world.now())
+    now = world.now()
+    project["backup_schedule"] = (now - BACKUP_IS_OLD).strftime("%H:%M:%S")
+    at = stamp(now)
     project["secrets"] = {
         name: stored_secret(world.token("supabase.edge_secret", name, length=48), at) for name in EDGE_SECRETS
     }
