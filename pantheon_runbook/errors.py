@@ -10,6 +10,7 @@ RunbookError
 │   ├── ActOrderError
 │   ├── StalePlanError
 │   ├── BlockedPlanError
+│   ├── NotApprovedError
 │   ├── WrongEnvironmentError
 │   ├── AnotherWriterError
 │   └── AmbiguousTargetError
@@ -123,6 +124,10 @@ class StalePlanError(RefusedError):
 
 
 class BlockedPlanError(RefusedError):
+    pass
+
+
+class NotApprovedError(RefusedError):
     pass
 
 
