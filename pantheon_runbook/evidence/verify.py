@@ -706,14 +706,14 @@ def lines_of(report: Report) -> Iterator[str]:
         state = "WRONG " if name in wrong else "intact"
         sealed_by = f"{report.sealed_by[name]}, {report.keys[name]}" if name in report.keys else "nobody we know"
         verdict, cloud = (told.get(name, "?") for told in (report.verdicts, report.clouds))
-        yield _shown(f"{state}  {name}  {verdict}  ({cloud}; sealed by {sealed_by})")
+        yield shown(f"{state}  {name}  {verdict}  ({cloud}; sealed by {sealed_by})")
         if name in report.certificates and name not in wrong:
-            yield _shown(f"        {report.certificates[name]}")
+            yield shown(f"        {report.certificates[name]}")
     for finding in report.findings:
         where = "/".join(part for part in (finding.bundle, finding.file) if part)
-        yield _shown(f"WRONG   {where}: {finding.problem}")
+        yield shown(f"WRONG   {where}: {finding.problem}")
     for name in report.unsealed:
-        yield _shown(f"open    {name}  (it runs, or was killed: then the next run for its cloud seals it)")
+        yield shown(f"open    {name}  (it runs, or was killed: then the next run for its cloud seals it)")
     if report.ledger_head is None:
         yield f"ledger  not looked at{': this is one bundle alone' if report.bundles else ''}"
     else:
@@ -728,8 +728,8 @@ def write_out(text: str) -> None:
     sys.stdout.write(f"{text}\n")
 
 
-def _shown(text: str) -> str:
-    """A file's name may hold anything: what could move a terminal's cursor is spelled out."""
+def shown(text: str) -> str:
+    """A name may hold anything: what could move a terminal's cursor is spelled out."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
