@@ -26,7 +26,7 @@ from pantheon_runbook.errors import (
     ParameterError,
     WrongEnvironmentError,
 )
-from pantheon_runbook.evidence import approval, journal, seal, verify
+from pantheon_runbook.evidence import approval, journal, seal, ssh, verify
 from pantheon_runbook.evidence.approval import APPROVES, About, Case, Person, Policy, Said
 from pantheon_runbook.evidence.files import write_file
 from pantheon_runbook.evidence.verify import shown
@@ -278,7 +278,7 @@ def _reason(reason: str) -> str:
 
 def _whose(desk: Desk, key: str) -> tuple[seal.SealingKey, str]:
     """The key and its owner, whose name becomes part of a file's. Errors: CredentialError."""
-    own = seal.own_key(key, role=APPROVES)
+    own = ssh.own_key(key, role=APPROVES)
     name = signer_of(desk, own, "", default=Path(key).stem, role=APPROVES)
     if seal.is_file_name(name):
         return own, name
@@ -306,6 +306,7 @@ def _judged(sheet: Sheet, said: Said, own: seal.SealingKey, policy: Policy) -> s
         executor=sheet.requester,
         authors=(),
         now=said.issued_at,
+        check=ssh.is_signed_by,
         where=str(sheet.path),
     )
     return approval.approved(case, {"as you would sign it": approval.signed(said, own)}).kind
@@ -324,9 +325,8 @@ def _own_approval(desk: Desk, about: About, name: str, path: Path) -> Said:
     """The last that he signed for this plan. Errors: EvidenceError."""
     given = Said(about, "approve", name, "", "", "", "", "")
     there = desk.folder / FOLDER / approval.file_name(given)
-    found = approval.read(
-        _content(there, "the approval", f"name the plan that you approved; {path} it is not"), desk.keys()
-    )
+    content = _content(there, "the approval", f"name the plan that you approved; {path} it is not")
+    found = approval.read(content, desk.keys(), check=ssh.is_signed_by)
     if isinstance(found, approval.Read) and (found.said.approver, found.said.about) == (name, about):
         return found.said
     raise EvidenceError(

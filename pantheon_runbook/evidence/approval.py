@@ -25,6 +25,8 @@ from pantheon_runbook.evidence.statement import (
     Statement,
     is_as_written,
     is_dated_ahead,
+    is_ssh,
+    signature_in,
     source_of,
     statement_in,
 )
@@ -97,6 +99,7 @@ class Read:
     said: Said
     keyid: str
     key: verify.Key
+    by_ssh: bool = False
 
 
 @dataclass(frozen=True)
@@ -173,6 +176,7 @@ class Case:
     now: str
     consumed: Container[str] = frozenset()
     started: frozenset[str] = frozenset()
+    check: verify.Check = verify.is_signed_by  # `ssh.is_signed_by` knows SSH's signatures, too, and starts ssh-keygen
     where: str = "plan.json"  # how the plan is called in what to do next
 
     @cached_property
@@ -214,9 +218,9 @@ def signed(said: Said, key: SealingKey) -> bytes:
     return said.statement.signed(key)
 
 
-def read(raw: bytes, keys: Mapping[str, verify.Key]) -> Read | str:
+def read(raw: bytes, keys: Mapping[str, verify.Key], *, check: verify.Check = verify.is_signed_by) -> Read | str:
     """The decision in an envelope, or why it is nobody's word; never raises for its content."""
-    envelope = verify.opened(raw, PAYLOAD_TYPE, keys.values())
+    envelope = verify.opened(raw, PAYLOAD_TYPE, keys.values(), check=check)
     if isinstance(envelope, str):
         return f"it is no approval: {envelope}"
     if envelope.key is None:
@@ -228,7 +232,9 @@ def read(raw: bytes, keys: Mapping[str, verify.Key]) -> Read | str:
     if not is_as_written(raw):
         return "it is not byte for byte as it was written"
     said = _said(envelope.payload)
-    return Read(said, named[0], same[named[0]]) if said else "what it holds is no decision of ours"
+    if said is None:
+        return "what it holds is no decision of ours"
+    return Read(said, named[0], same[named[0]], is_ssh(signature_in(raw)))
 
 
 def _unsigned(named: frozenset[str], keys: Mapping[str, verify.Key]) -> str:
@@ -286,7 +292,7 @@ def approved(case: Case, envelopes: Mapping[str, bytes]) -> Approved:
 
 
 def _trusted(where: str, raw: bytes, case: Case) -> Read:
-    found = read(raw, case.keys)
+    found = read(raw, case.keys, check=case.check)
     if isinstance(found, Read):
         return found
     raise NotApprovedError(
@@ -449,7 +455,7 @@ def _approved(kind: Kind, counted: list[_Weighed], weighed: list[_Weighed], case
 
 def _approver(one: Read, now: str) -> Approver:
     said = one.said
-    source = source_of(one.key, now)
+    source = f"{'SSH signature by ' if one.by_ssh else ''}{source_of(one.key, now)}"
     return Approver(said.approver, source, one.keyid, said.nonce, said.reason, said.issued_at, said.expires_at)
 
 

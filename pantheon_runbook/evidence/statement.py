@@ -70,6 +70,15 @@ def is_as_written(raw: bytes) -> bool:
     return json.dumps(envelope, indent=1, sort_keys=True).encode() + b"\n" == raw
 
 
+def signature_in(raw: bytes) -> bytes:
+    """The one signature of an envelope that is as it was written."""
+    return base64.b64decode(json.loads(raw)["signatures"][0]["sig"])
+
+
+def is_ssh(signature: bytes) -> bool:
+    return signature.startswith(b"SSHSIG")
+
+
 def _encoded_again(text: str) -> str:
     """The bits behind the last byte are nobody's: the one spelling has none."""
     return base64.b64encode(base64.b64decode(text)).decode()

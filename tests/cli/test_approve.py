@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,7 +18,7 @@ from test_bad_input import _assert_is_card
 
 from pantheon_runbook import approving, cli, clock
 from pantheon_runbook.errors import NotApprovedError
-from pantheon_runbook.evidence import approval, seal, verify
+from pantheon_runbook.evidence import approval, seal, ssh, verify
 from pantheon_runbook.evidence.approval import Case, Person
 from pantheon_runbook.evidence.bundle import Bundle
 from pantheon_runbook.evidence.journal import Journal
@@ -120,6 +122,7 @@ def judged(made: Team, plan: Path, **facts: object) -> approval.Approved:
         "executor": Person("release-manager", "login name"),
         "authors": (Person("dev", "git"),),
         "now": clock.stamp(),
+        "check": ssh.is_signed_by,
     }
     envelopes = approving.envelopes_for(made.folder, verify._sha256(plan.read_bytes()))
     return approval.approved(Case(**{**case, **facts}), envelopes)
@@ -160,6 +163,27 @@ def test_sandbox_pins_the_key_at_first_use(team):
     assert "believes" not in approve(plan)[1]
     key = verify.pinned_keys(made.evidence / "trust.toml")[0][seal.own_key("approver").keyid]
     assert ("approver", "sandbox", "approve") == (key.owner, key.cloud, key.role)
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen (OpenSSH) is not installed")
+@pytest.mark.parametrize("cloud", ["live", "sandbox"])
+def test_ssh_key_approves(team, cloud: str):
+    """Pinned by the line of its .pub file, on the sandbox at first use; and it withdraws."""
+    made = team(cloud)
+    path = made.folder / "ana"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+    if cloud == "live":
+        line = path.with_name("ana.pub").read_text().strip()
+        pin = f'[[keys]]\nssh = "{line}"\nowner = "ana"\ncloud = "live"\nrole = "approve"\n'
+        made.trust.write_text(made.trust.read_text() + pin)
+    plan = Promotion(made).plan()
+
+    assert 0 == approve(plan, key=str(path))[0]
+    (one,) = judged(made, plan).approvers
+    assert ("ana", True) == (one.name, one.source.startswith("SSH signature by "))
+    assert 0 == call("approve", str(plan), "--key", str(path), "--reason", "wrong", "--withdraw")[0]
+    with pytest.raises(NotApprovedError, match="ana has withdrawn"):
+        judged(made, plan)
 
 
 def test_short_code_is_asked_on_a_terminal(team, monkeypatch: pytest.MonkeyPatch):
