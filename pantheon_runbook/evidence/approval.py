@@ -40,7 +40,7 @@ _PREDICATE_TYPE = "urn:pantheon-runbook:approval:1"
 _SUBJECT = "plan.json"
 _OF_THE_PLAN = ("cloud", "environment", "runbook")
 _OF_THE_PERSON = ("decision", "approver", "reason", "code", "issued_at", "expires_at", "nonce")
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 _UNTOUCHED = "nothing was changed"
 _NEXT = "have somebody who may approve it sign the plan of now: {}"
 _NONCE = re.compile(r"[0-9a-f]{32}")
@@ -277,6 +277,7 @@ def approved(case: Case, envelopes: Mapping[str, bytes]) -> Approved:
     Errors: NotApprovedError, and StalePlanError for another plan, which tell of the first that does not count;
     HeldError when nothing is wrong, but more are needed.
     """
+    _refuse_nobody(case)
     decisions = {where: _trusted(where, envelopes[where], case) for where in sorted(envelopes)}
     withdrawals = [one for one in decisions.values() if one.said.decision == "withdraw"]
     approvals = {where: one for where, one in decisions.items() if one.said.decision == "approve"}
@@ -289,6 +290,18 @@ def approved(case: Case, envelopes: Mapping[str, bytes]) -> Approved:
     if case.policy.is_solo and len(counted) >= case.policy.required:
         return _approved("separation of duties: not met", counted, weighed, case)
     raise _first_refusal(apart, weighed, case)
+
+
+def _refuse_nobody(case: Case) -> None:
+    """Somebody without a name would be told apart from everybody."""
+    for duty, person in case.people:
+        if not _names((person.name,), ()):
+            raise NotApprovedError(
+                "nobody can be told apart from the approver",
+                why=f"there is no name for {duty} ({person.source})",
+                state=case.state,
+                next_step="run it under a login with a name, from commits whose authors have one",
+            )
 
 
 def _trusted(where: str, raw: bytes, case: Case) -> Read:
@@ -304,10 +317,24 @@ def _trusted(where: str, raw: bytes, case: Case) -> Read:
 
 
 def _refuse_stopped(approvals: Mapping[str, Read], withdrawals: list[Read], case: Case) -> None:
-    """Enough others or not: what somebody stops on purpose does not go on."""
+    """Enough others or not: what somebody stops on purpose does not go on, whether his approval still lies there."""
     for where, one in approvals.items():
         if one.said.nonce in case.started and (error := _withdrawn(where, one, withdrawals, case)):
             raise error
+    for one in withdrawals:
+        if one.said.nonce in case.started and _may_withdraw(one, case):
+            what = f"{one.said.approver} has withdrawn the approval that the unit began under"
+            raise _refused("the withdrawal", case, what, f"on {one.said.issued_at}: {one.said.reason}")
+
+
+def _may_withdraw(one: Read, case: Case) -> bool:
+    """With any key that is pinned to him for approving, valid now or not: to stop is always allowed."""
+    is_of_plan = one.said.about.plan_digest == case.about.plan_digest
+    return is_of_plan and (one.key.role, one.key.cloud, one.key.owner) == (
+        APPROVES,
+        case.about.cloud,
+        one.said.approver,
+    )
 
 
 def _weighed(where: str, one: Read, withdrawals: list[Read], case: Case) -> _Weighed:
@@ -365,15 +392,13 @@ def _of_the_plan(where: str, one: Read, case: Case) -> Iterator[RunbookError]:
 
 
 def _withdrawn(where: str, one: Read, withdrawals: Iterable[Read], case: Case) -> RunbookError | None:
-    """Whoever has signed an approval takes it back with any key that is pinned to him for that, valid now or not."""
+    """By whoever has signed it."""
     said = one.said
     for withdrawal in withdrawals:
         taken = withdrawal.said
-        is_counting = (withdrawal.key.role, withdrawal.key.cloud) == (APPROVES, case.about.cloud)
-        is_his = is_counting and withdrawal.key.owner == taken.approver == said.approver
+        is_his = _may_withdraw(withdrawal, case) and taken.approver == said.approver
         is_later = verify.moment_of(said.issued_at) < verify.moment_of(taken.issued_at)
-        is_of_plan = taken.about.plan_digest == said.about.plan_digest
-        if is_his and is_of_plan and (taken.nonce == said.nonce or is_later):
+        if is_his and (taken.nonce == said.nonce or is_later):
             why = f"on {taken.issued_at}: {taken.reason}"
             return _refused(where, case, f"{said.approver} has withdrawn the approval", why)
     return None

@@ -203,6 +203,11 @@ def begun_and_withdrawn(desk: Desk) -> None:
     desk.withdraws()
 
 
+def begun_and_gone(desk: Desk) -> None:
+    begun_and_withdrawn(desk)
+    del desk.envelopes["ana.json"]
+
+
 REFUSED, STALE, HELD = NotApprovedError, StalePlanError, HeldError
 # what: (what is done to the good case, the error, words of its message)
 REFUSALS: dict[str, tuple[Callable[[Desk], object], type[RunbookError], str]] = {
@@ -277,6 +282,7 @@ REFUSALS: dict[str, tuple[Callable[[Desk], object], type[RunbookError], str]] = 
     ),
     "begun under another approval": (begun, REFUSED, "has not begun under this approval"),
     "begun, and withdrawn by one of two": (begun_and_withdrawn, REFUSED, "withdrawn the approval"),
+    "begun, and withdrawn where no approval lies": (begun_and_gone, REFUSED, "that the unit began under"),
     "alone, too soon": (solo_too_soon, REFUSED, "approved too soon"),
 }
 
@@ -292,6 +298,16 @@ def test_refusal_has_its_own_message(what: str):
 
     assert (kind, True) == (type(stopped.value), words in str(stopped.value)), stopped.value
     assert "pantheon-runbook approve plan.json" in stopped.value.next_step
+
+
+@pytest.mark.parametrize("who", ["requester", "executor", "authors"])
+def test_who_has_no_name_is_not_another_person(who: str):
+    desk = Desk()
+    nobody = Person(" <> ", "login name")
+    desk.set(**{who: (nobody,) if who == "authors" else nobody})
+
+    with pytest.raises(NotApprovedError, match="nobody can be told apart"):
+        desk.judged()
 
 
 @pytest.mark.parametrize("name", ["ana", "ben"])
