@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pantheon_runbook import clock, closure
 from pantheon_runbook.config import Closure, Config, config_path, read_regular
 from pantheon_runbook.errors import ConfigError, CredentialError, EvidenceError, ParameterError
 from pantheon_runbook.evidence import ledger, seal, verify
+from pantheon_runbook.evidence.approval import APPROVES
 from pantheon_runbook.evidence.attestation import ATTESTS, Attestation, file_name, signed
 from pantheon_runbook.evidence.files import write_file
 from pantheon_runbook.evidence.runs import SealedRuns, sealed_runs
@@ -21,6 +23,7 @@ from pantheon_runbook.runner.surroundings import committed, digests_of
 
 FOLDER = "attestations"
 _LONGEST_STATEMENT = 500
+_MAY_NOT = {ATTESTS: "sign no criterion", APPROVES: "approve nothing"}
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class Attested:
         yield f"{said.criterion} of {said.environment} ({said.cloud}) signed by {said.signer}, {self.source}"
         yield from (f"  over {name}  sha256 {digest}" for name, digest in sorted(said.subject.items()))
         if self.pinned_in:
-            yield f"  the sandbox believes the first use: this key is {said.signer}'s from now on, in {self.pinned_in}"
+            yield believed(said.signer, self.pinned_in)
         yield f"  {self.path}: commit it"
 
 
@@ -88,20 +91,23 @@ def attest(criterion: str, environment: str, *, key: str, signer: str | None, st
     desk.config.environment(environment)
     asked = _asked_of(_closure_of(desk.config), criterion)
     own = seal.own_key(key)
-    name = _signer(desk, own, signer or "", default=Path(key).stem)
+    name = signer_of(desk, own, signer or "", default=Path(key).stem, role=ATTESTS)
     _refuse_others(criterion, name, asked)
     said = Attestation(
         cloud=desk.config.cloud,
         environment=environment,
         criterion=criterion,
         signer=name,
-        statement=_one_line(statement),
+        statement=one_line(statement, "statement"),
         issued_at="",
         subject=_subject(desk, criterion, environment),
     )
     path = desk.folder / FOLDER / file_name(criterion, name)
     pinned = desk.keys()
-    said = _put(desk, path, said, own)
+    with putting(path):
+        pin_at_first_use(desk, own, owner=name, role=ATTESTS)
+        said = replace(said, issued_at=clock.stamp())  # once its key is pinned, for a key signs nothing before that
+        write_file(path, signed(said, own))
     return Attested(path, said, f"key {own.keyid[:12]} in {desk.pins}", None if own.keyid in pinned else desk.pins)
 
 
@@ -153,17 +159,17 @@ def _asked_of(decided: Closure, criterion: str) -> tuple[str, ...]:
     )
 
 
-def _signer(desk: Desk, own: seal.SealingKey, named: str, *, default: str) -> str:
+def signer_of(desk: Desk, own: seal.SealingKey, named: str, *, default: str, role: str) -> str:
     """Whose key it is by the trust file; on the sandbox it becomes his who uses it first. Errors: CredentialError."""
     pinned = desk.keys().get(own.keyid)
     if pinned is None and desk.config.cloud == "sandbox":
         return named or default
-    if pinned is None or pinned.role != ATTESTS or pinned.cloud != desk.config.cloud:
+    if pinned is None or pinned.role != role or pinned.cloud != desk.config.cloud:
         what = f"pinned to {pinned.role} for {pinned.cloud}" if pinned else "not pinned"
         raise CredentialError(
-            f"the key {own.keyid[:12]} may sign no criterion",
+            f"the key {own.keyid[:12]} may {_MAY_NOT[role]}",
             why=f"in {desk.pins} it is {what}",
-            next_step=f"pantheon-runbook keys new {default} --role {ATTESTS} >> {desk.trust}",
+            next_step=f"pantheon-runbook keys new {default} --role {role} >> {desk.trust}",
         )
     if named and named != pinned.owner:
         raise CredentialError(
@@ -189,11 +195,12 @@ def _refuse_others(criterion: str, name: str, asked: tuple[str, ...]) -> None:
         )
 
 
-def _one_line(statement: str) -> str:
-    if len(statement) <= _LONGEST_STATEMENT and (statement.isprintable() or not statement):
-        return statement
+def one_line(text: str, name: str) -> str:
+    """What somebody has to say, as it will be signed. Errors: ParameterError that calls it `name`."""
+    if len(text) <= _LONGEST_STATEMENT and (text.isprintable() or not text):
+        return text
     raise ParameterError(
-        "the statement is not one line of text",
+        f"the {name} is not one line of text",
         why=f"it is kept in the evidence: printable, and at most {_LONGEST_STATEMENT} characters",
         next_step="shorten it",
     )
@@ -234,20 +241,27 @@ def document(desk: Desk, decided: Closure) -> bytes:
     return content
 
 
-def _put(desk: Desk, path: Path, said: Attestation, own: seal.SealingKey) -> Attestation:
-    """As it was signed: dated once its key is pinned, for a key signs nothing before that."""
+def pin_at_first_use(desk: Desk, own: seal.SealingKey, *, owner: str, role: str) -> None:
+    """The sandbox believes it; on live nothing is pinned but by people. Errors: OSError."""
+    if desk.config.cloud == "sandbox":
+        desk.evidence.mkdir(parents=True, exist_ok=True)
+        with ledger.held(desk.evidence):  # no run of this folder pins its own key meanwhile
+            seal.pin(own, desk.pins, owner=owner, cloud="sandbox", role=role)
+
+
+def believed(owner: str, pinned_in: Path) -> str:
+    return f"  the sandbox believes the first use: this key is {owner}'s from now on, in {pinned_in}"
+
+
+@contextmanager
+def putting(path: Path) -> Iterator[None]:
+    """What is signed is written there. Errors: EvidenceError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if desk.config.cloud == "sandbox":
-            desk.evidence.mkdir(parents=True, exist_ok=True)
-            with ledger.held(desk.evidence):  # no run of this folder pins its own key meanwhile
-                seal.pin(own, desk.pins, owner=said.signer, cloud="sandbox", role=ATTESTS)
-        dated = replace(said, issued_at=clock.stamp())
-        write_file(path, signed(dated, own))
+        yield
     except OSError as error:
         raise EvidenceError(
-            f"the attestation {path} cannot be written",
+            f"{path} cannot be written",
             why=str(error.strerror),
             next_step="give write permission to that folder",
         ) from error
-    return dated

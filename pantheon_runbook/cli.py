@@ -304,7 +304,7 @@ def keys() -> None:
 
 @keys.command("new")
 @click.argument("name")
-@click.option("--role", type=click.Choice(["seal", "attest"]), default="seal", show_default=True)
+@click.option("--role", type=click.Choice(["seal", "attest", "approve"]), default="seal", show_default=True)
 def keys_new(name: str, *, role: str) -> None:
     """Make a key, and print the lines that pin it as NAME's, to commit into trust.toml beside pantheon.toml."""
     from pantheon_runbook.evidence import seal  # noqa: PLC0415
@@ -340,6 +340,30 @@ def attest(criterion: str, *, key: str, signer: str | None, statement: str, envi
 
     attested = attesting.attest(criterion, environment, key=key, signer=signer, statement=statement)
     click.echo("\n".join(attested.lines()))
+
+
+@main.command()
+@click.argument("plan", type=click.Path(path_type=Path))
+@click.option("--key", "key", required=True, metavar="NAME|PATH", help="Your key: by its name in keys list, or a file.")
+@click.option("--reason", required=True, metavar="TEXT", help="Why, in one line.")
+@click.option("--expires", default="", metavar="24h", help="Until when it may start; default: what [approval] allows.")
+@click.option("--code", default="", help="The plan's short code; without it a terminal asks.")
+@click.option("--withdraw", "is_withdrawal", is_flag=True, help="Take back what you have signed for this plan.")
+def approve(plan: Path, *, key: str, reason: str, expires: str, code: str, is_withdrawal: bool) -> None:
+    """Read the plan of a sealed bundle and sign its digest, for a promotion to rest on."""
+    from pantheon_runbook import approving  # noqa: PLC0415
+
+    if is_withdrawal:
+        if code or expires:
+            raise click.UsageError("--withdraw goes with --key and --reason only.")
+        click.echo("\n".join(approving.withdraw(plan, key=key, reason=reason).lines()))
+        return
+    sheet = approving.opened(plan)
+    click.echo("\n".join(sheet.lines()))
+    if not code and sys.stdin.isatty():
+        code = click.prompt("Type the short code to approve this plan")
+    decided = approving.approve(sheet, key=key, reason=reason, expires=expires, code=code)
+    click.echo("\n".join(decided.lines()))
 
 
 @main.group()

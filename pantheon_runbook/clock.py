@@ -11,7 +11,10 @@ import secrets
 import threading
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+_LONGEST_NUMBER = 4
 
 
 @dataclass
@@ -40,6 +43,14 @@ def now() -> datetime:
 def stamp() -> str:
     """`now` as text, for example "2026-11-23T10:00:00Z"."""
     return now().strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def span(text: str) -> timedelta:
+    """How long "90m", "24h" or "7d" is. Raises ValueError for anything else."""
+    number, unit = text[:-1], text[-1:]
+    if not (number.isascii() and number.isdigit()) or unit not in _UNITS or len(number) > _LONGEST_NUMBER:
+        raise ValueError("it is no time such as 90m, 24h or 7d")
+    return int(number) * _UNITS[unit]
 
 
 def token(name: str, *, length: int = 32) -> str:

@@ -8,8 +8,9 @@ from datetime import timedelta
 from typing import Literal
 
 from pantheon_runbook.config import Closure
-from pantheon_runbook.evidence.attestation import CLOCKS_DIFFER, Read, file_name
+from pantheon_runbook.evidence.attestation import Read, file_name
 from pantheon_runbook.evidence.runs import SealedRun, SealedRuns
+from pantheon_runbook.evidence.statement import CLOCKS_DIFFER
 from pantheon_runbook.evidence.verify import moment_of
 
 STRATEGY, ENDPOINTS, TEAM, PROVISIONING = "strategy", "endpoints", "team", "provisioning"

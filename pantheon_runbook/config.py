@@ -6,12 +6,22 @@ import errno
 import json
 import os
 import tomllib
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from pantheon_runbook import clock
 from pantheon_runbook.checks import DeclaredCheck, ProductionRead, wrong_in
 from pantheon_runbook.errors import ConfigError, ParameterError
 from pantheon_runbook.proofs import Proof, StagingProof
@@ -38,6 +48,15 @@ Source = Annotated[
         r"|database\.(session_url|pool_url|direct_url)|redis\.url|railway\.api_url|openrouter\.key)$"
     ),
 ]
+
+
+def _spelled_span(text: str) -> str:
+    if not timedelta() < clock.span(text) <= timedelta(seconds=_WEEK_SECONDS):
+        raise ValueError("it is more than nothing, and a week at most")
+    return text
+
+
+Span = Annotated[str, AfterValidator(_spelled_span)]
 
 
 class _Table(BaseModel):
@@ -255,6 +274,42 @@ class Closure(_Table):
         return members
 
 
+class ApprovalPolicy(_Table):
+    """Who lets a plan of production through: `required` of the `approvers` (empty: whoever's key is pinned for that).
+
+    An approval may start something for `longest` at most. With `solo` a team of one approves its own plan, `delay`
+    after it was sealed; then separation of duties is not met, and every report says so.
+    """
+
+    approvers: tuple[Name, ...] = ()
+    required: int = Field(default=1, ge=1, le=20)
+    solo: bool = False
+    longest: Span = "24h"
+    delay: Span = "15m"
+
+    @model_validator(mode="after")
+    def _can_be_met(self) -> ApprovalPolicy:
+        names = [name.casefold() for name in self.approvers]
+        if len(set(names)) < len(names):
+            raise ValueError("approvers names somebody twice")
+        if names and self.required > len(names):
+            raise ValueError(f"required is {self.required}, and approvers names {len(names)}")
+        if self.solo and self.required > 1:
+            raise ValueError("solo is for a team of one: required must be 1")
+        return self
+
+
+class KnownPerson(_Table):
+    """One person, called as the owner of his keys in trust.toml, and under which other names he goes, e-mail too."""
+
+    name: Name
+    also: Annotated[tuple[Text, ...], Field(min_length=1)]
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset({self.name, *self.also})
+
+
 class Config(_Table):
     cloud: Literal["sandbox", "live"]
     product: Name = "pantheon"
@@ -274,6 +329,8 @@ class Config(_Table):
     promotion: Promotion = Promotion()
     backup: Backup | None = None
     accepted_exposures: tuple[AcceptedExposure, ...] = ()
+    approval: ApprovalPolicy = ApprovalPolicy()
+    people: tuple[KnownPerson, ...] = ()
 
     @field_validator("accepted_exposures")
     @classmethod
@@ -283,6 +340,14 @@ class Config(_Table):
         if twice:
             raise ValueError(f"{twice[0]} is accepted twice")
         return accepted
+
+    @model_validator(mode="after")
+    def _tells_people_apart(self) -> Config:
+        names = [name for person in self.people for name in {one.casefold() for one in person.names}]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"people: {twice[0]} is the name of two of them")
+        return self
 
     @model_validator(mode="after")
     def _has_a_production(self) -> Config:

@@ -10,6 +10,7 @@ RunbookError
 │   ├── ActOrderError
 │   ├── StalePlanError
 │   ├── BlockedPlanError
+│   ├── NotApprovedError
 │   ├── WrongEnvironmentError
 │   ├── AnotherWriterError
 │   └── AmbiguousTargetError
@@ -126,6 +127,10 @@ class StalePlanError(RefusedError):
 
 
 class BlockedPlanError(RefusedError):
+    pass
+
+
+class NotApprovedError(RefusedError):
     pass
 
 

@@ -8,19 +8,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any, Literal
 
 from pantheon_runbook.evidence import verify
 from pantheon_runbook.evidence.seal import SealingKey
-from pantheon_runbook.model import canonical
+from pantheon_runbook.evidence.statement import PAYLOAD_TYPE, Statement, is_dated_ahead, source_of, statement_in
 
 ATTESTS = "attest"  # the role in trust.toml of a key that signs criteria
-CLOCKS_DIFFER = timedelta(minutes=5)  # between two machines of a team: what is dated that far ahead is of now
 Standing = Literal["signed", "stale", "not pinned", "rests on sandbox evidence", "forged"]
 
-_PAYLOAD_TYPE = "application/vnd.in-toto+json"
-_STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 _PREDICATE_TYPE = "urn:pantheon-runbook:attestation:1"
 _TEXTS = ("cloud", "environment", "criterion", "signer", "statement", "issued_at")
 
@@ -58,13 +54,7 @@ def file_name(criterion: str, signer: str) -> str:
 
 def signed(said: Attestation, key: SealingKey) -> bytes:
     """The envelope to commit."""
-    statement = {
-        "_type": _STATEMENT_TYPE,
-        "subject": [{"name": name, "digest": {"sha256": digest}} for name, digest in sorted(said.subject.items())],
-        "predicateType": _PREDICATE_TYPE,
-        "predicate": {name: getattr(said, name) for name in _TEXTS},
-    }
-    return key.sign(canonical(statement), _PAYLOAD_TYPE) + b"\n"
+    return Statement(_PREDICATE_TYPE, said.subject, {name: getattr(said, name) for name in _TEXTS}).signed(key)
 
 
 def read(raw: bytes, keys: Mapping[str, verify.Key], *, cloud: str, now: str) -> Read:
@@ -72,30 +62,23 @@ def read(raw: bytes, keys: Mapping[str, verify.Key], *, cloud: str, now: str) ->
 
     A sandbox is never taken for anything else: its cloud is in what was signed.
     """
-    envelope = verify.opened(raw, _PAYLOAD_TYPE, keys.values())
+    envelope = verify.opened(raw, PAYLOAD_TYPE, keys.values())
     if isinstance(envelope, str):
         return Read("forged", f"it is no attestation: {envelope}")
     said = _said(envelope.payload)
     if said is None:
         return Read("forged", "what it holds is no statement of ours")
     standing, why = _standing(said, envelope, keys, cloud=cloud, now=now)
-    source = _source(envelope.key, now) if envelope.key else ""
+    source = source_of(envelope.key, now) if envelope.key else ""
     return Read(standing, why, said, source, json.loads(raw))
 
 
 def _said(payload: bytes) -> Attestation | None:
     """The statement; None for anything that `signed` does not make."""
-    try:
-        statement = json.loads(payload)
-        predicate = statement["predicate"]
-        subject = {one["name"]: one["digest"]["sha256"] for one in statement["subject"]}
-        said = Attestation(**{name: predicate[name] for name in _TEXTS}, subject=subject)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    told = statement_in(payload, _PREDICATE_TYPE)
+    if told is None or not all(isinstance(told.predicate.get(name), str) for name in _TEXTS):
         return None
-    kinds = (statement.get("_type"), statement.get("predicateType"))
-    texts = (*(predicate[name] for name in _TEXTS), *subject, *subject.values())
-    are_texts = all(isinstance(text, str) for text in texts)
-    return said if kinds == (_STATEMENT_TYPE, _PREDICATE_TYPE) and are_texts else None
+    return Attestation(**{name: told.predicate[name] for name in _TEXTS}, subject=told.subject)
 
 
 def _standing(
@@ -120,13 +103,6 @@ def _by_pinned_key(said: Attestation, key: verify.Key, *, cloud: str, now: str) 
         return "not pinned", f"it names {said.signer}, and its key is pinned as {key.owner}'s"
     if not key.is_valid_at(said.issued_at):
         return "not pinned", f"its key was not valid on {said.issued_at}"
-    if verify.moment_of(said.issued_at) > verify.moment_of(now) + CLOCKS_DIFFER:
+    if is_dated_ahead(said.issued_at, now):
         return "forged", f"it is dated {said.issued_at}, which has not come yet"
     return "signed", ""
-
-
-def _source(key: verify.Key, now: str) -> str:
-    """Where an identity comes from, as it is. Of a key that has ended nothing bounds when it signed: that is said."""
-    kind = "sandbox" if key.cloud == "sandbox" else "repository-pinned"
-    ended = "" if key.is_valid_at(now) else f", ended {key.valid_until}: that it signed before is its holder's word"
-    return f"{kind} key of {key.owner} ({key.where}){ended}"

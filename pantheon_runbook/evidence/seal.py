@@ -98,8 +98,8 @@ def require_pinned(key: SealingKey, trust: Path | None, *, cloud: str) -> None:
     )
 
 
-def own_key(named: str) -> SealingKey:
-    """A key by its name in the keys folder, or by its path. Errors: CredentialError."""
+def own_key(named: str, *, role: str = "attest") -> SealingKey:
+    """A key by its name in the keys folder, or by its path; it is wanted for `role`. Errors: CredentialError."""
     is_path = "/" in named or named.endswith(".pem")
     path = Path(named) if is_path else keys_folder() / f"{named}.pem"
     if path.is_file():
@@ -107,7 +107,7 @@ def own_key(named: str) -> SealingKey:
     raise CredentialError(
         f"there is no key {named}",
         why=f"{path} is not there",
-        next_step="name a .pem file, or make a key" if is_path else f"pantheon-runbook keys new {named} --role attest",
+        next_step="name a .pem file, or make a key" if is_path else f"pantheon-runbook keys new {named} --role {role}",
     )
 
 
@@ -143,12 +143,17 @@ def _unusable(path: Path, why: str) -> CredentialError:
     )
 
 
+def is_file_name(name: str) -> bool:
+    """Whether a name can neither hide a file nor lead out of its folder."""
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name) is not None
+
+
 def new_key(name: str) -> SealingKey:
     """Make a key, 0600, in the keys folder.
 
     Errors: ParameterError for a name that is no file name, CredentialError when it exists or cannot be written.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+    if not is_file_name(name):
         raise ParameterError(
             f'"{name}" cannot be the name of a key',
             why="it becomes a file name: letters, digits, dot, dash and underscore",

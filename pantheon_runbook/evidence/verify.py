@@ -16,14 +16,15 @@ import json
 import stat
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 
 PAYLOAD_TYPE = "application/vnd.pantheon-runbook.manifest+json"
 SEALED_BESIDE = frozenset({"manifest.json", "seal.json"})
@@ -112,6 +113,9 @@ def moment_of(text: str) -> datetime:
     """A time as we write it; without an offset it is UTC. Raises ValueError."""
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+Check = Callable[[Key, bytes, bytes], bool]  # whether this key made this signature over these bytes
 
 
 @dataclass(frozen=True)
@@ -268,11 +272,11 @@ def pinned_keys(trust: Path) -> tuple[dict[str, Key], list[Finding]]:
     try:
         table = tomllib.loads(_read(trust, follow=True).decode())
         keys = {
-            str(entry["keyid"]): Key(
-                Ed25519PublicKey.from_public_bytes(bytes.fromhex(entry["public"])),
+            (keyid := _keyid(entry)): Key(
+                _public(entry),
                 str(entry["owner"]),
                 str(entry["cloud"]),
-                f"key {str(entry['keyid'])[:12]} in {trust}",
+                f"key {keyid[:12]} in {trust}",
                 str(entry.get("role", SEALS)),
                 _interval(entry, "valid_from"),
                 _interval(entry, "valid_until"),
@@ -284,6 +288,28 @@ def pinned_keys(trust: Path) -> tuple[dict[str, Key], list[Finding]]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return {}, [Finding("", trust.name, f"no pinned keys: {type(error).__name__}")]
     return keys, []
+
+
+def ssh_keyid(line: str) -> str:
+    """What a key is called that is pinned by its line in an OpenSSH .pub file."""
+    return _sha256(" ".join(line.split()[:2]).encode())
+
+
+def _keyid(entry: Mapping[str, Any]) -> str:
+    return ssh_keyid(entry["ssh"]) if "ssh" in entry else str(entry["keyid"])
+
+
+def _public(entry: Mapping[str, Any]) -> Ed25519PublicKey:
+    """Raises ValueError, KeyError: for a key of another kind too."""
+    if "ssh" not in entry:
+        return Ed25519PublicKey.from_public_bytes(bytes.fromhex(entry["public"]))
+    try:
+        public = load_ssh_public_key(entry["ssh"].encode())
+    except UnsupportedAlgorithm as error:
+        raise ValueError("not an ssh-ed25519 key") from error
+    if not isinstance(public, Ed25519PublicKey):
+        raise ValueError("not an ssh-ed25519 key")  # noqa: TRY004  it is the file that is wrong
+    return public
 
 
 def _interval(entry: Mapping[str, Any], name: str) -> str:
@@ -340,7 +366,7 @@ def _change(path: Path, sha256: Any) -> str:
 def _opened(raw: bytes, keys: Mapping[str, Key]) -> _Sealed:
     """The manifest inside a DSSE envelope that a pinned key signed (one signature is enough), or _Problem."""
     sealers = [key for key in keys.values() if key.role == SEALS]
-    held = _unpacked(raw, PAYLOAD_TYPE, sealers)
+    held = _unpacked(raw, PAYLOAD_TYPE, sealers, is_signed_by)
     if (key := held.key) is None:
         listed = ", ".join(sorted(keyid[:12] for keyid in held.named)) or "none"
         raise _Problem(f"no pinned key signed it (it names {listed})")
@@ -363,15 +389,15 @@ class Signed:
     key: Key | None
 
 
-def opened(raw: bytes, payload_type: str, keys: Iterable[Key]) -> Signed | str:
-    """The content of an envelope of this type, or why it is none."""
+def opened(raw: bytes, payload_type: str, keys: Iterable[Key], *, check: Check | None = None) -> Signed | str:
+    """The content of an envelope of this type, or why it is none; `check` looks at signatures of another kind, too."""
     try:
-        return _unpacked(raw, payload_type, keys)
+        return _unpacked(raw, payload_type, keys, check or is_signed_by)
     except _Problem as problem:
         return str(problem)
 
 
-def _unpacked(raw: bytes, payload_type: str, keys: Iterable[Key]) -> Signed:
+def _unpacked(raw: bytes, payload_type: str, keys: Iterable[Key], check: Check) -> Signed:
     """With the first of the keys that signed, whatever key is claimed; a signature counts over `payload_type` only."""
     envelope = _json_object(raw)
     if envelope is None:
@@ -383,14 +409,19 @@ def _unpacked(raw: bytes, payload_type: str, keys: Iterable[Key]) -> Signed:
         }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _Problem("not a DSSE envelope") from error
-    signed = b"DSSEv1 %d %s %d %s" % (len(payload_type), payload_type.encode(), len(payload), payload)
-    key = next((key for key in keys for one in signatures.values() if _is_signed_by(key, one, signed)), None)
+    signed = signed_bytes(payload, payload_type)
+    key = next((key for key in keys for one in signatures.values() if check(key, one, signed)), None)
     if envelope.get("payloadType") != payload_type:
         raise _Problem(f"it holds a {envelope.get('payloadType')!r}")
     return Signed(payload, frozenset(signatures), key)
 
 
-def _is_signed_by(key: Key, signature: bytes, signed: bytes) -> bool:
+def signed_bytes(payload: bytes, payload_type: str) -> bytes:
+    """What DSSE has signed: a payload cannot be taken for one of another type."""
+    return b"DSSEv1 %d %s %d %s" % (len(payload_type), payload_type.encode(), len(payload), payload)
+
+
+def is_signed_by(key: Key, signature: bytes, signed: bytes) -> bool:
     try:
         key.public.verify(signature, signed)
     except InvalidSignature:
@@ -707,14 +738,14 @@ def lines_of(report: Report) -> Iterator[str]:
         state = "WRONG " if name in wrong else "intact"
         sealed_by = f"{report.sealed_by[name]}, {report.keys[name]}" if name in report.keys else "nobody we know"
         verdict, cloud = (told.get(name, "?") for told in (report.verdicts, report.clouds))
-        yield _shown(f"{state}  {name}  {verdict}  ({cloud}; sealed by {sealed_by})")
+        yield shown(f"{state}  {name}  {verdict}  ({cloud}; sealed by {sealed_by})")
         if name in report.certificates and name not in wrong:
-            yield _shown(f"        {report.certificates[name]}")
+            yield shown(f"        {report.certificates[name]}")
     for finding in report.findings:
         where = "/".join(part for part in (finding.bundle, finding.file) if part)
-        yield _shown(f"WRONG   {where}: {finding.problem}")
+        yield shown(f"WRONG   {where}: {finding.problem}")
     for name in report.unsealed:
-        yield _shown(f"open    {name}  (it runs, or was killed: then the next run for its cloud seals it)")
+        yield shown(f"open    {name}  (it runs, or was killed: then the next run for its cloud seals it)")
     if report.ledger_head is None:
         yield f"ledger  not looked at{': this is one bundle alone' if report.bundles else ''}"
     else:
@@ -729,8 +760,8 @@ def write_out(text: str) -> None:
     sys.stdout.write(f"{text}\n")
 
 
-def _shown(text: str) -> str:
-    """A file's name may hold anything: what could move a terminal's cursor is spelled out."""
+def shown(text: str) -> str:
+    """A name may hold anything: what could move a terminal's cursor is spelled out."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from pantheon_runbook.database.migrations.revision_kinds import REVISION, TREE
 from pantheon_runbook.errors import EvidenceError
-from pantheon_runbook.evidence.attestation import CLOCKS_DIFFER
 from pantheon_runbook.evidence.runs import SealedRun, SealedRuns, content_of
+from pantheon_runbook.evidence.statement import CLOCKS_DIFFER
 from pantheon_runbook.evidence.verify import moment_of
 from pantheon_runbook.model import Finding, short_code
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pantheon_runbook import config
+from pantheon_runbook import clock, config
 from pantheon_runbook.credentials import from_environment, from_file, tokens_in
 from pantheon_runbook.errors import ConfigError, CredentialError, ParameterError
 
@@ -181,3 +181,22 @@ def test_target_at_vercel_is_the_environments_own(example, environment: str, tar
         config.parse_config(document, example)
 
     assert f"environments.{environment}.vercel.target is not {environment}'s" in stopped.value.why
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("1m", 60), ("90m", 5400), ("24h", 86_400), ("7d", 604_800)])
+def test_span_is_read(text: str, seconds: int):
+    assert seconds == clock.span(text).total_seconds()
+
+
+@pytest.mark.parametrize("text", ["", "h", "24", "24 h", "-1h", "+1h", "1.5h", "\u0661h", "99999h", "1w"])
+def test_span_of_no_kind_is_refused(text: str):
+    with pytest.raises(ValueError, match="no time such as"):
+        clock.span(text)
+
+
+def test_one_person_approves_when_nothing_is_said(example):
+    """By whoever's key is pinned for it; never alone."""
+    assert ((), 1, False, "24h", "15m") == tuple(
+        getattr(config.ApprovalPolicy(), name) for name in ("approvers", "required", "solo", "longest", "delay")
+    )
+    assert config.ApprovalPolicy() == config.load_config(example).approval
