@@ -17,6 +17,7 @@ from pantheon_runbook.secrets import Vault
 _LONGEST_PAUSE_SECONDS = 30.0  # 15 minutes of waiting stay under the 100 requests an hour of a Free plan
 _SAID_AGAIN_SECONDS = 5.0
 
+ROLL_BACK = "roll back"  # the action by which production goes back to what served before
 Fingerprint = Callable[[str], str]
 
 

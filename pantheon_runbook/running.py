@@ -87,8 +87,7 @@ def summary(outcome: Outcome) -> str:
     events = journal.read(folder / "journal.jsonl")
     opened = events[0]
     again = f"pantheon-runbook run {opened['runbook']} -e {opened['environment']}"
-    ended = {event["act"]: event for event in events if event["event"] == "act-ends"}
-    is_blocked = verdict.word == "planned" and bool(ended["plan"].get("blocking"))
+    is_blocked = verdict.word == "planned" and _is_blocked(events)
     is_ready = verdict.word == "planned" and not is_blocked
     again += spelled(opened["parameters"])
     then = f"{again} --apply --plan {_near(folder / 'plan.json')}" if is_ready else again
@@ -108,6 +107,11 @@ def summary(outcome: Outcome) -> str:
             *(_in_the_way(folder) if is_blocked else ()),
         )
     )
+
+
+def _is_blocked(events: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the plan has a finding that nobody can approve away."""
+    return any(event["event"] == "act-ends" and event.get("blocking") for event in events)
 
 
 def _in_the_way(folder: Path) -> Iterable[str]:
@@ -152,7 +156,6 @@ _FEW = 10
 def exit_code(outcome: Outcome, *, detailed: bool) -> int:
     """The verdict's; with `detailed`, 3 for a plan run that found something to change, 4 for one that is blocked."""
     if detailed and outcome.verdict.word == "planned":
-        events = journal.read(outcome.folder / "journal.jsonl")
-        is_blocked = any(event["event"] == "act-ends" and event.get("blocking") for event in events)
+        is_blocked = _is_blocked(journal.read(outcome.folder / "journal.jsonl"))
         return EXIT_CODES["refused"] if is_blocked else CHANGES_PENDING_EXIT_CODE
     return outcome.verdict.exit_code

@@ -57,18 +57,18 @@ class SealedRuns:
 
 def failed_checks(evidence: Path, *, cloud: str, runbook: str, environment: str) -> tuple[str, str]:
     """(run, first check that failed) of the last apply run, ("", "") without one; for advice: no seal is checked."""
+    about = {"cloud": cloud, "runbook": runbook, "environment": environment, "mode": "apply"}
     for entry in reversed(list(ledger.entries(evidence))):
-        folder = evidence / str(entry["bundle"])
-        if (entry["cloud"], entry["runbook"]) != (cloud, runbook) or not (folder / "journal.jsonl").is_file():
+        try:
+            events = journal.read(evidence / str(entry.get("bundle")) / "journal.jsonl")
+        except OSError:
             continue
-        events = journal.read(folder / "journal.jsonl")
-        if (events[0]["environment"], events[0]["mode"]) != (environment, "apply"):
-            continue
-        checks = next((event["checks"] for event in reversed(events) if event["event"] == "checks"), ())
-        failed = (
-            f"{name}: expected {expected}, found {found}" for name, expected, found, passed in checks if not passed
-        )
-        return str(events[0]["run"])[:_SHORT], next(failed, "")
+        if events and about.items() <= events[0].items():
+            checks = next((event["checks"] for event in reversed(events) if event["event"] == "checks"), ())
+            told = (
+                f"{name}: expected {expected}, found {found}" for name, expected, found, passed in checks if not passed
+            )
+            return str(events[0]["run"])[:_SHORT], next(told, "")
     return "", ""
 
 

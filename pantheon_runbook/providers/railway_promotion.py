@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from pantheon_runbook.errors import AmbiguousTargetError, RefusedError, WrongEnvironmentError
-from pantheon_runbook.kind import Kind, Look, Surroundings
+from pantheon_runbook.kind import ROLL_BACK, Kind, Look, Surroundings
 from pantheon_runbook.model import Change, Resource
 from pantheon_runbook.providers.enumerated import reads
 from pantheon_runbook.providers.railway import VENDOR, RailwayApi, every_page, nodes
@@ -20,7 +20,6 @@ from pantheon_runbook.providers.railway_deploys import COMING, SERVING, Deployme
 from pantheon_runbook.providers.railway_looks import ENVIRONMENT, SERVICES
 from pantheon_runbook.providers.railway_services import where
 
-ROLL_BACK = "roll back"
 _FORMER = reads("""
 query FormerDeployments($projectId: String!, $environmentId: String!, $serviceId: String!) {
   deployments(

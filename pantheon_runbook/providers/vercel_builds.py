@@ -12,7 +12,16 @@ from pantheon_runbook.model import Change, Finding, Resource
 from pantheon_runbook.providers.http import Client, json_of
 from pantheon_runbook.providers.vercel import VENDOR
 from pantheon_runbook.providers.vercel_deploys import COMING, ENDED, WHY_LENGTH, commit_of, git_source
-from pantheon_runbook.providers.vercel_reading import PRODUCTION, Reading, moment, targets_of
+from pantheon_runbook.providers.vercel_reading import (
+    PRODUCTION,
+    Reading,
+    deployment_at,
+    live_of,
+    moment,
+    project_at,
+    repo_of,
+    targets_of,
+)
 
 BUILD = "vercel.production_build"  # in the vault: the id of the staged build
 _TURN_OFF = 'in Vercel, Settings > Environments > Production: turn off "Auto-assign Custom Production Domains"'
@@ -117,10 +126,10 @@ class ProductionBuild(Kind):
 
     def _facts(self, changed: int) -> dict[str, Any]:
         """Beside the build itself: what is on its way, and when a variable of production was last changed."""
-        coming, link = self._coming(), self._project.get("link") or {}
+        coming = self._coming()
         facts = {
             "branch": self._branch,
-            "repo": f"{link.get('org')}/{link.get('repo')}" if link.get("repo") else None,
+            "repo": repo_of(self._project),
             "variables_changed_at": moment(changed or None),
             "coming_commit": commit_of(coming),
             "coming_since": moment(coming.get("created")),
@@ -181,20 +190,6 @@ class ProductionBuild(Kind):
             state=f"production serves what it served before; deployment {found['id']} exists and serves nothing",
             next_step="read its build log in Vercel, put right what it says, then run the plan again",
         )
-
-
-def project_at(client: Client, project_id: str, params: Mapping[str, str]) -> Mapping[str, Any]:
-    answer = client.read("GET", f"/v9/projects/{project_id}", operation="read the project", params=params)
-    return dict(json_of(answer))
-
-
-def deployment_at(client: Client, identifier: str, scope: Mapping[str, str]) -> Mapping[str, Any]:
-    path = f"/v13/deployments/{identifier}"
-    return dict(json_of(client.read("GET", path, operation="read a deployment", params=scope)))
-
-
-def live_of(project: Mapping[str, Any]) -> Mapping[str, Any]:
-    return (project.get("targets") or {}).get(PRODUCTION) or {}
 
 
 def is_of_production(listed: Mapping[str, Any]) -> bool:

@@ -11,7 +11,15 @@ from pantheon_runbook.kind import Kind, Look, Surroundings
 from pantheon_runbook.model import Change, Resource
 from pantheon_runbook.providers.http import Client, json_of
 from pantheon_runbook.providers.vercel import VENDOR
-from pantheon_runbook.providers.vercel_reading import PREVIEW, moment, targets_of
+from pantheon_runbook.providers.vercel_reading import (
+    PREVIEW,
+    deployment_at,
+    live_of,
+    moment,
+    project_at,
+    repo_of,
+    targets_of,
+)
 
 BYPASS = "vercel.bypass"
 BYPASS_OF_OURS = "credentials.VERCEL_AUTOMATION_BYPASS_SECRET"
@@ -45,13 +53,12 @@ class PreviewDeployment(Kind):
         self._begun = ""
 
     def look(self) -> Look:
-        path = f"/v9/projects/{self._project_id}"
-        project = self._client.read("GET", path, operation="read the project", params=self._scope)
+        self._project = project_at(self._client, self._project_id, self._scope)
         path = f"/v10/projects/{self._project_id}/env"
         variables = self._client.read("GET", path, operation="list variables", params=self._scope)
         of_branch = {**self._scope, "projectId": self._project_id, "branch": self._branch, "limit": _NEWEST}
         listed = self._client.read("GET", "/v6/deployments", operation="list deployments", params=of_branch)
-        self._project, self._variables = json_of(project), json_of(variables)["envs"]
+        self._variables = json_of(variables)["envs"]
         self._seen = sorted(json_of(listed)["deployments"], key=lambda one: -int(one["created"]))
         self._hold_bypass()
         ready = next((one for one in self._previews() if one["state"] == "READY"), None)
@@ -91,8 +98,7 @@ class PreviewDeployment(Kind):
 
     def settle(self, change: Change) -> None:
         def is_ready() -> bool:
-            path = f"/v13/deployments/{self._begun}"
-            found = json_of(self._client.read("GET", path, operation="read a deployment", params=self._scope))
+            found = deployment_at(self._client, self._begun, self._scope)
             if found["readyState"] in ENDED:
                 raise self._failure(found)
             return bool(found["readyState"] == "READY")
@@ -116,12 +122,11 @@ class PreviewDeployment(Kind):
             for one in self._variables
             if PREVIEW in targets_of(one) and one.get("gitBranch") in {None, "", self._branch}
         ]
-        coming, link = self._coming(), self._project.get("link") or {}
-        live = (self._project.get("targets") or {}).get("production") or {}
+        coming, live = self._coming(), live_of(self._project)
         facts = {
             "branch": self._branch,
             "head": commit_of(self._seen[0]) if self._seen else None,
-            "repo": f"{link.get('org')}/{link.get('repo')}" if link.get("repo") else None,
+            "repo": repo_of(self._project),
             "variables_changed_at": moment(max(changed, default=0) or None),
             "coming_commit": commit_of(coming),
             "coming_since": moment(coming.get("created")),

@@ -11,24 +11,14 @@ from typing import Any
 
 from pantheon_runbook.config import Frontend
 from pantheon_runbook.errors import RefusedError, StalePlanError, VendorRefusedError
-from pantheon_runbook.kind import Kind, Look, Surroundings
+from pantheon_runbook.kind import ROLL_BACK, Kind, Look, Surroundings
 from pantheon_runbook.model import Change, Finding, Resource
 from pantheon_runbook.providers.http import Client, json_of
 from pantheon_runbook.providers.vercel import VENDOR, plan_of
-from pantheon_runbook.providers.vercel_builds import (
-    BUILD,
-    ProductionBuild,
-    deployment_at,
-    is_of_production,
-    live_of,
-    project_at,
-)
+from pantheon_runbook.providers.vercel_builds import BUILD, ProductionBuild, is_of_production
 from pantheon_runbook.providers.vercel_deploys import commit_of
-from pantheon_runbook.providers.vercel_reading import PRODUCTION, Reading, moment
+from pantheon_runbook.providers.vercel_reading import PRODUCTION, Reading, deployment_at, live_of, moment, project_at
 
-__all__ = ["ROLL_BACK", "ProductionAlias", "ProductionBuild"]
-
-ROLL_BACK = "roll back"
 _HOBBY = "hobby"
 _NEWEST = "100"
 _MOVING = frozenset({"pending", "in-progress"})

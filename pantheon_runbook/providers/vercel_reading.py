@@ -111,6 +111,29 @@ class Reading:
             asked["until"] = str(following)
 
 
+def project_at(client: Client, project_id: str, params: Mapping[str, str]) -> Mapping[str, Any]:
+    """The project as it is now. Errors: VendorRefusedError, VendorUnavailableError."""
+    answer = client.read("GET", f"/v9/projects/{project_id}", operation="read the project", params=params)
+    return dict(json_of(answer))
+
+
+def deployment_at(client: Client, identifier: str, scope: Mapping[str, str]) -> Mapping[str, Any]:
+    """One deployment as it is now. Errors: as above."""
+    path = f"/v13/deployments/{identifier}"
+    return dict(json_of(client.read("GET", path, operation="read a deployment", params=scope)))
+
+
+def live_of(project: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The deployment that a project's production serves; {} for none."""
+    return (project.get("targets") or {}).get(PRODUCTION) or {}
+
+
+def repo_of(project: Mapping[str, Any]) -> str | None:
+    """ "org/repo" as Railway calls it too; None where the project is connected to none."""
+    link = project.get("link") or {}
+    return f"{link.get('org')}/{link.get('repo')}" if link.get("repo") else None
+
+
 def _error_of(answer: Any) -> Mapping[str, Any]:
     """What the vendor says in its one error shape; {} for anything else, which may come from something in between."""
     try:

@@ -19,7 +19,8 @@ from pantheon_runbook.model import Change, Resource, StepResult
 from pantheon_runbook.providers import railway, vercel
 from pantheon_runbook.providers.http import Client, Reach, WriteGate
 from pantheon_runbook.providers.railway_promotion import ProductionDeployments, ProductionServices
-from pantheon_runbook.providers.vercel_promotion import ProductionAlias, ProductionBuild
+from pantheon_runbook.providers.vercel_builds import ProductionBuild
+from pantheon_runbook.providers.vercel_promotion import ProductionAlias
 from pantheon_runbook.secrets import Registry, Secret, Vault
 
 BUILD, ALIAS = ProductionBuild.address, ProductionAlias.address

@@ -43,6 +43,7 @@ from pantheon_runbook.providers import (
     supabase_settings,
     supabase_storage,
     vercel,
+    vercel_builds,
     vercel_deploys,
     vercel_exposure,
     vercel_inventory,
@@ -191,9 +192,9 @@ def _built(desk: Desk, say: Say) -> None:
     kind.settle(Change("vercel/deployment/preview", "create", {}, {}, (), "", ""))
 
 
-def _production_build(desk: Desk, say: Say) -> vercel_promotion.ProductionBuild:
+def _production_build(desk: Desk, say: Say) -> vercel_builds.ProductionBuild:
     given = {"branch": say("staging"), "commit": say("a" * 40)}
-    return vercel_promotion.ProductionBuild(desk.clients["vercel"], desk.frontend(say), desk.around(say), **given)
+    return vercel_builds.ProductionBuild(desk.clients["vercel"], desk.frontend(say), desk.around(say), **given)
 
 
 def _staged(desk: Desk, say: Say) -> None:

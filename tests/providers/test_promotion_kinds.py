@@ -24,7 +24,8 @@ from pantheon_runbook.kind import Surroundings
 from pantheon_runbook.providers import railway_promotion
 from pantheon_runbook.providers.http import Client
 from pantheon_runbook.providers.railway_promotion import ProductionServices
-from pantheon_runbook.providers.vercel_promotion import ProductionAlias, ProductionBuild
+from pantheon_runbook.providers.vercel_builds import ProductionBuild
+from pantheon_runbook.providers.vercel_promotion import ProductionAlias
 from pantheon_runbook.secrets import Registry, Vault
 
 pytestmark = pytest.mark.xdist_group("promotion")
