@@ -27,12 +27,16 @@ COPIED = (
     "conftest.py",
     "pyproject.toml",
     "pantheon.example.toml",
+    "environment.yml",
     "README.md",
 )
+COMMANDS = ("alembic", "squawk")  # that tests and product look for beside the interpreter
 TEST_FAILED = 1  # pytest's exit code; 2 to 5 mean that no test could say anything
 _HANGS_SECONDS = 180  # a test that has not ended by then
 # Of what is put in a guard's place, or of the sandbox: a test that fails by these has shown nothing.
-_OUR_OWN_FAULT = frozenset({"NameError", "UnboundLocalError", "ImportError", "SandboxError", "ServerError"})
+_OUR_OWN_FAULT = frozenset(
+    {"NameError", "UnboundLocalError", "ImportError", "FileNotFoundError", "SandboxError", "ServerError"}
+)
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,8 @@ def _make_environment(folder: Path) -> None:
     site = next((folder / ".venv" / "lib").glob("python*/site-packages"))
     libraries = [path for path in sys.path if Path(path).name == "site-packages"]
     (site / "copy.pth").write_text("\n".join([str(folder), *libraries]), encoding="utf-8")
+    for name in COMMANDS:
+        (folder / ".venv" / "bin" / name).symlink_to(Path(sys.executable).with_name(name))
     (folder / ".venv" / "share").symlink_to(Path(sys.prefix) / "share")  # nbconvert's templates
 
 
