@@ -65,10 +65,9 @@ def failed_checks(evidence: Path, *, cloud: str, runbook: str, environment: str)
             continue
         if events and about.items() <= events[0].items():
             checks = next((event["checks"] for event in reversed(events) if event["event"] == "checks"), ())
-            told = (
-                f"{name}: expected {expected}, found {found}" for name, expected, found, passed in checks if not passed
-            )
-            return str(events[0]["run"])[:_SHORT], next(told, "")
+            failed = next((check for check in checks if not check[-1]), None)
+            told = f"{failed[0]}: expected {failed[1]}, found {failed[2]}" if failed else ""
+            return str(events[0]["run"])[:_SHORT], told
     return "", ""
 
 

@@ -129,7 +129,7 @@ def live_of(project: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def repo_of(project: Mapping[str, Any]) -> str | None:
-    """ "org/repo" as Railway calls it too; None where the project is connected to none."""
+    """As Railway calls it too: org/repo. None where the project is connected to none."""
     link = project.get("link") or {}
     return f"{link.get('org')}/{link.get('repo')}" if link.get("repo") else None
 
