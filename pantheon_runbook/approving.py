@@ -26,8 +26,9 @@ from pantheon_runbook.errors import (
     ParameterError,
     WrongEnvironmentError,
 )
-from pantheon_runbook.evidence import approval, journal, seal, ssh, verify
-from pantheon_runbook.evidence.approval import APPROVES, About, Case, Person, Policy, Said
+from pantheon_runbook.evidence import approval, decision, journal, seal, ssh, verify
+from pantheon_runbook.evidence.approval import APPROVES, Case, Person, Policy
+from pantheon_runbook.evidence.decision import About, Said
 from pantheon_runbook.evidence.files import write_file
 from pantheon_runbook.evidence.verify import shown
 from pantheon_runbook.model import banner
@@ -309,7 +310,7 @@ def _judged(sheet: Sheet, said: Said, own: seal.SealingKey, policy: Policy) -> s
         check=ssh.is_signed_by,
         where=str(sheet.path),
     )
-    return approval.approved(case, {"as you would sign it": approval.signed(said, own)}).kind
+    return approval.approved(case, {"as you would sign it": decision.signed(said, own)}).kind
 
 
 def _keys_with(desk: Desk, own: seal.SealingKey, owner: str) -> dict[str, verify.Key]:
@@ -324,10 +325,10 @@ def _keys_with(desk: Desk, own: seal.SealingKey, owner: str) -> dict[str, verify
 def _own_approval(desk: Desk, about: About, name: str, path: Path) -> Said:
     """The last that he signed for this plan. Errors: EvidenceError."""
     given = Said(about, "approve", name, "", "", "", "", "")
-    there = desk.folder / FOLDER / approval.file_name(given)
+    there = desk.folder / FOLDER / decision.file_name(given)
     content = _content(there, "the approval", f"name the plan that you approved; {path} it is not")
-    found = approval.read(content, desk.keys(), check=ssh.is_signed_by)
-    if isinstance(found, approval.Read) and (found.said.approver, found.said.about) == (name, about):
+    found = decision.read(content, desk.keys(), check=ssh.is_signed_by)
+    if isinstance(found, decision.Read) and (found.said.approver, found.said.about) == (name, about):
         return found.said
     raise EvidenceError(
         f"the approval {there} cannot be trusted",
@@ -337,11 +338,11 @@ def _own_approval(desk: Desk, about: About, name: str, path: Path) -> Said:
 
 
 def _put(desk: Desk, said: Said, own: seal.SealingKey, lasts: timedelta | None) -> Decided:
-    path = desk.folder / FOLDER / approval.file_name(said)
+    path = desk.folder / FOLDER / decision.file_name(said)
     pinned = desk.keys()
     with putting(path):
         pin_at_first_use(desk, own, owner=said.approver, role=APPROVES)
         said = _dated(said, lasts)  # once its key is pinned, for a key signs nothing before that
-        write_file(path, approval.signed(said, own))
+        write_file(path, decision.signed(said, own))
     source = f"key {own.keyid[:12]} in {desk.pins}"
     return Decided(path, said, source, pinned_in=None if own.keyid in pinned else desk.pins)

@@ -18,7 +18,7 @@ from test_bad_input import _assert_is_card
 
 from pantheon_runbook import approving, cli, clock
 from pantheon_runbook.errors import NotApprovedError
-from pantheon_runbook.evidence import approval, seal, ssh, verify
+from pantheon_runbook.evidence import approval, decision, seal, ssh, verify
 from pantheon_runbook.evidence.approval import Case, Person
 from pantheon_runbook.evidence.bundle import Bundle
 from pantheon_runbook.evidence.journal import Journal
@@ -433,9 +433,9 @@ def test_envelope_says_what_was_approved(team):
     approve(plan)
     (path,) = (made.folder / "approvals").iterdir()
 
-    found = approval.read(path.read_bytes(), approving.Desk.here().keys())
+    found = decision.read(path.read_bytes(), approving.Desk.here().keys())
 
-    assert isinstance(found, approval.Read)
+    assert isinstance(found, decision.Read)
     told = {**asdict(found.said), "nonce": ""}
     digest = verify._sha256(plan.read_bytes())
     assert {

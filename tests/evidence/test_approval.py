@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from securesystemslib.signer import CryptoSigner
 
 from pantheon_runbook.errors import HeldError, NotApprovedError, RunbookError, StalePlanError
-from pantheon_runbook.evidence import approval, verify
-from pantheon_runbook.evidence.approval import About, Approved, Case, Person, Policy, Said
+from pantheon_runbook.evidence import approval, decision, verify
+from pantheon_runbook.evidence.approval import Approved, Case, Person, Policy
+from pantheon_runbook.evidence.decision import About, Said
 from pantheon_runbook.evidence.seal import SealingKey
 from pantheon_runbook.evidence.statement import Statement
 from pantheon_runbook.model import canonical
@@ -48,7 +49,7 @@ class Desk:
     keys: dict[str, verify.Key] = field(
         default_factory=lambda: {KEYS[name].keyid: pinned(name) for name in ("ana", "ben", "cy")}
     )
-    envelopes: dict[str, bytes] = field(default_factory=lambda: {"ana.json": approval.signed(GOOD, KEYS["ana"])})
+    envelopes: dict[str, bytes] = field(default_factory=lambda: {"ana.json": decision.signed(GOOD, KEYS["ana"])})
     case: Case = field(
         default_factory=lambda: Case(
             plan=canonical(PLAN),
@@ -66,11 +67,11 @@ class Desk:
         return approval.approved(replace(self.case, keys=self.keys), self.envelopes)
 
     def says(self, said: Said = GOOD, *, by: str = "ana") -> None:
-        self.envelopes[f"{said.approver}.json"] = approval.signed(said, KEYS[by])
+        self.envelopes[f"{said.approver}.json"] = decision.signed(said, KEYS[by])
 
     def withdraws(self, said: Said = GOOD, *, at: str = ISSUED, by: str = "ana") -> None:
         taken = replace(said, decision="withdraw", issued_at=at, expires_at="", reason="it was wrong")
-        self.envelopes["withdrawn.json"] = approval.signed(taken, KEYS[by])
+        self.envelopes["withdrawn.json"] = decision.signed(taken, KEYS[by])
 
     def set(self, **facts: object) -> None:
         self.case = replace(self.case, **facts)
@@ -97,9 +98,9 @@ def test_plan_is_approved_by_another_person():
 
 def test_decision_is_read_as_it_was_signed():
     desk = Desk()
-    found = approval.read(desk.envelopes["ana.json"], desk.keys)
+    found = decision.read(desk.envelopes["ana.json"], desk.keys)
 
-    assert approval.Read(GOOD, KEYS["ana"].keyid, desk.keys[KEYS["ana"].keyid]) == found
+    assert decision.Read(GOOD, KEYS["ana"].keyid, desk.keys[KEYS["ana"].keyid]) == found
 
 
 def edited(desk: Desk, change: Callable[[dict], object]) -> None:
@@ -154,7 +155,7 @@ def alias(desk: Desk) -> None:
 def two_keys(desk: Desk) -> None:
     """Ana has two pinned keys, and two are needed."""
     desk.repin("ana-2", owner="ana")
-    desk.envelopes["ana-2.json"] = approval.signed(replace(GOOD, nonce="3" * 32), KEYS["ana-2"])
+    desk.envelopes["ana-2.json"] = decision.signed(replace(GOOD, nonce="3" * 32), KEYS["ana-2"])
     desk.policy(required=2)
 
 

@@ -14,7 +14,7 @@ import pytest
 from test_approval import GOOD, Desk
 
 from pantheon_runbook.errors import CredentialError, NotApprovedError
-from pantheon_runbook.evidence import approval, seal, ssh, verify
+from pantheon_runbook.evidence import decision, seal, ssh, verify
 
 pytestmark = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen (OpenSSH) is not installed")
 
@@ -41,7 +41,7 @@ def desk(tmp_path: Path) -> Callable[..., Desk]:
         key = ssh.own_key(str(path), role="approve")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(ssh, "NAMESPACE", namespace)
-            envelope = approval.signed(GOOD, key)
+            envelope = decision.signed(GOOD, key)
         found = Desk(keys=verify.pinned_keys(trust)[0], envelopes={"ana.json": envelope})
         found.set(check=ssh.is_signed_by)
         return found
@@ -89,7 +89,7 @@ def test_ssh_key_is_held_to_its_pin(desk, other: dict[str, str], words: str):
 def test_another_ssh_key_is_unknown(desk, tmp_path: Path):
     found = desk()
     other = ssh.own_key(str(made(tmp_path, "other")), role="approve")
-    found.envelopes["ana.json"] = approval.signed(GOOD, other)
+    found.envelopes["ana.json"] = decision.signed(GOOD, other)
 
     with pytest.raises(NotApprovedError, match="no pinned key signed it"):
         found.judged()
@@ -161,7 +161,7 @@ def test_private_key_open_to_all_signs_nothing(tmp_path: Path):
     path.chmod(0o644)
 
     with pytest.raises(CredentialError, match="cannot be used"):
-        approval.signed(GOOD, ssh.own_key(str(path), role="approve"))
+        decision.signed(GOOD, ssh.own_key(str(path), role="approve"))
 
 
 def test_key_of_our_own_is_still_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
