@@ -59,6 +59,7 @@ def test_demo_leaves_evidence_and_a_world_to_go_on_in(type_in):
     assert ".venv/bin/pantheon-runbook sandbox start" == way_on(told)
     type_in(way_on(told))
     assert "NOTHING-TO-DO" in type_in("pantheon-runbook run RB-010")
+    assert "SQL checks by role pantheon_read" in type_in("pantheon-runbook check -e production")
 
 
 @pytest.mark.sweep

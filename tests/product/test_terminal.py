@@ -38,6 +38,20 @@ def ledgered(world, number):
     return json.loads((world.evidence / name / "approval.json").read_bytes())
 
 
+def test_blocked_plan_run_shows_what_to_do_first(world, hands):
+    """Not the command that would be blocked again; and a pipeline that asks for more than "planned" is told."""
+    ref = hands.new_project()
+
+    plain, detailed = world.cli("run", "RB-010"), world.cli("run", "RB-010", "--detailed-exitcode")
+    shown = plain.stdout.splitlines()
+
+    assert (0, 4) == (plain.returncode, detailed.returncode)
+    assert "BLOCKED by 1 finding" in shown[1]
+    (blocking,) = [line for line in shown if line.startswith("BLOCKS ")]
+    assert f"nothing says that the Supabase project {ref}" in blocking
+    assert f"first     pantheon-runbook run RB-010 -e staging -p confirm={ref}" == shown[-1]
+
+
 @pytest.mark.rare
 def test_apply_run_shows_where_staging_answers_and_what_people_must_do(world):
     done = world.cli("run", "RB-010", "--apply").stdout
