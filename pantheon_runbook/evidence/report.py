@@ -19,6 +19,7 @@ header { border: 2px solid #1b1f24; padding: .6rem 1rem; margin-bottom: 1.5rem }
 header.sandbox { border-style: dashed }
 header.went-well { background: #eef7ee } header.stopped { background: #fdecea }
 td { overflow-wrap: anywhere } td:first-child { min-width: 13rem } header td:first-child { white-space: nowrap }
+.pantheon-card td:first-child { min-width: 1rem } .pantheon-card td:not(:last-child) { overflow-wrap: normal }
 header h1 { font-size: 1.15rem; margin: 0 }
 pre, code { font: 13px/1.45 ui-monospace, monospace }
 pre { white-space: pre-wrap; margin: .3rem 0 }
