@@ -133,10 +133,12 @@ def _checked(story: _Story, out: Path) -> None:
 
 def _ending(story: _Story, out: Path) -> None:
     latest = sorted(path for path in out.glob("*-RB-010-*") if path.is_dir())[-2]
+    migrated = min(path for path in out.glob("*-RB-020-*") if path.is_dir())
     closed = max(path for path in out.glob("*-RB-050-*") if path.is_dir())
     story.say(f"\nDone in {clock.monotonic() - story.began:.0f} s. Where to look:")
     story.say(f"  the run that made staging   {latest / 'report.html'}")
     story.say(f"  its executed notebook       {latest / 'runbook.ipynb'}")
+    story.say(f"  the run that migrated it    {migrated / 'report.html'}")
     story.say(f"  the rehearsal certificate   {closed / 'certificate.md'}")
     story.say(f"  check the evidence          .venv/bin/pantheon-runbook evidence verify {out}")
     story.say(f"  go on in the same world     {_going_on()}")
