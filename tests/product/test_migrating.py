@@ -329,7 +329,7 @@ def test_schema_without_alembics_table_is_taken_at_what_it_is(staging):
     assert "role" in wrong.what
     assert re.search(r"to accept this difference: .* -p baseline=0010\+[0-9a-f-]{9}$", wrong.next_step)
     assert [("0012", "clean")] == [
-        (one.revision, one.way) for one in session.definition.rehearsals.found.staging.undone
+        (one.revision, one.way) for one in session.definition.revising.rehearsals.found.staging.undone
     ]
     assert {**dict.fromkeys(REVISIONS, "baseline"), "0012": "applied"} == staging.rows()
     assert ["0012"] == staging.heads()
