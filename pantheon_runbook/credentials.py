@@ -15,6 +15,7 @@ from pantheon_runbook.errors import CredentialError
 from pantheon_runbook.secrets import SHORTEST_SECRET, Secret
 
 FILE_VARIABLE = "PANTHEON_CREDENTIALS"
+PRODUCTION_VARIABLE = "PANTHEON_PRODUCTION_PASSWORD"
 TOKENS: Mapping[str, str] = {
     "SUPABASE_ACCESS_TOKEN": "supabase.com/dashboard/account/tokens",
     "RAILWAY_API_TOKEN": "railway.com/account/tokens",
@@ -25,11 +26,16 @@ OPTIONAL_TOKENS: Mapping[str, str] = {"OPENROUTER_MANAGEMENT_KEY": "openrouter.a
 
 @dataclass(frozen=True)
 class Credentials:
-    """`tokens` by variable name; `values` are staging's own secrets that no vendor makes; `source` is shown."""
+    """`tokens` by variable name; `values` are staging's own secrets that no vendor makes; `source` is shown.
+
+    `production` is the password that migrates production, for whoever promotes: it is no value, so that no variable of
+    staging's can be made from it.
+    """
 
     tokens: Mapping[str, Secret]
     values: Mapping[str, Secret]
     source: str
+    production: Secret | None = None
 
     def token(self, name: str) -> Secret:
         """The token. Errors: CredentialError that says where to get one."""
@@ -53,11 +59,12 @@ def from_environment() -> Credentials:
     if path:
         return from_file(Path(path))
     tokens = {name: _token(name, os.environ[name], "the environment") for name in tokens_in(os.environ)}
-    return Credentials(tokens, {}, "the environment" if tokens else "a credentials file (none is named)")
+    source = "the environment" if tokens else "a credentials file (none is named)"
+    return Credentials(tokens, {}, source, _of_production(os.environ.get(PRODUCTION_VARIABLE, ""), "the environment"))
 
 
 def from_file(path: Path) -> Credentials:
-    """[tokens] and [values] of a TOML file that only its owner can read."""
+    """[tokens], [values] and [production] of a TOML file that only its owner can read."""
     text = private_text(path, what="the credentials file", next_step=f"correct it, or name another in {FILE_VARIABLE}")
     try:
         table = tomllib.loads(text)
@@ -69,7 +76,8 @@ def from_file(path: Path) -> Credentials:
         ) from error
     tokens = {key: _token(key, value, str(path)) for key, value in _texts(table, "tokens", path).items()}
     values = {key: _value(key, value, path) for key, value in _texts(table, "values", path).items()}
-    return Credentials(tokens, values, str(path))
+    held = _texts(table, "production", path).get("password") or os.environ.get(PRODUCTION_VARIABLE, "")
+    return Credentials(tokens, values, str(path), _of_production(held, str(path)))
 
 
 def private_text(path: Path, *, what: str, next_step: str) -> str:
@@ -99,7 +107,11 @@ def _token(name: str, value: str, source: str) -> Secret:
     )
 
 
-def _value(name: str, value: str, path: Path) -> Secret:
+def _of_production(value: str, source: str) -> Secret | None:
+    return _value("production.password", value, source) if value else None
+
+
+def _value(name: str, value: str, path: Path | str) -> Secret:
     """A value that is too short cannot be kept out of the evidence: masking it would blank out half of every text."""
     if len(value.strip()) >= SHORTEST_SECRET:
         return Secret(value)

@@ -106,7 +106,7 @@ def _deployment(
     seen = snapshot.get(f"railway/deployment/{service}")
     changes = [f"its {name} changes in this run" for name in difference(source, snapshot.get(source.address))]
     changes += ["the schema changes in this run"] if migrations else []
-    reason = next(iter(changes), "") or _outdated(seen, "created_at", migrated_at)
+    reason = next(iter(changes), "") or outdated(seen, "created_at", migrated_at)
     attributes = {"status": "SUCCESS", **({"commit": commit} if commit and "image" not in source.attributes else {})}
     waits = not changes and _is_coming(seen, commit, migrated_at)
     former = seen.attributes.get("commit")
@@ -129,10 +129,10 @@ def _anew(reason: str, seen: Resource) -> dict[str, str]:
 def _is_coming(seen: Resource, commit: str, migrated_at: str) -> bool:
     """Whether what is on its way is what is wanted: then there is nothing to begin."""
     coming = seen.attributes.get("coming_commit")
-    return bool(coming) and coming == commit and not _outdated(seen, "coming_since", migrated_at)
+    return bool(coming) and coming == commit and not outdated(seen, "coming_since", migrated_at)
 
 
-def _outdated(seen: Resource, since: str, migrated_at: str = "") -> str:
+def outdated(seen: Resource, since: str, migrated_at: str = "") -> str:
     """Why it has to be made anew; "" when it has not, or when there is nothing yet."""
     made, changed = seen.attributes.get(since), seen.attributes.get("variables_changed_at")
     if made is None:
@@ -154,7 +154,7 @@ def _preview(config: Config, name: str, snapshot: Snapshot, *, commit: str) -> D
     is_ours = seen.attributes.get("repo") == repository_of(snapshot, public_service(config))
     wanted = (commit if is_ours else "") or str(seen.attributes.get("head") or "")
     attributes = {"state": "READY", **({"commit": wanted} if wanted else {})}
-    waits, reason = _is_coming(seen, wanted, ""), _outdated(seen, "created_at")
+    waits, reason = _is_coming(seen, wanted, ""), outdated(seen, "created_at")
     return Desired(
         PREVIEW,
         {**attributes, **_anew(reason, seen)},

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from pantheon_runbook import backend_reach, checking, host_reach, token_reach
+from pantheon_runbook import backend_reach, host_reach, smoke, token_reach
 from pantheon_runbook.config import Environment, evidence_folder
 from pantheon_runbook.credentials import OPTIONAL_TOKENS
 from pantheon_runbook.diagnosis import Item, missing
@@ -145,7 +145,7 @@ def _read_role(outside: World) -> Item:
     """Whether production's read role is there, and refused what it is meant to be refused."""
     name = "production's read role"
     try:
-        probed = checking.probe(outside)
+        probed = smoke.probe(outside)
     except RunbookError as error:
         return missing(name, error)
     if probed is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pantheon_runbook.config import Frontend
@@ -36,8 +36,15 @@ class ProductionBuild(Kind):
     prefix = address = f"vercel/deployment/{PRODUCTION}"
 
     def __init__(
-        self, client: Client, frontend: Frontend, surroundings: Surroundings, *, branch: str, commit: str
+        self,
+        client: Client,
+        frontend: Frontend,
+        surroundings: Surroundings,
+        *,
+        branch: str,
+        commit: Callable[[], str],
     ) -> None:
+        """`commit` is asked when it is looked at and after: which one it is may be seen in the same run."""
         self._client = client
         self._project_id = frontend.vercel_project
         self._scope = {"teamId": frontend.vercel_team}
@@ -45,11 +52,15 @@ class ProductionBuild(Kind):
         self._surroundings = surroundings
         self._vault = surroundings.vault
         self._branch = branch
-        self._commit = commit
+        self._asked_commit = commit
         self._project: Mapping[str, Any] = {}
         self._seen: list[Mapping[str, Any]] = []  # production builds of the commit, the newest first
         self._before: frozenset[str] | None = None
         self._begun = ""
+
+    @property
+    def _commit(self) -> str:
+        return self._asked_commit()
 
     def look(self) -> Look:
         self._project = self._read_project()

@@ -62,7 +62,8 @@ class ProductionAlias(Kind):
             key=lambda one: -int(one["created"]),
         )
         seen = Resource(self.address, "present" if live else "absent", self._attributes(live))
-        return Look((seen,), tuple(self._findings(live)))
+        identities = {"vercel_project": str(self._project["id"]), "vercel_target": PRODUCTION}
+        return Look((seen,), tuple(self._findings(live)), identities)
 
     def ids(self) -> tuple[str, ...]:
         """The project, what it serves, and what it can go back to."""

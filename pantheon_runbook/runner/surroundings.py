@@ -12,11 +12,19 @@ from typing import TYPE_CHECKING, Literal
 
 from pantheon_runbook import clock
 from pantheon_runbook.config import DEFAULT_CONFIG, Config, Identities, config_path, load_config, load_identities
-from pantheon_runbook.credentials import FILE_VARIABLE, Credentials, from_environment, from_file, tokens_in
+from pantheon_runbook.credentials import (
+    FILE_VARIABLE,
+    PRODUCTION_VARIABLE,
+    Credentials,
+    from_environment,
+    from_file,
+    tokens_in,
+)
 from pantheon_runbook.database.migrations.alembic_process import Backend
 from pantheon_runbook.errors import ConfigError
 from pantheon_runbook.evidence.seal import trust_of
 from pantheon_runbook.providers.http import Reach
+from pantheon_runbook.secrets import Registry
 
 if TYPE_CHECKING:
     from pantheon_runbook.sandbox.control import Running
@@ -121,6 +129,17 @@ def world() -> World:
         return _live_world(path, config)
     with _usable_sandbox():
         return _sandbox_world(path)
+
+
+def registry_of(outside: World) -> Registry:
+    """Every token and value that is held, so that none of them is shown."""
+    registry = Registry()
+    credentials = outside.credentials
+    for name, token in (*credentials.tokens.items(), *credentials.values.items()):
+        registry.add(token.reveal(), name=name)
+    if credentials.production is not None:
+        registry.add(credentials.production.reveal(), name=PRODUCTION_VARIABLE)
+    return registry
 
 
 def backend_of(outside: World) -> Backend:

@@ -40,7 +40,7 @@ from pantheon_runbook.runner.closed import Closing
 from pantheon_runbook.runner.isolation_proof import Inventories, IsolationProof, beside_production, inventories, ways_in
 from pantheon_runbook.runner.migrations import Migrating
 from pantheon_runbook.runner.serve import OpenRun
-from pantheon_runbook.runner.surroundings import World, world
+from pantheon_runbook.runner.surroundings import World, registry_of, world
 from pantheon_runbook.secrets import Registry, Vault
 from pantheon_runbook.session import Opening, Session
 
@@ -314,14 +314,6 @@ def _refuse_production(name: str, runbook_id: str) -> None:
             why="it works on environments that are not production, and reads production beside them",
             next_step=f"pantheon-runbook run {runbook_id} -e staging",
         )
-
-
-def registry_of(outside: World) -> Registry:
-    """Every token and value that is held, so that none of them is shown."""
-    registry = Registry()
-    for name, token in (*outside.credentials.tokens.items(), *outside.credentials.values.items()):
-        registry.add(token.reveal(), name=name)
-    return registry
 
 
 def _vault(outside: World, registry: Registry) -> Vault:

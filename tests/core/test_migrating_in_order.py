@@ -27,7 +27,7 @@ STANDING = tuple(
 
 def planned(path: migrating.Path, *standing: Resource):
     """The changes of a database that has its ledger and stands at the head."""
-    seen = (Resource("database/ledger", "present", {"layout": 2}), *STANDING, *standing)
+    seen = (Resource("database/ledger", "present", {"layout": 3}), *STANDING, *standing)
     snapshot = Snapshot("sandbox", "staging", {}, {}, seen, (), "")
     changes, left_alone = plan_changes(migrating.desired_revisions(path, has_alembic=False), snapshot)
     return {change.address: change for change in changes}, dict(left_alone)

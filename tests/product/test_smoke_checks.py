@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 from holder import PASSWORD, READ, Holder
 
-from pantheon_runbook import checking, cli, clock
+from pantheon_runbook import checking, cli, clock, smoke
 from pantheon_runbook.budget import Budget
 from pantheon_runbook.checks import HttpCheck, SqlCheck
 from pantheon_runbook.database.reading import wrapped
@@ -310,13 +310,13 @@ def test_budget_is_never_exceeded(production, allowed: int):
     loaded = world_of()
     budget = Budget(allowed)
     outside = replace(loaded, reach=replace(loaded.reach, count=budget.spend))
-    place = checking._production(outside)
+    place = smoke.production_place(outside)
     pages = [one for one in outside.config.checks if isinstance(one, HttpCheck)]
     queries = [one for one in outside.config.checks if isinstance(one, SqlCheck)]
     seen = _seen(production)
 
     with pytest.raises(RefusedError, match=f"the budget of {allowed} requests"):
-        [*checking._pages(outside, place, pages, _nobody), *checking._queries(outside, place, queries, budget, _nobody)]
+        [*smoke._pages(outside, place, pages, _nobody), *smoke._queries(outside, place, queries, budget, _nobody)]
 
     assert budget.spent == allowed
     assert _seen(production) - seen <= allowed
@@ -376,7 +376,7 @@ def page_of(tmp_path: Path, answer: bytes | None, check: HttpCheck) -> tuple[Che
     try:
         seconds = 0.3 if answer is None else 10
         deployed = Deployed(["https://api.example/health"], reach=Reach(str(tmp_path / "app")), timeout_seconds=seconds)
-        return checking._page(check, deployed, "https://api.example/health"), app.asked
+        return smoke._page(check, deployed, "https://api.example/health"), app.asked
     finally:
         app.end()
 
@@ -472,10 +472,10 @@ def test_host_that_is_not_productions_is_not_visited(production):
 def test_production_is_not_checked_as_staging(production):
     outside = world_of()
     host = outside.identities.production.hosts[0]
-    place = checking.Place("staging", "a" * 20, {"backend": host})
+    place = smoke.Place("staging", "a" * 20, {"backend": host})
 
     with pytest.raises(WrongEnvironmentError, match="it is production's"):
-        [*checking._pages(outside, place, [HEALTH], _nobody)]
+        [*smoke._pages(outside, place, [HEALTH], _nobody)]
 
 
 def test_host_that_nobody_names_is_a_failed_check(production):
@@ -553,7 +553,7 @@ def test_read_only_query_takes_what_was_declared_and_nothing_else(production):
     requests = len(production.running.log())
 
     with ExitStack() as ends:
-        client = checking._supabase(outside, queries, ends)
+        client = smoke._supabase(outside, queries, ends)
         for body in (
             {"query": wrapped("select 2"), "parameters": [101]},
             {"query": "select 1", "parameters": [101]},

@@ -50,7 +50,7 @@ class Run:
         facts = road.world.facts
         frontend = Frontend(vercel_project=facts["vercel"]["project_id"], vercel_team=facts["vercel"]["team_id"])
         kinds: tuple[Kind, ...] = (
-            ProductionBuild(self.clients["vercel"], frontend, self.around, branch="staging", commit=commit),
+            ProductionBuild(self.clients["vercel"], frontend, self.around, branch="staging", commit=lambda: commit),
             ProductionAlias(self.clients["vercel"], frontend, self.around),
             ProductionServices(self.api, self.around, **road.production, services=("api", "worker")),
             ProductionDeployments(self.api, self.around, services=("api", "worker")),

@@ -193,8 +193,9 @@ def _built(desk: Desk, say: Say) -> None:
 
 
 def _production_build(desk: Desk, say: Say) -> vercel_builds.ProductionBuild:
-    given = {"branch": say("staging"), "commit": say("a" * 40)}
-    return vercel_builds.ProductionBuild(desk.clients["vercel"], desk.frontend(say), desk.around(say), **given)
+    branch, commit = say("staging"), say("a" * 40)
+    client, frontend, around = desk.clients["vercel"], desk.frontend(say), desk.around(say)
+    return vercel_builds.ProductionBuild(client, frontend, around, branch=branch, commit=lambda: commit)
 
 
 def _staged(desk: Desk, say: Say) -> None:

@@ -310,7 +310,7 @@ def test_promotion_that_would_be_half_is_blocked(
 
 def test_build_that_serves_by_itself_is_told(client: Client, stub: Any) -> None:
     frontend = Frontend(vercel_project="prj_1", vercel_team="t")
-    kind = ProductionBuild(client, frontend, surroundings(), branch="main", commit="a" * 40)
+    kind = ProductionBuild(client, frontend, surroundings(), branch="main", commit=lambda: "a" * 40)
     kind._begun = "dpl_2"
     ready = {"id": "dpl_2", "readyState": "READY", "target": "production", "readySubstate": "PROMOTED"}
     stub.will_answer(200, ready)

@@ -15,7 +15,7 @@ from pantheon_runbook.database.kinds import SCHEMA
 from pantheon_runbook.database.migrations.revisions import LedgerEntry, LedgerRow
 from pantheon_runbook.errors import RefusedError
 
-LAYOUT = 2
+LAYOUT = 3
 _TABLES = f"""
 create table {SCHEMA}.layout (
     only_row boolean primary key default true check (only_row),
@@ -41,6 +41,18 @@ create table {SCHEMA}.writer (
     holder text not null,
     host text not null,
     taken_at timestamptz not null
+);
+create table {SCHEMA}.units (
+    id bigint primary key generated always as identity,
+    plan_digest text not null,
+    state text not null check (state in ('begun', 'done', 'rolled back')),
+    run_id text not null,
+    operator text not null,
+    at timestamptz not null default now()
+);
+create table {SCHEMA}.nonces (
+    nonce text primary key,
+    unit bigint not null references {SCHEMA}.units
 );
 insert into {SCHEMA}.layout (version) values ({LAYOUT});
 """  # noqa: S608  every name is ours
@@ -93,6 +105,13 @@ def make(connection: psycopg.Connection[Any]) -> None:
         connection.execute(_TABLES)
 
 
+def let_read(connection: psycopg.Connection[Any], role: str) -> None:
+    """Let the login that looks at this database see what is ours in it. Errors: psycopg.Error."""
+    names = {"schema": sql.Identifier(SCHEMA), "role": sql.Identifier(role)}
+    connection.execute(sql.SQL("grant usage on schema {schema} to {role}").format(**names))
+    connection.execute(sql.SQL("grant select on all tables in schema {schema} to {role}").format(**names))
+
+
 def stands(connection: psycopg.Connection[Any]) -> bool:
     """Whether the ledger's tables are there; reads only. Errors: RefusedError when a later version made them."""
     if connection.execute("select to_regclass(%s)", (f"{SCHEMA}.layout",)).fetchone() == (None,):
@@ -106,7 +125,7 @@ def stands(connection: psycopg.Connection[Any]) -> bool:
             f"the ledger in this database has layout {found}",
             why=f"this version of the tool knows layout {LAYOUT}; {'an unreleased' if is_older else 'a later'} one has "
             "worked here",
-            next_step=f"drop the tables layout, migrations and writer of schema {SCHEMA}, then plan again"
+            next_step=f"drop all tables but environment of schema {SCHEMA}, then plan again"
             if is_older
             else "pip install --upgrade pantheon-runbook",
         )
