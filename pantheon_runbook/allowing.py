@@ -11,8 +11,9 @@ from pantheon_runbook.evidence.files import write_file
 from pantheon_runbook.isolation import pinning
 from pantheon_runbook.isolation.identity import UNCONFIRMED, allow_list
 from pantheon_runbook.model import Snapshot
+from pantheon_runbook.runner.provisions import known_of
 from pantheon_runbook.runner.surroundings import committed
-from pantheon_runbook.runner.wiring import known_of, looked_at
+from pantheon_runbook.runner.wiring import looked_at
 
 Say = Callable[[str], None]
 

@@ -35,7 +35,7 @@ from pantheon_runbook.model import banner
 from pantheon_runbook.planning import is_plan
 
 FOLDER = "approvals"
-_MAY_BE_APPROVED = ("planned", "held")  # verdicts of runs whose plan nobody has begun to carry out
+MAY_BE_APPROVED = ("planned", "held")  # verdicts of runs whose plan nobody has begun to carry out
 
 
 @dataclass(frozen=True)
@@ -216,10 +216,10 @@ def _refuse_unsealed(desk: Desk, bundle: Path, path: Path) -> None:
             next_step=f"pantheon-runbook evidence verify {bundle}",
         )
     verdict = report.verdicts[bundle.name]
-    if verdict not in _MAY_BE_APPROVED:
+    if verdict not in MAY_BE_APPROVED:
         raise NotApprovedError(
             "the plan is none that waits for an approval",
-            why=f'its run came to "{verdict}", not to {" or ".join(_MAY_BE_APPROVED)}',
+            why=f'its run came to "{verdict}", not to {" or ".join(MAY_BE_APPROVED)}',
             next_step="make a plan run, and approve its plan",
         )
 

@@ -61,10 +61,15 @@ class Desk:
         return sealed_runs(self.evidence, seal.trust_of(self.folder, self.config.cloud))
 
     def keys(self) -> dict[str, verify.Key]:
-        """Every pinned key by its id. What the evidence folder pins counts for the sandbox only."""
-        pinned = verify.pinned_keys(self.evidence / seal.TRUST)[0]
-        rehearsals = {name: key for name, key in pinned.items() if key.cloud == "sandbox"}
-        return rehearsals | verify.pinned_keys(self.trust)[0]
+        """Every pinned key by its id."""
+        return keys_of(self.folder, self.evidence)
+
+
+def keys_of(folder: Path, evidence: Path) -> dict[str, verify.Key]:
+    """Every key that is pinned beside the config, by its id; what the evidence pins counts for the sandbox only."""
+    pinned = verify.pinned_keys(evidence / seal.TRUST)[0]
+    rehearsals = {name: key for name, key in pinned.items() if key.cloud == "sandbox"}
+    return rehearsals | verify.pinned_keys(folder / seal.TRUST)[0]
 
 
 @dataclass(frozen=True)

@@ -90,9 +90,12 @@ def list_command(*, as_json: bool) -> None:
 
 @main.command()
 @click.argument("runbook")
-@click.option("-e", "--environment", default="staging", show_default=True, help="Environment of pantheon.toml.")
+@click.option(
+    "-e", "--environment", default="", help="Environment of pantheon.toml; without it the one the notebook declares."
+)
 @click.option("--apply", "is_apply", is_flag=True, help="Carry the plan out; without it the run ends after the plan.")
 @click.option("--plan", "plan_file", default="", help="The plan.json that you have read.")
+@click.option("--resume", default="", metavar="RUN", help="Go on with the unit of work that this run began (RB-030).")
 @click.option("-p", "pairs", multiple=True, metavar="NAME=VALUE", help="A parameter that the notebook declares.")
 @click.option(
     "--detailed-exitcode",
@@ -100,7 +103,14 @@ def list_command(*, as_json: bool) -> None:
     help="Exit 3 when a plan run finds something to change, 4 when its plan is blocked.",
 )
 def run(
-    runbook: str, *, environment: str, is_apply: bool, plan_file: str, pairs: tuple[str, ...], detailed_exitcode: bool
+    runbook: str,
+    *,
+    environment: str,
+    is_apply: bool,
+    plan_file: str,
+    resume: str,
+    pairs: tuple[str, ...],
+    detailed_exitcode: bool,
 ) -> None:
     """Run one runbook through papermill, for example: run RB-010 --apply."""
     from pantheon_runbook import running  # noqa: PLC0415
@@ -111,7 +121,7 @@ def run(
         outcome = running.run(
             runbook,
             {"environment": environment, "mode": "apply" if is_apply else "plan", "plan_file": plan_file},
-            pairs,
+            (*pairs, *((f"resume={resume}",) if resume else ())),
             progress=progress,
         )
     finally:

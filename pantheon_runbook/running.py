@@ -29,6 +29,7 @@ def run(
     """The sealed outcome, whatever its verdict. Errors: UsageError and RefusedError when nothing was opened."""
     runbook = find(runbook_id)
     own = _pairs(pairs)
+    parameters = {**parameters, "environment": parameters["environment"] or runbook.parameters["environment"]}
     for name in own.keys() & _OPTIONS.keys():
         raise ParameterError(
             f'"{name}" cannot be given with -p',

@@ -47,7 +47,7 @@ from pantheon_runbook.runbooks import spelled
 from pantheon_runbook.standing import with_standing
 
 # A plan that was read in a plan run is the same plan in the apply run that names it.
-_HOW_IT_IS_RUN = frozenset({"mode", "plan_file"})
+_HOW_IT_IS_RUN = frozenset({"mode", "plan_file", "resume"})
 ACTS = ("observe", "plan", "approve", "apply", "verify")
 
 
@@ -201,7 +201,7 @@ class Session:
         assert self.plan is not None
         if self.opening.mode == "plan":
             return self._held("approve"), {"held": True}
-        _refuse_findings(self.plan)
+        refuse_findings(self.plan)
         pre_read = self.read_plan == self.plan.to_bytes()
         if self.read_plan and not pre_read and not self._was_carried_out():
             raise StalePlanError(
@@ -241,6 +241,7 @@ class Session:
         with self.hold_writer_lock() as lock:
             self.journal.write("writer-locked", lock=lock)
             self._refuse_moved_ground(self.plan)  # inside the lock: nobody moves it from here on
+            self._begin()
             self.gate.is_open = True
             try:
                 self.results = applying.run(self.plan)
@@ -324,6 +325,9 @@ class Session:
             calls=self.definition.calls(desired, snapshot),
         )
 
+    def _begin(self) -> None:
+        """The last word before the gate opens, inside the lock; nothing, unless a session says otherwise."""
+
     def _refuse_moved_ground(self, plan: Plan) -> None:
         """Observe again; what was approved holds only for what was seen then."""
         assert self.snapshot is not None
@@ -401,7 +405,7 @@ def file_digests(kept: WithFiles) -> dict[str, str]:
     return {name: hashlib.sha256(content).hexdigest() for name, content in kept.files.items()}
 
 
-def _refuse_findings(plan: Plan) -> None:
+def refuse_findings(plan: Plan) -> None:
     blocking = [finding for finding in plan.findings if finding.blocks]
     if blocking:
         raise BlockedPlanError(

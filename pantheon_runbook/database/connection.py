@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import urllib.parse
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import psycopg
@@ -30,13 +30,24 @@ class Database:
     """The staging database behind its pooler. `resolve` gives another address for a host (the sandbox has one).
 
     Vault: database.session_url (5432, for migrations), database.pool_url (6543), database.direct_url (IPv6 only
-    unless bought; FACTS 1.1).
+    unless bought; FACTS 1.1). `writes_by` names the URL of the login that writes, where another one only looks; then
+    `read_by` is the role that does.
     """
 
-    def __init__(self, vault: Vault, *, resolve: Resolve, options: str) -> None:
+    def __init__(
+        self,
+        vault: Vault,
+        *,
+        resolve: Resolve,
+        options: str,
+        writes_by: str = "database.session_url",
+        read_by: str = "",
+    ) -> None:
         self._vault = vault
         self._resolve = resolve
         self._options = options
+        self.writes_by = writes_by
+        self.read_by = read_by
 
     def recover_password(self) -> bool:
         """Take the password out of Railway's DATABASE_URL, if that names this project and connects.
@@ -75,13 +86,17 @@ class Database:
         login = parts.netloc.rpartition("@")[0]
         return Secret(parts._replace(netloc=f"{login}@{elsewhere[0]}:{elsewhere[1]}").geturl())
 
-    def connects(self) -> bool:
-        """Whether the session URL logs in. Errors: VendorUnavailableError when nobody answers at all."""
+    def connects(self, *, url: str = "database.session_url") -> bool:
+        """Whether this URL logs in. Errors: VendorUnavailableError when nobody answers at all."""
         try:
-            with self.session():
+            with self.session(url=url):
                 return True
         except VendorRefusedError:
             return False
+
+    def writing(self, *, application_name: str = "pantheon-runbook") -> AbstractContextManager[psycopg.Connection[Any]]:
+        """The same by the login that writes. Errors: as of `session`."""
+        return self.session(url=self.writes_by, application_name=application_name)
 
     @contextmanager
     def session(

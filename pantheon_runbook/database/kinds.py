@@ -84,7 +84,7 @@ class Marker(Kind):
     """One row in the database that names its environment; written once, never changed by us."""
 
     prefix = "database/marker"
-    looks_after = ("database/password",)
+    looks_after = ("database/password", "production/project")
 
     def __init__(
         self, surroundings: Surroundings, *, database: Database, gate: WriteGate, environment: str, cloud: str
@@ -143,13 +143,22 @@ class Marker(Kind):
         )
         with (
             self._gate.write("mark the environment", path=f"{SCHEMA}.environment", sent=named),
-            self._database.session() as connection,
+            self._database.writing() as connection,
             connection.transaction(),
         ):
             connection.execute(_MAKE_TABLE)
             self._refuse_marked(connection)
             connection.execute(insert, (*named.values(), clock.now()))
+            let_read(connection, self._database.read_by)
         return None
+
+
+def let_read(connection: psycopg.Connection[Any], role: str) -> None:
+    """Let the login that only looks see what is ours in its database; "" for none. Errors: psycopg.Error."""
+    if role:
+        names = {"schema": sql.Identifier(SCHEMA), "role": sql.Identifier(role)}
+        connection.execute(sql.SQL("grant usage on schema {schema} to {role}").format(**names))
+        connection.execute(sql.SQL("grant select on all tables in schema {schema} to {role}").format(**names))
 
 
 def marker_of(connection: psycopg.Connection[Any]) -> tuple[str, str, str] | None:

@@ -80,6 +80,11 @@ class DeploymentKind(Kind):
         changed = self._variables_changed(present)
         return Look(tuple(self._resource(name, changed[name]) for name in present))
 
+    def author_of(self, name: str) -> str:
+        """Who wrote the commit that serves, in Railway's word; "" where it says nothing."""
+        serving = self._serving(name) if name in self._seen else {}
+        return str((serving.get("meta") or {}).get("commitAuthor") or "")
+
     def write(self, change: Change) -> str | None:
         """One request, with the commit; where one is on its way already, none."""
         name = self._service_of(change)

@@ -34,6 +34,7 @@ class ProductionBuild(Kind):
     """
 
     prefix = address = f"vercel/deployment/{PRODUCTION}"
+    looks_after = ("staging",)
 
     def __init__(
         self,

@@ -28,6 +28,7 @@ COMING = frozenset({"BUILDING", "INITIALIZING", "QUEUED"})
 ENDED = {"BLOCKED": "is blocked", "CANCELED": "was cancelled", "DELETED": "was deleted", "ERROR": "failed"}
 _NEWEST = "20"  # of one branch: what is older than these is not looked for
 WHY_LENGTH = 400
+_AUTHORS = tuple(f"{host}CommitAuthorName" for host in ("github", "gitlab", "bitbucket"))
 
 
 class PreviewDeployment(Kind):
@@ -64,6 +65,13 @@ class PreviewDeployment(Kind):
         ready = next((one for one in self._previews() if one["state"] == "READY"), None)
         attributes = {**self._facts(), **(_shown(ready) if ready else {})}
         return Look((Resource(self.address, "present" if ready else "absent", attributes),))
+
+    @property
+    def author(self) -> str:
+        """Who wrote the commit of the newest preview that is READY, in the word of its Git host; "" for nothing."""
+        ready = next((one for one in self._previews() if one["state"] == "READY"), {})
+        meta = ready.get("meta") or {}
+        return next((str(meta[name]) for name in _AUTHORS if meta.get(name)), "")
 
     def ids(self) -> tuple[str, ...]:
         return (self._project_id,)

@@ -73,7 +73,7 @@ def inventories(of_run: Inventories) -> dict[str, Kind]:
 
 def ways_in(of_run: Inventories) -> dict[str, Kind]:
     """How production can change without this tool, by vendor; at Railway after what asks much the same."""
-    after = ("production/railway", "railway/environment")
+    after = ("production/railway", "railway/environment", "staging")
     held = (
         Inventory("exposure/supabase", of_run.ways_into_supabase),
         Inventory("exposure/vercel", of_run.ways_into_vercel),

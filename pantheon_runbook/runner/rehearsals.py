@@ -27,6 +27,7 @@ from pantheon_runbook.secrets import Secret
 
 REHEARSAL = "database/rehearsal"
 STAGING, PRODUCTION = f"{REHEARSAL}/staging", f"{REHEARSAL}/production"
+_OF_PRODUCTION = "production"
 _NO_ROLE = Rehearsal(
     not_rehearsed="no role may dump production's schema",
     next_step="pantheon-runbook read-role --dump prints what makes one",
@@ -78,6 +79,7 @@ class Rehearsals(Kind):
         self._heads = heads
         self._policy = parts.outside.config.migration_policy
         self._known: dict[str, Found] = {}
+        self._is_of_production = parts.name == _OF_PRODUCTION  # there is one schema to rehearse on, and no other
         self.found = Found()
 
     def look(self) -> Look:
@@ -104,6 +106,9 @@ class Rehearsals(Kind):
     def _all(self, ground: Ground, production: _Source | Rehearsal, server: Scratch) -> Found:
         pending = tuple(self._pending(ground))
         rows = production.rows if isinstance(production, _Source) else {}
+        if self._is_of_production:
+            own = production if isinstance(production, Rehearsal) else self._on(production, pending, server, rows)
+            return Found(own if pending else Rehearsal(), Rehearsal(), *self._made_of_nothing(ground, server))
         staging = self._on_its_own(ground, pending, server, rows) if pending else Rehearsal()
         made_of_nothing = self._made_of_nothing(ground, server)
         if isinstance(production, Rehearsal):
@@ -217,7 +222,8 @@ class Rehearsals(Kind):
 
     def _resources(self, production: _Source | Rehearsal) -> Iterator[Resource]:
         rows = production.rows if isinstance(production, _Source) else {}
-        for address, one in ((STAGING, self.found.staging), (PRODUCTION, self.found.production)):
+        own, beside = self.found.staging, self.found.production
+        for address, one in ((PRODUCTION, own),) if self._is_of_production else ((STAGING, own), (PRODUCTION, beside)):
             if one.not_rehearsed:
                 yield Resource(address, "unreadable", note=f"not rehearsed: {one.not_rehearsed}")
             elif one.ran or one.failed:

@@ -218,6 +218,11 @@ def _is_recorded(revision: str, rows: Sequence[LedgerRow]) -> bool:
     return any(row.revision == revision and row.state != "begun" for row in rows)
 
 
+def _lookers(parts: Parts) -> tuple[str, ...]:
+    read = parts.outside.config.production_read
+    return (read.role, read.dump_role) if read is not None and parts.database.read_by else ()
+
+
 def site_of(parts: Parts, writer: Writer) -> Site:
     """The backend that the config names, before staging's database."""
     backend = parts.outside.config.backend
@@ -230,4 +235,5 @@ def site_of(parts: Parts, writer: Writer) -> Site:
         writer=writer,
         limits=Limits(int(backend.lock_seconds * 1000), int(backend.statement_seconds * 1000)),
         environment=parts.name,
+        without_roles=_lookers(parts),
     )

@@ -7,119 +7,33 @@ import os
 import platform
 import pwd
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
-from pantheon_runbook import clock, comparing, provisioning
-from pantheon_runbook.comparing import ComparingSession
+from pantheon_runbook import clock, comparing
 from pantheon_runbook.config import Environment, read_regular
-from pantheon_runbook.database.connection import Database
-from pantheon_runbook.database.locks import MachineLock, database_lock, holder_of
-from pantheon_runbook.database.writer import Writer
-from pantheon_runbook.errors import ParameterError, RunbookError, VendorError
+from pantheon_runbook.database.locks import MachineLock, holder_of
+from pantheon_runbook.errors import ParameterError, RunbookError
 from pantheon_runbook.evidence.bundle import Bundle, seal_abandoned
-from pantheon_runbook.evidence.journal import Journal
 from pantheon_runbook.evidence.place import Place
 from pantheon_runbook.evidence.seal import require_pinned, sealing_key
-from pantheon_runbook.evidence.vouchers import made_by_runs
-from pantheon_runbook.isolation.identity import Known, Made, confirmed_in, steps_to_list, unconfirmed
 from pantheon_runbook.isolation.marks import Marks, Search
 from pantheon_runbook.kind import Surroundings
-from pantheon_runbook.model import Change, Check, Comparison, Desired, Finding, Snapshot
-from pantheon_runbook.planning import is_plan, plan_changes
-from pantheon_runbook.providers import railway_services
+from pantheon_runbook.model import Snapshot
+from pantheon_runbook.planning import is_plan
 from pantheon_runbook.providers.http import WriteGate
 from pantheon_runbook.runbooks import Runbook, checked_parameters, find
-from pantheon_runbook.runner.clients import Clients, Parts, kinds_of
-from pantheon_runbook.runner.closed import Closing
-from pantheon_runbook.runner.isolation_proof import Inventories, IsolationProof, beside_production, inventories, ways_in
-from pantheon_runbook.runner.migrations import Migrating
+from pantheon_runbook.runner.clients import Clients, Parts
 from pantheon_runbook.runner.serve import OpenRun
+from pantheon_runbook.runner.sessions import ON_PRODUCTION, PRODUCTION, database_of, session_of, vault_of
 from pantheon_runbook.runner.surroundings import World, registry_of, world
 from pantheon_runbook.secrets import Registry, Vault
-from pantheon_runbook.session import Opening, Session
+from pantheon_runbook.session import Opening
 
 OPERATOR_VARIABLE = "PANTHEON_OPERATOR"
 Progress = Callable[[str], None]
-
-
-class Provisioning:
-    """RB-010 as the session sees it: the pure part with this run's config and vault."""
-
-    def __init__(self, parts: Parts, *, restore_paused: bool, known: Known, running: Path) -> None:
-        self._parts = parts
-        self._config = parts.outside.config
-        self._name = parts.name
-        self._vault = parts.surroundings.vault
-        self._database = parts.database
-        self._forbidden = parts.gate.forbidden
-        self._restore_paused = restore_paused
-        self._known = known
-        self._evidence = parts.outside.evidence
-        self._running = running
-
-    def wanted(self, snapshot: Snapshot) -> tuple[Desired, ...]:
-        """Everything that should stand, whosever it is that stands there now."""
-        return provisioning.desired_staging(
-            self._config, self._name, snapshot, self._vault.fingerprints(), restore_paused=self._restore_paused
-        )
-
-    def desired(self, snapshot: Snapshot) -> tuple[Desired, ...]:
-        wanted = self.wanted(snapshot)
-        if {"supabase/project", "database/marker"} & {one.address for one in self._strangers(snapshot)}:
-            # What is marked is believed from then on: it is not even planned for what may be somebody else's.
-            return tuple(one for one in wanted if one.address != "database/marker")
-        return wanted
-
-    def _strangers(self, snapshot: Snapshot) -> tuple[Finding, ...]:
-        def made() -> Made:
-            about = {"cloud": snapshot.cloud, "environment": self._name}
-            return made_by_runs(self._evidence, **about, running=self._running, trust=self._parts.outside.trust)
-
-        return unconfirmed(snapshot, self._known, made, command=f"pantheon-runbook run RB-010 -e {self._name}")
-
-    def findings(self, snapshot: Snapshot) -> tuple[Finding, ...]:
-        found = provisioning.findings(self._config, self._name, snapshot, self._vault.fingerprints())
-        found = (*found, *self._strangers(snapshot))
-        return (*found, *provisioning.names_production(self.desired(snapshot), self._forbidden))
-
-    def endpoints(self, snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
-        return provisioning.endpoints(self._config, self._name, snapshot)
-
-    def manual_steps(self, snapshot: Snapshot) -> tuple[str, ...]:
-        by_hand = provisioning.manual_steps(self._config, self._name, snapshot)
-        return (*by_hand, *steps_to_list(snapshot, self._known))
-
-    def calls(self, desired: Sequence[Desired], snapshot: Snapshot) -> Mapping[str, Mapping[str, Any]]:
-        return provisioning.calls(plan_changes(desired, snapshot)[0])
-
-    def probes(self, snapshot: Snapshot) -> tuple[Check, ...]:
-        """Whose database it is by its own word, and whether it answers on both ways in that the variables name."""
-        marked = snapshot.identities.get("database_marker", "no marker")
-        expected = f"{self._name} {snapshot.identities.get('supabase_ref')}"
-        return (
-            Check("the database says which environment it is", expected, marked, marked == expected),
-            self._answers("session pooler", "database.session_url"),
-            self._answers("transaction pooler", "database.pool_url"),
-        )
-
-    def isolation(self, snapshot: Snapshot, changes: Sequence[Change]) -> Comparison:
-        """Staging beside production, as RB-060 sees them; drift besides these `changes` is told as accepted."""
-        return beside_production(self._parts, snapshot, self.desired(snapshot), changes=changes)
-
-    def _answers(self, name: str, url: str) -> Check:
-        """A way in that does not answer is a failed check, not a reason to stop checking."""
-        try:
-            with self._database.session(url=url) as connection:
-                connection.execute("select 1")
-        except (VendorError, psycopg.Error) as error:
-            return Check(f"{name} answers", "a login and a query", type(error).__name__, passed=False)
-        return Check(f"{name} answers", "a login and a query", "a login and a query", passed=True)
 
 
 def open_run(
@@ -135,14 +49,17 @@ def open_run(
     outside = world()
     name = str(parameters["environment"])
     outside.config.environment(name)
-    _refuse_production(name, runbook_id)
+    _refuse_environment(name, runbook.id)
     read_plan = _read_plan(str(parameters.get("plan_file", "")))
     key = sealing_key(outside.config.cloud)
     require_pinned(key, outside.trust, cloud=outside.config.cloud)
     registry = registry_of(outside)
     with masked_errors(registry), ExitStack() as ends:  # what was begun is ended when opening does not come to its end
         restores_paused = bool(parameters.get("restore_paused"))
-        parts = _parts(outside, name, registry, ends, progress, restores_paused=restores_paused)
+        if runbook.id in ON_PRODUCTION:
+            parts = _parts_of_production(outside, registry, ends, progress)
+        else:
+            parts = _parts(outside, name, registry, ends, progress, restores_paused=restores_paused)
         place = Place(outside.evidence, outside.config.cloud, name, runbook.id, clock.token("run"), clock.stamp())
         scope = f"{outside.scope} {name}"
         if parameters.get("mode") == "apply":
@@ -156,8 +73,10 @@ def open_run(
         bundle = Bundle(place, registry)
         with ExitStack() as unbegun:
             unbegun.callback(bundle.close)
-            session = _session(
-                runbook, parameters, parts, bundle=bundle, ends=ends, read_plan=read_plan, warnings=warnings
+            mode = str(parameters.get("mode", comparing.MODE))
+            opening = _opening(runbook, place, mode, warnings, outside.decided_by)
+            session = session_of(
+                runbook, parameters, parts, bundle=bundle, ends=ends, opening=opening, read_plan=read_plan
             )
             unbegun.pop_all()
         return OpenRun(session, bundle, registry, key, ends.pop_all().close)
@@ -191,7 +110,8 @@ def looked_at(name: str, *, progress: Progress = lambda _words: None) -> Iterato
         place = Place(folder, outside.config.cloud, name, runbook.id, clock.token("run"), clock.stamp())
         bundle = Bundle(place, registry)
         ends.callback(bundle.close)
-        session = _session(runbook, parameters, parts, bundle=bundle, ends=ends, read_plan=b"", warnings=())
+        opening = _opening(runbook, place, "plan", (), outside.decided_by)
+        session = session_of(runbook, parameters, parts, bundle=bundle, ends=ends, opening=opening, read_plan=b"")
         yield session.perform("observe"), parts
 
 
@@ -203,81 +123,30 @@ def _parts(
     gate = WriteGate(forbidden=_forbidden(outside, environment))
     clients = Clients(outside, gate, ends)
     plan = clients.check(environment)
-    vault = _vault(outside, registry)
-    pins = outside.identities.production.pins
-    return Parts(
-        outside=outside,
-        name=name,
-        clients=clients,
-        gate=gate,
-        database=Database(vault, resolve=outside.resolve, options=outside.database_options),
-        surroundings=Surroundings(
-            vault,
-            outside.config.policy.wait_seconds,
-            progress,
-            pins,
-            restores_paused,
-            find=Search(Marks.of(outside.identities)).find,
-        ),
-        plan=plan,
+    vault = vault_of(outside, registry)
+    around = Surroundings(
+        vault,
+        outside.config.policy.wait_seconds,
+        progress,
+        outside.identities.production.pins,
+        restores_paused,
+        find=Search(Marks.of(outside.identities)).find,
     )
+    return Parts(outside, name, clients, gate, database_of(outside, vault), around, plan)
 
 
-def _session(
-    runbook: Runbook,
-    parameters: Mapping[str, Any],
-    parts: Parts,
-    *,
-    bundle: Bundle,
-    ends: ExitStack,
-    read_plan: bytes,
-    warnings: tuple[str, ...],
-) -> Session:
-    place, vault = bundle.place, parts.surroundings.vault
-    mode = str(parameters.get("mode", comparing.MODE))
-    known = known_of(parts, confirmed_in(str(parameters.get("confirm", ""))))
-    restores = bool(parameters.get("restore_paused"))
-    provisions = Provisioning(parts, restore_paused=restores, known=known, running=bundle.folder)
-    kinds = kinds_of(parts, ends)
-    journal = Journal(bundle.folder / "journal.jsonl", run_id=place.run_id, registry=vault.registry)
-    writer = Writer(place.run_id, _operator()[0], platform.node())
-    make: Callable[..., Session] = partial(Session, definition=provisions, kinds=kinds)
-    if runbook.id == "RB-060":
-        proof, of_run = IsolationProof(parts, provisions.wanted), Inventories(parts)
-        make = partial(ComparingSession, definition=proof, kinds={**kinds, **inventories(of_run), **ways_in(of_run)})
-    elif runbook.id == "RB-020":
-        migrates = Migrating(
-            parts,
-            provisions,
-            parameters=parameters,
-            writer=writer,
-            note=lambda event, told: journal.write(event, **told),
-        )
-        make = partial(Session, definition=migrates, kinds={**kinds, **migrates.kinds(ends)})
-    elif runbook.id == "RB-050":
-        ends_f25 = Closing(parts, run_id=place.run_id, probe=provisions.probes)
-        make = partial(ComparingSession, definition=ends_f25, kinds=kinds)
-    session: Session = make(
-        opening=_opening(runbook, place, mode, warnings, parts.outside.decided_by),
-        journal=journal,
-        gate=parts.gate,
-        runbook_digest=runbook.digest,
-        parameters=parameters,
-        known=known,
-        read_plan=read_plan,
-        progress=parts.surroundings.progress,
-        stop=parts.surroundings.stop,
-        hold_writer_lock=lambda: database_lock(
-            parts.database,
-            vault,
-            scope=f"pantheon-runbook {parts.name}",
-            writer=writer,
-            signs=session.plan is not None and bool(session.plan.changes),
-            gate=parts.gate,
-        ),
-        keep=bundle.keep,
-    )
-    return session
+def _parts_of_production(outside: World, registry: Registry, ends: ExitStack, progress: Progress) -> Parts:
+    """The same for a run on production: a vault without a value of staging's, and a gate that is shut for staging.
+
+    Its database is looked at by the role that only looks, and written to by the owner.
+    """
+    gate = WriteGate(forbidden=_staging(outside))
+    clients = Clients(outside, gate, ends)
+    plan = clients.check(_promoted(outside))
+    vault, read = Vault(registry, salt=outside.identities.salt), outside.config.production_read
+    logins = {"writes_by": "database.write_url", "read_by": read.dump_role if read else ""}
+    around = Surroundings(vault, outside.config.policy.wait_seconds, progress)
+    return Parts(outside, PRODUCTION, clients, gate, database_of(outside, vault, **logins), around, plan)
 
 
 def _opening(
@@ -307,26 +176,37 @@ def _tool() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in names}}
 
 
-def _refuse_production(name: str, runbook_id: str) -> None:
-    if name == "production":
+def _refuse_environment(name: str, runbook_id: str) -> None:
+    if (name == PRODUCTION) == (runbook_id in ON_PRODUCTION):
+        return
+    if name == PRODUCTION:
         raise ParameterError(
             f"{runbook_id} was asked to work on production",
             why="it works on environments that are not production, and reads production beside them",
             next_step=f"pantheon-runbook run {runbook_id} -e staging",
         )
+    raise ParameterError(
+        f"{runbook_id} was asked to work on {name}",
+        why="it works on production; what it promotes is given with -p staging=NAME",
+        next_step=f"pantheon-runbook run {runbook_id} -e production",
+    )
 
 
-def _vault(outside: World, registry: Registry) -> Vault:
-    """What is known before anything is looked at: literals from the config, staging's own values."""
-    vault = Vault(registry, salt=outside.identities.salt)
-    for name, value in outside.credentials.values.items():
-        vault.hold(f"credentials.{name}", value.reveal())
-    for variable in outside.config.variables:
-        if variable.source.startswith("literal:"):
-            # The committed config holds no secret; masking a word like "staging" would blank out what was approved.
-            vault.hold(provisioning.held_as(variable), variable.source.removeprefix("literal:"), secret=False)
-    vault.hold("redis.url", railway_services.REDIS_URL, secret=False)
-    return vault
+def _promoted(outside: World) -> Environment:
+    """Whose organization and workspace the tokens are held against: of production nobody needs to name them."""
+    others = (one for name, one in outside.config.environments.items() if name != PRODUCTION)
+    return next(others, outside.config.production)
+
+
+def _staging(outside: World) -> dict[str, str]:
+    """What no write to production may name: every id of the environments that are not production."""
+    forbidden = {}
+    for name, allowed in outside.identities.environments.items():
+        ids = allowed.said()
+        for told in ("supabase_ref", "railway_environment"):
+            if told in ids:
+                forbidden[ids[told]] = f"{name}'s {told.replace('_', ' ')}"
+    return forbidden
 
 
 def _forbidden(outside: World, environment: Environment) -> dict[str, str]:
@@ -339,24 +219,6 @@ def _forbidden(outside: World, environment: Environment) -> dict[str, str]:
     if environment.railway.layout == "own-project":
         forbidden[production.railway_project] = "production's Railway project"
     return forbidden
-
-
-def known_of(parts: Parts, confirmed: tuple[str, ...] = ()) -> Known:
-    """What the committed files and the operator say of who the environment is."""
-    production = _production_identities(parts.outside, parts.environment)
-    return Known(parts.name, production, parts.outside.identities.allowed(parts.name), confirmed)
-
-
-def _production_identities(outside: World, environment: Environment) -> dict[str, str]:
-    production = outside.identities.production
-    identities = {
-        "supabase_ref": production.supabase_ref,
-        "railway_environment": production.railway_environment,
-        "vercel_target": "production",
-    }
-    if environment.railway.layout == "own-project":
-        identities["railway_project"] = production.railway_project
-    return identities
 
 
 def _operator() -> tuple[str, str]:

@@ -219,4 +219,5 @@ def _credentials(facts: Mapping[str, Any], salt: str) -> str:
         f'{name} = "{hashlib.sha256(f"{salt} staging {name}".encode()).hexdigest()}"'
         for name in ("SENTRY_DSN", "SESSION_SIGNING_KEY")
     )
-    return f"[tokens]\n{tokens}\n\n[values]\n{values}\n"
+    production = f'[production]\npassword = "{facts["supabase"]["password"]}"\n'
+    return f"[tokens]\n{tokens}\n\n{production}\n[values]\n{values}\n"

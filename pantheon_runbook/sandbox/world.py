@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 Record = dict[str, Any]
+AUTHOR = "developer"  # of every commit that the vendors know
 
 
 @dataclass(frozen=True)

@@ -49,8 +49,8 @@ OFF: dict[str, Callable[[Patch], None]] = {
     ),
     "allow-listed hosts": lambda patch: patch.setattr(http, "ALLOWED_HOSTS", re.compile(".*")),
     "observed identities": lambda patch: patch.setattr(session.Session, "_refuse_production", lambda *_: None),
-    "production by its name": lambda patch: patch.setattr(wiring, "_refuse_production", lambda *_: None),
-    "blocking findings": lambda patch: patch.setattr(session, "_refuse_findings", lambda _plan: None),
+    "production by its name": lambda patch: patch.setattr(wiring, "_refuse_environment", lambda *_: None),
+    "blocking findings": lambda patch: patch.setattr(session, "refuse_findings", lambda _plan: None),
 }
 
 

@@ -105,13 +105,6 @@ def make(connection: psycopg.Connection[Any]) -> None:
         connection.execute(_TABLES)
 
 
-def let_read(connection: psycopg.Connection[Any], role: str) -> None:
-    """Let the login that looks at this database see what is ours in it. Errors: psycopg.Error."""
-    names = {"schema": sql.Identifier(SCHEMA), "role": sql.Identifier(role)}
-    connection.execute(sql.SQL("grant usage on schema {schema} to {role}").format(**names))
-    connection.execute(sql.SQL("grant select on all tables in schema {schema} to {role}").format(**names))
-
-
 def stands(connection: psycopg.Connection[Any]) -> bool:
     """Whether the ledger's tables are there; reads only. Errors: RefusedError when a later version made them."""
     if connection.execute("select to_regclass(%s)", (f"{SCHEMA}.layout",)).fetchone() == (None,):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import psycopg
 
 from pantheon_runbook.database.connection import Database, unreachable
-from pantheon_runbook.database.kinds import SCHEMA, marker_of
+from pantheon_runbook.database.kinds import SCHEMA, let_read, marker_of
 from pantheon_runbook.database.migrations import alembic_process, baseline, ledger
 from pantheon_runbook.database.migrations.alembic_process import Backend, Migration, held_proof, migration
 from pantheon_runbook.database.migrations.baseline import Stated
@@ -78,8 +78,11 @@ class Site:
         writer: Writer,
         limits: Limits,
         environment: str,
+        without_roles: tuple[str, ...] = (),
     ) -> None:
+        """Grants to `without_roles` are no part of the schema: those who look at production have some there."""
         self._environment = environment
+        self._without_roles = without_roles
         self.vault = surroundings.vault
         self.database = database
         self.gate = gate
@@ -108,18 +111,17 @@ class Site:
                 ledger.heads(connection, self.version_table),
                 ledger.rows(connection),
                 invalid_indexes(connection),
-                look_at_schema(connection, version_table=self.version_table),
+                look_at_schema(connection, version_table=self.version_table, without_roles=self._without_roles),
             )
         return self.ground
 
-    @contextmanager
-    def session(self) -> Iterator[psycopg.Connection[Any]]:
-        """One connection. Errors: VendorUnavailableError, also when it is lost on the way."""
-        with self.database.session(application_name=self.writer.session_name) as connection:
-            try:
-                yield connection
-            except psycopg.OperationalError as error:
-                raise unreachable(error) from error
+    def session(self) -> AbstractContextManager[psycopg.Connection[Any]]:
+        """One connection that looks. Errors: VendorUnavailableError, also when it is lost on the way."""
+        return _told(self.database.session(application_name=self.writer.session_name))
+
+    def writing(self) -> AbstractContextManager[psycopg.Connection[Any]]:
+        """The same by the login that writes, which sees what the worker's session does."""
+        return _told(self.database.writing(application_name=self.writer.session_name))
 
     def step(self, revision: str, *, digest: str) -> None:
         """Apply one revision with its row in the ledger; whoever keeps it waiting is named.
@@ -129,7 +131,7 @@ class Site:
         worker = self._worker(revision)
         self._require_its_file(worker, revision, digest)
         self._require_marked()
-        with Watcher(self.session, worker.backend_pid, tell=self.tell) as seen:
+        with Watcher(self.writing, worker.backend_pid, tell=self.tell) as seen:
             try:
                 worker.step(revision)
             except VendorUnavailableError as error:
@@ -176,12 +178,12 @@ class Site:
         """One process for all revisions; after a failure a new one, which looks anew."""
         if self._migration is None:
             with ExitStack() as held:
-                connection = held.enter_context(self.database.session(application_name=self.writer.session_name))
+                connection = held.enter_context(self.database.writing(application_name=self.writer.session_name))
                 self._require_whole(connection, revision)
                 started = held.enter_context(
                     migration(
                         self.backend,
-                        self.database.url_from_here("database.session_url"),
+                        self.database.url_from_here(self.database.writes_by),
                         proof=held.enter_context(held_proof(connection)),
                         ledger=ledger.entry(run_id=self.writer.run_id, operator=self.writer.operator, late=self.late),
                         observe=False,
@@ -235,6 +237,15 @@ class Site:
             self._held.close()
 
 
+@contextmanager
+def _told(opened: AbstractContextManager[psycopg.Connection[Any]]) -> Iterator[psycopg.Connection[Any]]:
+    with opened as connection:
+        try:
+            yield connection
+        except psycopg.OperationalError as error:
+            raise unreachable(error) from error
+
+
 class Ledger(Kind):
     """The tables of the ledger, and the baseline in it."""
 
@@ -264,9 +275,10 @@ class Ledger(Kind):
             sent = {"layout": ledger.LAYOUT}
             with (
                 self._site.gate.write("make the ledger", path=f"{SCHEMA}.migrations", sent=sent),
-                self._site.database.session() as connection,
+                self._site.database.writing() as connection,
             ):
                 ledger.make(connection)
+                let_read(connection, self._site.database.read_by)
             return None
         return self._accept()
 
@@ -277,7 +289,7 @@ class Ledger(Kind):
         sent = {"revision": self._stated.in_words}
         with (
             site.gate.write("accept a baseline", path=f"{SCHEMA}.migrations", sent=sent),
-            site.database.session() as connection,
+            site.database.writing() as connection,
         ):
             new = baseline.accept(
                 connection,
@@ -294,7 +306,7 @@ class Revisions(Kind):
     """The tree's revisions: one resource for each that the database holds, and the tree as a whole."""
 
     prefix = REVISION
-    looks_after = ("database/marker", "database/password")
+    looks_after = ("database/marker", "database/password", "production/project")
 
     def __init__(self, site: Site) -> None:
         self._site = site

@@ -13,7 +13,7 @@ from graphql import GraphQLError
 from pantheon_runbook.sandbox.planes.railway.rendering import for_deployment, private_host
 from pantheon_runbook.sandbox.planes.railway.state import Railway, instance_key
 from pantheon_runbook.sandbox.platform import Deployment, Platform
-from pantheon_runbook.sandbox.world import Record, World
+from pantheon_runbook.sandbox.world import AUTHOR, Record, World
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,8 @@ def remembered(vendor: Railway, instance: Record, *, commit: str | None, image: 
     meta: Record = {"imageDigest": digest, "reason": "redeploy" if image else "deploy"}
     meta |= {"repo": source["repo"], "branch": source["branch"]} if source.get("repo") else {"image": source["image"]}
     if commit:
-        meta |= {"commitHash": commit, "commitMessage": vendor.memory["commits"].get(commit, "")}
+        message = vendor.memory["commits"].get(commit, "")
+        meta |= {"commitHash": commit, "commitMessage": message, "commitAuthor": AUTHOR}
     now = vendor.now()
     return {
         "id": identifier,

@@ -17,7 +17,7 @@ from pantheon_runbook.sandbox.planes.vercel.state import (
     refuse_body,
     vendor_of,
 )
-from pantheon_runbook.sandbox.world import Record
+from pantheon_runbook.sandbox.world import AUTHOR, Record
 
 _PAGE_MAX: Final = 100
 _PAGE: Final = 20
@@ -72,6 +72,15 @@ def new_deployment(
     }
 
 
+def commit_meta(source: Record) -> Record:
+    """What Vercel notes of a commit at GitHub."""
+    return {
+        "githubCommitSha": source["sha"],
+        "githubCommitRef": source["ref"],
+        "githubCommitAuthorName": AUTHOR,
+    }
+
+
 async def create_deployment(request: Request) -> Response:
     """A build with the variables of its target; without domains when the project or the request says so."""
     body, vendor = await read(request, CreateDeployment, refuse_body), vendor_of(request)
@@ -83,7 +92,7 @@ async def create_deployment(request: Request) -> Response:
     deployment = new_deployment(vendor, project, target=target, git_source=source, user=request.state.account["user"])
     deployment["customEnvironmentId"] = custom
     deployment["assignDomains"] = project["autoAssignCustomDomains"] and body.autoAssignCustomDomains
-    git = {} if source is None else {"githubCommitSha": source["sha"], "githubCommitRef": source["ref"]}
+    git = {} if source is None else commit_meta(source)
     deployment["meta"] = {**git, **(body.meta or {})}
     if earlier is not None:
         deployment["meta"]["originalDeploymentId"] = earlier["id"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pantheon_runbook.sandbox.planes.vercel.deployments import new_deployment
+from pantheon_runbook.sandbox.planes.vercel.deployments import commit_meta, new_deployment
 from pantheon_runbook.sandbox.planes.vercel.pages import build_variables
 from pantheon_runbook.sandbox.planes.vercel.state import Vercel, milliseconds
 from pantheon_runbook.sandbox.planes.vercel.variables import create
@@ -139,7 +139,7 @@ def _live_deployment(vendor: Vercel, project: Record, commit: str, user: str) ->
         "readySubstate": "PROMOTED",
         "ready": deployment["createdAt"],
         "alias": list(project["domains"]),
-        "meta": {"githubCommitSha": commit, "githubCommitRef": "main"},
+        "meta": commit_meta(source),
         "variables": build_variables(project, deployment),
     }
     vendor.deployments[deployment["id"]] = deployment
@@ -154,6 +154,6 @@ def _failed_preview(vendor: Vercel, project: Record, commit: str, user: str) -> 
     deployment |= {
         "readyState": "ERROR",
         "errorMessage": "build failed: these variables are not set: NEXT_PUBLIC_API_URL",
-        "meta": {"githubCommitSha": commit, "githubCommitRef": RELEASE_BRANCH},
+        "meta": commit_meta(source),
     }
     vendor.deployments[deployment["id"]] = deployment

@@ -1,0 +1,98 @@
+"""Who let a plan of production through: the plan as it was sealed, and the signed decisions beside the config."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pantheon_runbook import clock
+from pantheon_runbook.approving import MAY_BE_APPROVED, envelopes_for, policy_of
+from pantheon_runbook.attesting import keys_of
+from pantheon_runbook.config import Config
+from pantheon_runbook.errors import HeldError
+from pantheon_runbook.evidence import journal, ssh
+from pantheon_runbook.evidence.approval import Approved, Case, Person, approved
+from pantheon_runbook.evidence.runs import SealedRuns
+
+_NOBODY: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Signed:
+    """The plan that people sign: its bytes, the sealed bundle of its plan run, and who made it."""
+
+    plan: bytes
+    bundle: str
+    sealed_at: str
+    requester: Person
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.plan).hexdigest()
+
+    @property
+    def authors(self) -> tuple[Person, ...]:
+        """As the plan names them: they are approved with it."""
+        named = json.loads(self.plan)["release"].get("authors", ())
+        return tuple(Person(one["name"], one["source"], tuple(one["also"])) for one in named)
+
+
+def signed_plan(evidence: Path, sealed: SealedRuns, digest: str) -> Signed | None:
+    """The newest plan run whose sealed plan is this one; None without one."""
+    for run in reversed(sealed.runs):
+        path = evidence / run.bundle / "plan.json"
+        if run.verdict not in MAY_BE_APPROVED or not path.is_file():
+            continue
+        plan = path.read_bytes()
+        if hashlib.sha256(plan).hexdigest() == digest:
+            opened = journal.read(path.with_name("journal.jsonl"))[0]
+            requester = Person(str(opened["operator"]), str(opened["operator_source"]))
+            return Signed(plan, run.bundle, run.sealed_at, requester)
+    return None
+
+
+@dataclass(frozen=True)
+class Permission:
+    """Judged anew whenever it is asked for: a decision may have been withdrawn, and time passes."""
+
+    config: Config
+    folder: Path
+    evidence: Path
+    executor: Person
+    now: Callable[[], str] = clock.stamp
+
+    def case(self, signed: Signed, *, consumed: frozenset[str] = _NOBODY, started: frozenset[str] = _NOBODY) -> Case:
+        return Case(
+            plan=signed.plan,
+            sealed_at=signed.sealed_at,
+            keys=keys_of(self.folder, self.evidence),
+            policy=policy_of(self.config),
+            requester=signed.requester,
+            executor=self.executor,
+            authors=signed.authors,
+            now=self.now(),
+            consumed=consumed,
+            started=started,
+            check=ssh.is_signed_by,
+            where=str(self.evidence / signed.bundle / "plan.json"),
+        )
+
+    def envelopes(self, signed: Signed) -> Mapping[str, bytes]:
+        """What lies there now, by the names of the files. Errors: EvidenceError."""
+        return envelopes_for(self.folder, signed.digest)
+
+    def judge(self, signed: Signed, **asked: Any) -> Approved:
+        """Errors: HeldError while nobody has signed; NotApprovedError, StalePlanError."""
+        case, envelopes = self.case(signed, **asked), self.envelopes(signed)
+        if not envelopes and not case.started:
+            raise HeldError(
+                "nobody has approved this plan",
+                why=f"there is no signed decision on it in {self.folder / 'approvals'}",
+                state="nothing was changed",
+                next_step=f"another person reads it and signs: {case.anew}",
+            )
+        return approved(case, envelopes)

@@ -1,0 +1,308 @@
+"""RB-030 as the session sees it: production beside what staging has proven, and the unit that brings it there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from typing import Any
+
+from pantheon_runbook import clock, migrating, smoke
+from pantheon_runbook.config import read_regular
+from pantheon_runbook.database.kinds import Marker
+from pantheon_runbook.database.migrations.revision_kinds import Ground
+from pantheon_runbook.database.migrations.units import BEGIN, Unit, Units
+from pantheon_runbook.database.production import ProductionProject
+from pantheon_runbook.database.writer import Writer
+from pantheon_runbook.deploying import PREVIEW
+from pantheon_runbook.evidence.approval import Person
+from pantheon_runbook.evidence.runs import SealedRuns
+from pantheon_runbook.kind import Kind
+from pantheon_runbook.model import Change, Check, Comparison, Desired, Exposure, Finding, Snapshot
+from pantheon_runbook.planning import plan_changes
+from pantheon_runbook.promotion import unit
+from pantheon_runbook.promotion.artefacts import Artefact, artefact_findings, backend_artefact, frontend_artefact
+from pantheon_runbook.promotion.authors import authors_by_git, authors_by_vendors
+from pantheon_runbook.promotion.backups import BackupEvidence, backup_evidence
+from pantheon_runbook.promotion.dumps import better_of, dump_evidence
+from pantheon_runbook.promotion.exposures import exposure_findings
+from pantheon_runbook.promotion.staging_evidence import Asked, Release, StagingEvidence, staging_evidence
+from pantheon_runbook.providers import railway_promotion, railway_services, vercel_builds, vercel_promotion
+from pantheon_runbook.providers.railway_looks import SHARED
+from pantheon_runbook.providers.supabase_backups import ProductionBackups
+from pantheon_runbook.provisioning import calls, services_of
+from pantheon_runbook.runner.clients import Parts
+from pantheon_runbook.runner.isolation_proof import Inventories, ways_in
+from pantheon_runbook.runner.revising import Revising
+from pantheon_runbook.runner.smoke_step import SmokeStep
+from pantheon_runbook.runner.staging_now import DEPLOYMENT, StagingNow
+
+PRODUCTION = "production"
+Under = Callable[[], tuple[str, Iterable[str]]]
+
+
+class Promoting:
+    """The definition. `parts` are production's, `staging` those of the environment that is promoted.
+
+    `is_resumed`: a unit that was begun goes on, and what it was begun on is not asked again. `under` is what the unit
+    is begun under.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        staging: Parts,
+        *,
+        parameters: Mapping[str, Any],
+        writer: Writer,
+        sealed: Callable[[], SealedRuns],
+        under: Under,
+        is_resumed: bool,
+    ) -> None:
+        self._parts = parts
+        self._outside = parts.outside
+        self._config = parts.outside.config
+        self._is_resumed = is_resumed
+        self._command = f"pantheon-runbook run RB-030 -e {parts.name}"
+        self._staging_name = staging.name
+        self.staging = StagingNow(staging)
+        self.revising = Revising(parts, writer, parameters=parameters, command=self._command)
+        self.units = Units(self.revising.site, under=under)
+        self._ways_in = ways_in(Inventories(staging))
+        self._backups = ProductionBackups(parts.clients.supabase, parts.outside.identities.production.supabase_ref)
+        self._smoke = SmokeStep(parts.outside, parts.surroundings.progress)
+        self._sealed = sealed
+
+    def kinds(self, ends: ExitStack) -> dict[str, Kind]:
+        """By prefix, the more particular ones first; those that hold connections are closed with `ends`."""
+        kinds = (*self._of_database(), *self._of_railway(), *self._of_vercel(), self._backups, self._smoke)
+        for kind in kinds:
+            ends.callback(kind.close)
+        return {**{kind.prefix: kind for kind in kinds}, **self._ways_in, self.staging.prefix: self.staging}
+
+    def _of_database(self) -> tuple[Kind, ...]:
+        parts, read = self._parts, self._config.production_read
+        credentials = parts.outside.credentials
+        project = ProductionProject(
+            parts.clients.supabase,
+            parts.surroundings,
+            ref=parts.outside.identities.production.supabase_ref,
+            reader=read.dump_role if read else "",
+            reads_by=credentials.values.get(read.dump_password) if read else None,
+            writes_by=credentials.production,
+            options=parts.outside.database_options,
+        )
+        marks = {"environment": parts.name, "cloud": self._config.cloud}
+        marker = Marker(parts.surroundings, database=parts.database, gate=parts.gate, **marks)
+        return (project, marker, *self.revising.kinds, self.units)
+
+    def _of_railway(self) -> tuple[Kind, ...]:
+        api, around, names = self._parts.clients.railway, self._parts.surroundings, services_of(self._config)
+        known = self._outside.identities.production
+        place = {"project_id": known.railway_project, "environment_id": known.railway_environment}
+        return (
+            railway_services.ProductionVariables(api, **place),
+            railway_promotion.ProductionServices(api, around, **place, services=names),
+            railway_promotion.ProductionDeployments(api, around, services=names),
+        )
+
+    def _of_vercel(self) -> tuple[Kind, ...]:
+        client, frontend, around = self._parts.clients.vercel, self._config.frontend, self._parts.surroundings
+        branch = self._config.backend.release_branch
+        return (
+            vercel_builds.ProductionBuild(
+                client, frontend, around, branch=branch, commit=lambda: self.staging.released.page
+            ),
+            vercel_promotion.ProductionAlias(client, frontend, around),
+        )
+
+    def desired(self, snapshot: Snapshot) -> tuple[Desired, ...]:
+        ground, ref = self.revising.ground, snapshot.identities.get("supabase_ref")
+        if ground is None or ref is None:
+            return ()
+        path = migrating.Path(
+            self.revising.tally(ground).pending, self.revising.rehearsed, self.revising.stated, (unit.SMOKE,)
+        )
+        self.revising.site.late = path.late
+        return unit.desired_unit(
+            self.staging.released,
+            snapshot,
+            marked=unit.marker(self._parts.name, self._config.cloud, ref),
+            revisions=migrating.desired_revisions(path, has_alembic=ground.heads is not None),
+            before=path.before,
+        )
+
+    def findings(self, snapshot: Snapshot) -> tuple[Finding, ...]:
+        ground = self.revising.ground
+        if ground is None:
+            return (self._no_database(),)
+        found = (*self.revising.findings(ground), *self._of_the_rehearsal(ground), *self._of_the_release(snapshot))
+        if self._is_resumed:
+            return found
+        return (
+            *found,
+            *self._of_another_unit(),
+            *self._evidence(ground).findings,
+            *self._backup().findings,
+            *exposure_findings(self._exposures(snapshot), self._config.accepted_exposures, now=clock.now()),
+            *artefact_findings(self._artefacts(ground, snapshot)),
+            *self._of_the_checks(),
+        )
+
+    def _no_database(self) -> Finding:
+        read = self._config.production_read
+        if read is None or read.dump_password not in self._outside.credentials.values:
+            step = "pantheon-runbook read-role --dump prints what makes one; its password goes into the credentials"
+            return Finding("no-read-login", "database", "no role may look at production's database", step)
+        what = "production's database is not there to be looked at: is the project paused?"
+        return Finding("no-database", "database", what, "look at production's project in Supabase, then plan again")
+
+    def _of_the_rehearsal(self, ground: Ground) -> Iterable[Finding]:
+        """On staging it is advice; what nobody has rehearsed on production's schema does not go there."""
+        pending, rehearsed = self.revising.tally(ground).pending, self.revising.rehearsed
+        left = {one.id for one in pending} - {one.revision for one in rehearsed.ran}
+        if left:
+            why = rehearsed.not_rehearsed or (rehearsed.failed.why if rehearsed.failed else "it did not get that far")
+            what = f"{len(left)} pending revisions were not rehearsed on production's schema: {why}"
+            step = rehearsed.next_step or "correct the revision, on staging first"
+            yield Finding("not-rehearsed-on-production", "database/rehearsal", what, step)
+
+    def _of_the_release(self, snapshot: Snapshot) -> Iterable[Finding]:
+        for name, commit in {**self.staging.released.services, "the page": self.staging.released.page}.items():
+            if not commit:
+                what = f"nobody can say which commit of {name} runs on {self._staging_name}"
+                step = f"pantheon-runbook run RB-020 -e {self._staging_name} --apply"
+                yield Finding("no-commit-to-promote", "staging/place", what, step)
+        held = snapshot.get("production/variables/railway").attributes
+        for service, names in sorted(self._lacking(held).items()):
+            what = f"{service} has variables on {self._staging_name} that production lacks: {', '.join(names)}"
+            step = f"set them for {service} in production's environment in Railway, or take them out of pantheon.toml"
+            yield Finding("variable-missing", f"production/variables/{service}", what, step)
+
+    def _lacking(self, held: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+        """What pantheon.toml gives to each service of the backend, and production has under no such name."""
+        shared = held.get(SHARED, ())
+        lacking = {}
+        for service in services_of(self._config):
+            wanted = {one.name for one in self._config.variables if f"railway:{service}" in one.targets}
+            if names := sorted(wanted - {*held.get(service, ()), *shared}):
+                lacking[service] = names
+        return lacking if held else {}
+
+    def _of_another_unit(self) -> Iterable[Finding]:
+        last = self.units.last
+        if last is not None and last.is_open:
+            what = f"a unit of work that run {last.run_id[:8]} of {last.operator} began at {last.at} has not ended"
+            step = f"go on with it: {self._command} --apply --resume {last.run_id[:8]}; or back: run RB-040"
+            yield Finding("unit-not-ended", BEGIN, what, step)
+
+    def _evidence(self, ground: Ground) -> StagingEvidence:
+        outside = self._outside
+        pending = [one.id for one in self.revising.tally(ground).pending]
+        release = Release({one.id: one.digest for one in ground.history.revisions}, pending, self.staging.commits)
+        holds = None if self.staging.holds is None else ground.history.below(self.staging.holds)
+        days = self._config.promotion.staging_evidence_days
+        where = (self._config.cloud, self._staging_name, self.staging.ref, clock.now(), days)
+        asked = Asked(*where, evidence=str(outside.evidence), holds=holds)
+        return staging_evidence(release, asked, self._sealed(), outside.evidence)
+
+    def _backup(self) -> BackupEvidence:
+        now, ref = clock.now(), self._outside.identities.production.supabase_ref
+        vendor = backup_evidence(self._backups.seen, ref=ref, now=now, why_not=self._backups.why_not)
+        backup = self._config.backup
+        if backup is None:
+            return vendor
+        receipt = self._outside.folder / backup.receipt
+        raw = read_regular(receipt) if receipt.exists() else None
+        return better_of(vendor, dump_evidence(raw, backup, ref=ref, now=now))
+
+    def _exposures(self, snapshot: Snapshot) -> Iterable[Exposure]:
+        return (Exposure(**one.attributes) for one in snapshot.resources if one.address.startswith("exposure/"))
+
+    def _artefacts(self, ground: Ground, snapshot: Snapshot) -> tuple[Artefact, ...]:
+        stood = self._evidence(ground).standing
+        proven = stood.deployments if stood else {}
+        made = []
+        for name, commit in self.staging.released.services.items():
+            serving = snapshot.get(f"{unit.DEPLOYMENT}/{name}").attributes
+            would = serving if serving.get("commit") == commit else {"commit": commit}
+            made.append(
+                backend_artefact(
+                    f"{unit.DEPLOYMENT}/{name}", staging=proven.get(f"{DEPLOYMENT}/{name}", {}), production=would
+                )
+            )
+        build = snapshot.get(unit.BUILD)
+        page = {"commit": self.staging.released.page}
+        would = {**build.attributes, "target": PRODUCTION} if build.state == "present" else page
+        made.append(frontend_artefact(unit.BUILD, staging=proven.get(PREVIEW, {}), production=would))
+        return tuple(made)
+
+    def _of_the_checks(self) -> Iterable[Finding]:
+        if not smoke.declared_for(self._outside, self._parts.name):
+            what = "no smoke check is declared for production: nothing would say whether it still works"
+            step = 'add [[checks]] with environments = ["production"]; pantheon.example.toml shows how'
+            yield Finding("no-smoke-checks", unit.SMOKE, what, step)
+
+    @property
+    def unit(self) -> Unit | None:
+        """The last one that production's ledger tells of."""
+        return self.units.last
+
+    @property
+    def consumed(self) -> frozenset[str]:
+        return self.units.consumed
+
+    def release(self, snapshot: Snapshot) -> Mapping[str, Any]:
+        """What is approved beside the changes: which proof it rests on, what goes where, and the way back of each."""
+        ground = self.revising.ground
+        if ground is None:
+            return {}
+        evidence, backup = self._evidence(ground), self._backup()
+        return {
+            "staging": dict(evidence.for_plan),
+            "commits": dict(self.staging.commits),
+            "artefacts": {one.address: one.relation for one in self._artefacts(ground, snapshot)},
+            "backup": backup.strength,
+            "authors": [asdict(one) for one in self._authors(snapshot)],
+            "pointers": self._pointers(snapshot),
+            "undo": {one.revision: one.way for one in self.revising.rehearsed.undone},
+        }
+
+    def _authors(self, snapshot: Snapshot) -> tuple[Person, ...]:
+        """Of the commits that production lacks; by git where the backend's repository has them."""
+        folder = self.revising.site.backend.ini.parent
+        people = list(authors_by_vendors(self.staging.authors))
+        for name, commit in self.staging.released.services.items():
+            serving = str(snapshot.get(f"{unit.DEPLOYMENT}/{name}").attributes.get("commit") or "")
+            people += authors_by_git(folder, serving, commit) or ()
+        return tuple(dict.fromkeys(people))
+
+    def _pointers(self, snapshot: Snapshot) -> dict[str, Any]:
+        """What serves before the first step: where RB-040 goes back to. The revision is the database's own."""
+        addresses = [f"{unit.DEPLOYMENT}/{name}" for name in services_of(self._config)]
+        seen = {address: snapshot.get(address).attributes for address in (*addresses, unit.PROMOTION)}
+        ground = self.revising.ground
+        heads = {"database/revision": {"heads": list(ground.heads or ())}} if ground else {}
+        kept = {
+            address: {name: held[name] for name in ("id", "commit") if name in held} for address, held in seen.items()
+        }
+        return {**kept, **heads}
+
+    def endpoints(self, snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
+        hosts = smoke.production_place(self._outside).hosts
+        return tuple((what, f"https://{host}") for what, host in sorted(hosts.items()))
+
+    def manual_steps(self, snapshot: Snapshot) -> tuple[str, ...]:
+        return ()
+
+    def calls(self, desired: Sequence[Desired], snapshot: Snapshot) -> Mapping[str, Mapping[str, Any]]:
+        return calls(plan_changes(desired, snapshot)[0])
+
+    def probes(self, snapshot: Snapshot) -> tuple[Check, ...]:
+        ground = self.revising.ground
+        assert ground is not None
+        return (*self._smoke.checks(), *self.revising.checks(ground))
+
+    def isolation(self, snapshot: Snapshot, changes: Sequence[Change]) -> Comparison | None:
+        """RB-060's part, and the staging evidence's: this run has changed production."""
+        return None

@@ -1,0 +1,154 @@
+"""A staging that is migrated and proven, a production that may be promoted to, and people who sign."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from migrating_world import Staging, staging_in
+
+from pantheon_runbook import approving
+from pantheon_runbook.errors import RunbookError
+from pantheon_runbook.evidence import seal
+from pantheon_runbook.model import Finding, Plan
+from pantheon_runbook.session import ACTS
+from pantheon_runbook.verdict import Verdict
+
+OPEN_WAYS = (
+    "railway/members", "railway/trigger/api", "railway/trigger/worker", "supabase/legacy-keys", "supabase/network",
+    "supabase/ssl", "vercel/production-branch",
+)  # fmt: skip
+ACCEPTED = "".join(
+    f'\n[[accepted_exposures]]\naddress = "{address}"\nowner = "ops"\nreason = "open in the sandbox"\n'
+    'expires = "2999-12-31"\n'
+    for address in OPEN_WAYS
+)
+APPROVER = "second-person"
+
+
+class Production(Staging):
+    """The same world seen from production's side; runs are RB-030's."""
+
+    def configure(self, *changes: tuple[str, str], more: str = "") -> None:
+        super().configure(*changes, more=f"{ACCEPTED}{more}")
+
+    def close_the_domains(self) -> None:
+        """Production's holder turns off what would let a build go live by itself."""
+        vercel = self.world.facts["vercel"]
+        path = f"/v9/projects/{vercel['project_id']}?teamId={vercel['team_id']}"
+        self.hands.call("vercel", "PATCH", path, {"autoAssignCustomDomains": False})
+
+    def open(self, mode: str = "apply", **parameters: Any) -> Any:
+        given = {"environment": "production", "baseline": "0008", **parameters}
+        return self.world.open(mode, runbook="RB-030", **given)
+
+    def touched(self) -> tuple[int, int]:
+        """Mutating calls, and mutating statements on production, so far."""
+        return len(self.world.mutating()), len(self.world.running.statements(self.production))
+
+    def planned(self, **parameters: Any) -> Path:
+        """The plan.json of a sealed plan run that has written nothing."""
+        mark, run = self.touched(), self.open("plan", **parameters)
+        try:
+            plan: Plan = self.world.plan(run)
+            run.session.perform("approve")
+            run.session.perform("apply")
+            run.session.perform("verify")
+        finally:
+            self.world.seal(run)
+        assert mark == self.touched()
+        blocking = [one for one in plan.findings if one.blocks]
+        assert not blocking, blocking
+        return Path(run.bundle.place.sealed) / "plan.json"
+
+    def approved(self, path: Path | None = None, *, key: str = APPROVER, **parameters: Any) -> Path:
+        """A plan that another person has signed."""
+        path = path or self.planned(**parameters)
+        if key not in seal.own_keys():
+            seal.new_key(key)
+        sheet = approving.opened(path)
+        approving.approve(sheet, key=key, reason="read and compared", expires="", code=sheet.about.short_code)
+        return path
+
+    def promote(
+        self,
+        path: Path | None = None,
+        *,
+        until: str = "verify",
+        when: tuple[str, str] = ("", ""),
+        then: Callable[[], None] = lambda: None,
+        **parameters: Any,
+    ) -> tuple[Verdict, RunbookError | None, Any]:
+        """An apply run of an approved plan; as `Staging.run`."""
+        named = {"plan_file": str(path)} if path else {}
+        return self.run(until=until, when=when, then=then, **named, **parameters)
+
+    def journal(self) -> list[dict[str, Any]]:
+        folder = max(self.world.evidence.glob("2*-RB-0[34]0-*"), key=lambda one: one.stat().st_mtime)
+        return [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+
+    def findings(self, **parameters: Any) -> dict[str, Finding]:
+        mark, run = self.touched(), self.open("plan", **parameters)
+        try:
+            plan: Plan = self.world.plan(run)
+        finally:
+            self.world.seal(run)
+        assert mark == self.touched()
+        return {one.code: one for one in plan.findings}
+
+    # ---- what production is, by its vendors and its database
+
+    def state(self) -> dict[str, Any]:
+        """Which schema, which deployments serve, which build the domains show."""
+        lines = """select md5(string_agg(table_name || column_name || data_type || is_nullable, ',' order by 1))
+            as columns from information_schema.columns where table_schema = 'public'"""
+        heads = self.hands.sql(self.production, "select version_num from public.alembic_version order by 1")
+        return {
+            "schema": self.hands.sql(self.production, lines),
+            "heads": [row["version_num"] for row in heads],
+            "serving": {name: self.serving(name) for name in ("api", "worker")},
+            "page": self.page(),
+        }
+
+    def serving(self, service: str) -> tuple[str, str]:
+        """(id, commit) of the deployment that serves."""
+        railway = self.world.facts["railway"]
+        given = {
+            "projectId": railway["project_id"],
+            "environmentId": railway["environment_id"],
+            "serviceId": railway["services"][service],
+            "status": {"in": ["SUCCESS", "SLEEPING"]},
+        }
+        query = """query D($i: DeploymentListInput!) {
+          deployments(input: $i, first: 1) { edges { node { id meta } } } }"""
+        (edge,) = self.hands.railway(query, i=given)["deployments"]["edges"]
+        return edge["node"]["id"], edge["node"]["meta"]["commitHash"]
+
+    def page(self) -> str:
+        vercel = self.world.facts["vercel"]
+        path = f"/v9/projects/{vercel['project_id']}?teamId={vercel['team_id']}"
+        return str(self.hands.call("vercel", "GET", path)["targets"]["production"]["id"])
+
+    def ledger(self) -> list[tuple[str, str]]:
+        """(what, state) of every line: revisions and units of work."""
+        rows = self.hands.sql(self.production, "select revision, state from pantheon_runbook.migrations order by id")
+        units = self.hands.sql(self.production, "select state from pantheon_runbook.units order by id")
+        return [(row["revision"], row["state"]) for row in rows] + [("unit", row["state"]) for row in units]
+
+
+@contextmanager
+def production_in(new_world: Callable[[], Any]) -> Iterator[Production]:
+    """Kept as "proven"."""
+    with staging_in(new_world) as staging:
+        production = Production(staging.world)
+        assert "done" == staging.world.migrate().word
+        production.close_the_domains()
+        production.keep("proven")
+        yield production
+        production.hands.close()
+
+
+__all__ = ["ACTS", "Production", "production_in"]
