@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import urllib.parse
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import psycopg
@@ -30,13 +30,16 @@ class Database:
     """The staging database behind its pooler. `resolve` gives another address for a host (the sandbox has one).
 
     Vault: database.session_url (5432, for migrations), database.pool_url (6543), database.direct_url (IPv6 only
-    unless bought; FACTS 1.1).
+    unless bought; FACTS 1.1). `writes_by` is the one that writes log in with, when looks have a login of their own.
     """
 
-    def __init__(self, vault: Vault, *, resolve: Resolve, options: str) -> None:
+    def __init__(
+        self, vault: Vault, *, resolve: Resolve, options: str, writes_by: str = "database.session_url"
+    ) -> None:
         self._vault = vault
         self._resolve = resolve
         self._options = options
+        self.writes_by = writes_by
 
     def recover_password(self) -> bool:
         """Take the password out of Railway's DATABASE_URL, if that names this project and connects.
@@ -75,10 +78,10 @@ class Database:
         login = parts.netloc.rpartition("@")[0]
         return Secret(parts._replace(netloc=f"{login}@{elsewhere[0]}:{elsewhere[1]}").geturl())
 
-    def connects(self) -> bool:
-        """Whether the session URL logs in. Errors: VendorUnavailableError when nobody answers at all."""
+    def connects(self, *, url: str = "database.session_url") -> bool:
+        """Whether this URL logs in. Errors: VendorUnavailableError when nobody answers at all."""
         try:
-            with self.session():
+            with self.session(url=url):
                 return True
         except VendorRefusedError:
             return False
@@ -97,6 +100,10 @@ class Database:
             yield connection
         finally:
             connection.close()
+
+    def writing(self, *, application_name: str = "pantheon-runbook") -> AbstractContextManager[psycopg.Connection[Any]]:
+        """As `session`, by the login that writes; what has to see all that a writer sees goes here too."""
+        return self.session(url=self.writes_by, application_name=application_name)
 
 
 @contextmanager

@@ -143,7 +143,7 @@ class Marker(Kind):
         )
         with (
             self._gate.write("mark the environment", path=f"{SCHEMA}.environment", sent=named),
-            self._database.session() as connection,
+            self._database.writing() as connection,
             connection.transaction(),
         ):
             connection.execute(_MAKE_TABLE)

@@ -113,10 +113,10 @@ def database_lock(
     Until then two creators are told apart by listing again after every create. Once that session has ended, `gate` lets
     no write through. Errors: AnotherWriterError, and RefusedError when the way to the database is a transaction pooler.
     """
-    if vault.get("database.session_url") is None or not database.connects():
+    if vault.get(database.writes_by) is None or not database.connects(url=database.writes_by):
         yield "this machine's; there is no database yet that lets us in"
         return
-    with database.session(application_name=writer.session_name) as connection, ExitStack() as held:
+    with database.writing(application_name=writer.session_name) as connection, ExitStack() as held:
         try:
             require_session(connection)
             held_lock = writer_lock(connection, scope=scope, writer=writer, wait_seconds=wait_seconds, signs=signs)

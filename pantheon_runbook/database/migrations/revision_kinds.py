@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -112,14 +112,13 @@ class Site:
             )
         return self.ground
 
-    @contextmanager
-    def session(self) -> Iterator[psycopg.Connection[Any]]:
-        """One connection. Errors: VendorUnavailableError, also when it is lost on the way."""
-        with self.database.session(application_name=self.writer.session_name) as connection:
-            try:
-                yield connection
-            except psycopg.OperationalError as error:
-                raise unreachable(error) from error
+    def session(self) -> AbstractContextManager[psycopg.Connection[Any]]:
+        """One connection to look by. Errors: VendorUnavailableError, also when it is lost on the way."""
+        return _told(self.database.session(application_name=self.writer.session_name))
+
+    def writing(self) -> AbstractContextManager[psycopg.Connection[Any]]:
+        """As `session`, by the login that writes."""
+        return _told(self.database.writing(application_name=self.writer.session_name))
 
     def step(self, revision: str, *, digest: str) -> None:
         """Apply one revision with its row in the ledger; whoever keeps it waiting is named.
@@ -129,7 +128,7 @@ class Site:
         worker = self._worker(revision)
         self._require_its_file(worker, revision, digest)
         self._require_marked()
-        with Watcher(self.session, worker.backend_pid, tell=self.tell) as seen:
+        with Watcher(self.writing, worker.backend_pid, tell=self.tell) as seen:
             try:
                 worker.step(revision)
             except VendorUnavailableError as error:
@@ -176,12 +175,12 @@ class Site:
         """One process for all revisions; after a failure a new one, which looks anew."""
         if self._migration is None:
             with ExitStack() as held:
-                connection = held.enter_context(self.database.session(application_name=self.writer.session_name))
+                connection = held.enter_context(self.database.writing(application_name=self.writer.session_name))
                 self._require_whole(connection, revision)
                 started = held.enter_context(
                     migration(
                         self.backend,
-                        self.database.url_from_here("database.session_url"),
+                        self.database.url_from_here(self.database.writes_by),
                         proof=held.enter_context(held_proof(connection)),
                         ledger=ledger.entry(run_id=self.writer.run_id, operator=self.writer.operator, late=self.late),
                         observe=False,
@@ -235,6 +234,16 @@ class Site:
             self._held.close()
 
 
+@contextmanager
+def _told(session: AbstractContextManager[psycopg.Connection[Any]]) -> Iterator[psycopg.Connection[Any]]:
+    """A connection that is lost on the way is told in our words."""
+    with session as connection:
+        try:
+            yield connection
+        except psycopg.OperationalError as error:
+            raise unreachable(error) from error
+
+
 class Ledger(Kind):
     """The tables of the ledger, and the baseline in it."""
 
@@ -264,7 +273,7 @@ class Ledger(Kind):
             sent = {"layout": ledger.LAYOUT}
             with (
                 self._site.gate.write("make the ledger", path=f"{SCHEMA}.migrations", sent=sent),
-                self._site.database.session() as connection,
+                self._site.database.writing() as connection,
             ):
                 ledger.make(connection)
             return None
@@ -277,7 +286,7 @@ class Ledger(Kind):
         sent = {"revision": self._stated.in_words}
         with (
             site.gate.write("accept a baseline", path=f"{SCHEMA}.migrations", sent=sent),
-            site.database.session() as connection,
+            site.database.writing() as connection,
         ):
             new = baseline.accept(
                 connection,
