@@ -73,6 +73,22 @@ def test_refused_login_is_tried_once(database, monkeypatch, says):
     assert 2 == len(tried)
 
 
+def test_writes_have_a_login_of_their_own(vault, monkeypatch):
+    """Where nothing else is said it is that of the looks; each URL is asked for by itself whether it connects."""
+    place = {"resolve": lambda _host, _port: ("127.0.0.1", 1), "options": ""}
+    vault.hold("database.session_url", "postgresql://reader:read-only@pooler:5432/postgres")
+    vault.hold("production.write_url", "postgresql://postgres:may-write@pooler:5432/postgres")
+    tried = failing(monkeypatch, "FATAL:  password authentication failed")
+    database = Database(vault, **place, writes_by="production.write_url")
+
+    for connect in (database.session, database.writing, Database(vault, **place).writing):
+        with pytest.raises(VendorRefusedError), connect():
+            pass
+    assert [False, False] == [database.connects(), database.connects(url=database.writes_by)]
+
+    assert ["read-only", "may-write", "read-only", "read-only", "may-write"] == tried
+
+
 def test_password_is_taken_from_railways_copy(vault, database, monkeypatch):
     monkeypatch.setattr(Database, "connects", lambda _: True)
     vault.hold("railway.DATABASE_URL", f"postgresql://postgres.{'a' * 20}:n%2Fw@host:5432/postgres")

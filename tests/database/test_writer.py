@@ -203,8 +203,8 @@ def vault_to(target, port: int) -> Vault:
     return vault
 
 
-def database_of(vault: Vault) -> Database:
-    return Database(vault, resolve=lambda _host, port: ("127.0.0.1", port), options="")
+def database_of(vault: Vault, **more: str) -> Database:
+    return Database(vault, resolve=lambda _host, port: ("127.0.0.1", port), options="", **more)
 
 
 def test_run_locks_the_database_it_writes_to(target, made):
@@ -216,6 +216,19 @@ def test_run_locks_the_database_it_writes_to(target, made):
     made.execute(f"insert into {SCHEMA}.writer values (true, 'deadbeef99', 'gone', 'nowhere', now())")
     with database_lock(database_of(vault), vault, scope=SCOPE, writer=ONE) as words:
         assert "it was left by run deadbeef of gone on nowhere" in words
+
+
+def test_lock_is_taken_by_the_login_that_writes(target, made):
+    """Whether the one that looks is let in does not count; where no login writes there is nothing to lock."""
+    vault = vault_to(target, SESSION)
+    database = database_of(vault, writes_by="production.write_url")
+    with database_lock(database, vault, scope=SCOPE, writer=ONE) as words:
+        assert "there is no database yet" in words
+    vault.hold("production.write_url", vault.text("database.session_url"))
+    vault.hold("database.session_url", "postgresql://nobody:wrong@pooler:1/nothing")
+    with database_lock(database, vault, scope=SCOPE, writer=ONE) as words:
+        assert "this machine's and the database's" == words
+        assert "run 1a2b3c4d" in refused(target.open())
 
 
 def test_lock_through_a_transaction_pooler_is_refused(target, made, monkeypatch):

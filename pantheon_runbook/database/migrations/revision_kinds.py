@@ -239,6 +239,7 @@ class Site:
 
 @contextmanager
 def _told(opened: AbstractContextManager[psycopg.Connection[Any]]) -> Iterator[psycopg.Connection[Any]]:
+    """A connection that is lost on the way is told in our words."""
     with opened as connection:
         try:
             yield connection

@@ -81,7 +81,7 @@ class Refresh(Kind):
         writer = self._site.writer
         with (
             self._site.gate.write("make the schema anew", path="the application's schemas", sent=sent),
-            self._site.database.session(application_name=writer.session_name) as connection,
+            self._site.database.writing(application_name=writer.session_name) as connection,
             self._watched(connection),
         ):
             kept = refresh(
@@ -97,7 +97,7 @@ class Refresh(Kind):
     def _watched(self, connection: psycopg.Connection[Any]) -> Iterator[None]:
         """Who keeps it waiting is told, and named when it gives up. Errors: VendorUnavailableError."""
         (pid,) = connection.execute("select pg_backend_pid()").fetchone() or (0,)
-        with Watcher(self._site.session, pid, tell=self._site.tell) as seen:
+        with Watcher(self._site.writing, pid, tell=self._site.tell) as seen:
             try:
                 yield
             except (LockNotAvailable, DeadlockDetected) as error:
@@ -190,7 +190,7 @@ class Seed(Kind):
         sent = {"file": approved.written, "digest": approved.digest}
         with (
             site.gate.write("seed the database", path=approved.written, sent=sent),
-            site.database.session(application_name=site.writer.session_name) as connection,
+            site.database.writing(application_name=site.writer.session_name) as connection,
             held_proof(connection) as proof,
         ):
             last = refreshed.last(connection)
@@ -198,7 +198,7 @@ class Seed(Kind):
             seed(
                 site.backend,
                 approved,
-                site.database.url_from_here("database.session_url"),
+                site.database.url_from_here(site.database.writes_by),
                 proof=proof,
                 seconds=self._seconds,
                 begin=lambda: _begin(connection, last, approved.digest),
