@@ -24,7 +24,10 @@ RELATIONS: tuple[Relation, ...] = (
     "shared", "must be equal and is not", "wrong", "drifted", "cannot be read", "missing",
     "same", "only in staging", "must be equal and is", "differs",
 )  # fmt: skip
-ApprovalKind = Literal["self-approved, not pre-read", "self-approved, pre-read", "nothing to approve"]
+ApprovalKind = Literal[
+    "self-approved, not pre-read", "self-approved, pre-read", "nothing to approve",
+    "approved", "separation of duties: not met",
+]  # fmt: skip
 
 
 def canonical(value: Any) -> bytes:
