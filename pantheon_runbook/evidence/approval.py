@@ -7,20 +7,18 @@ passed over as long as enough others do.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from typing import Literal
-from unicodedata import normalize
 
 from pantheon_runbook.errors import HeldError, NotApprovedError, RunbookError, StalePlanError
 from pantheon_runbook.evidence import verify
 from pantheon_runbook.evidence.decision import About, Read, is_one_key, read
 from pantheon_runbook.evidence.statement import is_dated_ahead, source_of
 
-APPROVES = "approve"  # the role in trust.toml of a key that signs decisions
+APPROVES = verify.APPROVES
 Kind = Literal["approved", "separation of duties: not met"]
 
 _UNTOUCHED = "nothing was changed"
@@ -297,7 +295,7 @@ def _of_the_person(where: str, weighed: _Weighed, case: Case) -> Iterator[Runboo
         ready = verify.moment_of(case.sealed_at) + policy.delay
         if min(verify.moment_of(said.issued_at), verify.moment_of(case.now)) < ready:
             why = f"he is {weighed.duty}: alone he approves {policy.delay} after it was sealed ({case.sealed_at})"
-            yield _refused(where, case, f"{said.approver} approved too soon after making the plan", why)
+            yield _refused(where, case, f"{said.approver} signed too soon after making the plan", why)
 
 
 def _refused(where: str, case: Case, what: str, why: str) -> NotApprovedError:
@@ -372,14 +370,10 @@ def _is_of(person: Person, one: Read, names: frozenset[str], case: Case) -> bool
 
 
 def _names(given: Iterable[str], known: Iterable[Iterable[str]]) -> frozenset[str]:
-    """Every name of those who go by these, in one spelling; "Ana <ana@example.org>" is two of them."""
-    names = {plain for name in given for part in re.split(r"[<>]", name) if (plain := _plain(part))}
+    """Every name of those who go by these, in one spelling."""
+    names = verify.names_in(given)
     for group in known:
-        others = {_plain(name) for name in group}
+        others = {verify.plain_name(name) for name in group}
         if names & others:
             names |= others
-    return frozenset(names)
-
-
-def _plain(name: str) -> str:
-    return " ".join(normalize("NFKC", name).casefold().split())
+    return names

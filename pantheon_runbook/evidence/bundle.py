@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from pantheon_runbook.errors import EvidenceError, UnrecordedError
 from pantheon_runbook.evidence import journal
+from pantheon_runbook.evidence.decisions import Decisions
 from pantheon_runbook.evidence.files import write_file
 from pantheon_runbook.evidence.place import Place
 from pantheon_runbook.evidence.seal import SealingKey
@@ -55,9 +56,21 @@ class Bundle:
             self._write_snapshot("observed", value)
         elif isinstance(value, Verification):
             self._write_snapshot("verified", value.snapshot)
+        elif isinstance(value, Decisions):
+            self._refuse_secrets(value)
         if isinstance(value, WithFiles):
             for name, content in value.files.items():
                 self.write(name, content)
+
+    def _refuse_secrets(self, decisions: Decisions) -> None:
+        """What is signed cannot be masked: nobody could check it any more. Errors: EvidenceError."""
+        names = {name for content in decisions.files.values() for name in self._registry.names_in(content.decode())}
+        if names:
+            raise EvidenceError(
+                "what was signed holds a secret, and cannot be kept",
+                why=f"it holds {', '.join(sorted(names))}, and masked it would be nobody's word any more",
+                next_step="give that secret a new value, and have the plan approved anew without it",
+            )
 
     def _write_snapshot(self, name: str, snapshot: Snapshot) -> None:
         self._snapshots[name] = asdict(snapshot)

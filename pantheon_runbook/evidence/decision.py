@@ -23,7 +23,7 @@ from pantheon_runbook.model import short_code
 
 Decision = Literal["approve", "withdraw"]
 
-_PREDICATE_TYPE = "urn:pantheon-runbook:approval:1"
+_PREDICATE_TYPE = verify.APPROVAL
 _SUBJECT = "plan.json"
 _OF_THE_PLAN = ("cloud", "environment", "runbook")
 _OF_THE_PERSON = ("decision", "approver", "reason", "code", "issued_at", "expires_at", "nonce")

@@ -9,7 +9,7 @@ import html
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pantheon_runbook.evidence import changes, journal
+from pantheon_runbook.evidence import changes, journal, people
 from pantheon_runbook.model import banner, short_code
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -18,6 +18,7 @@ body { font: 15px/1.5 system-ui, sans-serif; color: #1b1f24; max-width: 62rem; m
 header { border: 2px solid #1b1f24; padding: .6rem 1rem; margin-bottom: 1.5rem }
 header.sandbox { border-style: dashed }
 header.went-well { background: #eef7ee } header.stopped { background: #fdecea }
+.not-met { color: #b3261e; font-weight: bold }
 td { overflow-wrap: anywhere } td:first-child { min-width: 13rem } header td:first-child { white-space: nowrap }
 .pantheon-card td:first-child { min-width: 1rem } .pantheon-card td:not(:last-child) { overflow-wrap: normal }
 header h1 { font-size: 1.15rem; margin: 0 }
@@ -34,14 +35,23 @@ _TAGS = {
     "img",
 }  # fmt: skip
 _PICTURE = "data:image/svg+xml;base64,"  # a drawing of our own; as an image it cannot run anything
+_PEOPLE = "Who let it through"
 _HEADS = ("change", "action", "outcome", "reason", "seconds")
 Facts = Mapping[str, Any]
 
 
-def report_markdown(events: Iterable[Facts], verdict: Facts, plan: Facts) -> str:
-    """Banner, facts, changes, one section per act in the order they happened with its card as it was shown, checks."""
+def report_markdown(events: Iterable[Facts], verdict: Facts, plan: Facts, decisions: bytes | None = None) -> str:
+    """Banner, facts, people, changes, one section per act in the order they happened with its card as shown, checks.
+
+    `decisions` is the content of decisions.json, None for a run that needed nobody else.
+    """
     listed = list(events)
     parts = [f"# {_banner(verdict)}", "", *(f"- {name}: {text}" for name, text in _facts(listed, verdict, plan))]
+    if decisions is not None:
+        kind, who = people.told_in(decisions)
+        lines = (" | ".join(filter(None, row)) for row in who)
+        parts += ["", f"## {_PEOPLE}", "", kind if people.is_met(kind) else f"**{kind}**"]
+        parts += ["", *(f"- {line}" for line in lines)]
     rows = changes.rows_of(listed, plan)
     parts += ["", "## Changes", "", changes.summary(rows, listed), "", *(f"- {_line(row)}" for row in rows)]
     for event in listed:
@@ -51,7 +61,9 @@ def report_markdown(events: Iterable[Facts], verdict: Facts, plan: Facts) -> str
     return "\n".join(parts) + "\n"
 
 
-def report_html(events: Iterable[Facts], verdict: Facts, plan: Facts, notebook: str | None) -> str:
+def report_html(
+    events: Iterable[Facts], verdict: Facts, plan: Facts, notebook: str | None, decisions: bytes | None = None
+) -> str:
     """One self-contained page; without an executed notebook it shows the cards, and says why."""
     listed = list(events)
     body = _notebook_body(notebook) if notebook is not None else _cards_body(listed)
@@ -64,8 +76,17 @@ def report_html(events: Iterable[Facts], verdict: Facts, plan: Facts, notebook: 
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{banner}</title>\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n<style>{_STYLE}</style></head>\n'
         f'<body><header class="{how}"><h1>{banner}</h1>{facts}</header>\n'
+        f"{_people(decisions)}"
         f"<h2>Changes</h2>{became}\n{body}\n<h2>Checks</h2>{_table(_checks(listed))}\n</body></html>\n"
     )
+
+
+def _people(decisions: bytes | None) -> str:
+    if decisions is None:
+        return ""
+    kind, rows = people.told_in(decisions)
+    how = "" if people.is_met(kind) else ' class="not-met"'
+    return f"<h2>{_PEOPLE}</h2><p{how}>{html.escape(kind)}</p>{_table(rows)}\n"
 
 
 def _banner(verdict: Facts) -> str:

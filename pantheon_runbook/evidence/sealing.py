@@ -19,7 +19,7 @@ from pantheon_runbook.evidence.files import encoded, settle, write_file
 from pantheon_runbook.evidence.place import Place
 from pantheon_runbook.evidence.report import report_html, report_markdown
 from pantheon_runbook.evidence.seal import TRUST, SealingKey, pin
-from pantheon_runbook.evidence.verify import NOTEBOOK, SEALED_BESIDE, disagreements, ledger_line
+from pantheon_runbook.evidence.verify import DECISIONS, NOTEBOOK, SEALED_BESIDE, disagreements, ledger_line
 from pantheon_runbook.secrets import Registry
 from pantheon_runbook.verdict import EXIT_CODES, NotebookStatus, Verdict, judge
 
@@ -148,23 +148,31 @@ def _write_reports(place: Place, registry: Registry, verdict: Verdict, events: S
     folder = place.running
     shown = {**asdict(verdict), "cloud": place.cloud, "environment": place.environment, "runbook": place.runbook}
     plan = _plan_of(folder)
+    path = folder / DECISIONS
+    decisions = path.read_bytes() if path.exists() else None
     written = {
         "verdict.json": encoded(shown).decode(),
-        "report.md": report_markdown(events, shown, plan),
-        "report.html": _page(events, shown, plan, folder / NOTEBOOK),
+        "report.md": report_markdown(events, shown, plan, decisions),
+        "report.html": _page(folder / NOTEBOOK, events, shown, plan, decisions),
     }
     for name, content in written.items():
         write_file(folder / name, registry.redact(content).encode())
 
 
-def _page(events: Sequence[Mapping[str, Any]], shown: Mapping[str, Any], plan: Mapping[str, Any], path: Path) -> str:
+def _page(
+    path: Path,
+    events: Sequence[Mapping[str, Any]],
+    shown: Mapping[str, Any],
+    plan: Mapping[str, Any],
+    decisions: bytes | None,
+) -> str:
     """With the executed notebook: the one whose digest is in the journal, and which can be drawn."""
     if events and _digest_of(path) == events[-1].get("notebook"):
         try:
-            return report_html(events, shown, plan, path.read_text() if path.exists() else None)
+            return report_html(events, shown, plan, path.read_text() if path.exists() else None, decisions)
         except Exception:  # noqa: BLE001  what is raised for what is no notebook has no common kind
-            return report_html(events, shown, plan, None)
-    return report_html(events, shown, plan, None)
+            return report_html(events, shown, plan, None, decisions)
+    return report_html(events, shown, plan, None, decisions)
 
 
 def _digest_of(path: Path) -> str | None:

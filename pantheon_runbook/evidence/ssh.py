@@ -23,7 +23,7 @@ from pantheon_runbook.errors import CredentialError
 from pantheon_runbook.evidence import seal, verify
 from pantheon_runbook.evidence.statement import is_ssh
 
-NAMESPACE = "pantheon-runbook-approval"
+NAMESPACE = verify.SSH_NAMESPACE
 _KINDS = (b"-----BEGIN OPENSSH PRIVATE KEY-----", b"ssh-ed25519 ")
 _HEAD, _TAIL = "-----BEGIN SSH SIGNATURE-----", "-----END SSH SIGNATURE-----"
 _TOOL = "ssh-keygen"

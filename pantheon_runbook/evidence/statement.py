@@ -6,15 +6,14 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from pantheon_runbook.evidence import verify
 from pantheon_runbook.evidence.seal import SealingKey
 from pantheon_runbook.model import canonical
 
-PAYLOAD_TYPE = "application/vnd.in-toto+json"
-CLOCKS_DIFFER = timedelta(minutes=5)  # between two machines of a team: what is dated that far ahead is of now
+PAYLOAD_TYPE = verify.STATEMENT
+CLOCKS_DIFFER = verify.CLOCKS_DIFFER
 _STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 
 

@@ -13,14 +13,16 @@ import base64
 import hashlib
 import io
 import json
+import re
 import stat
 import sys
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -32,13 +34,21 @@ NO_PREVIOUS = "0" * 64
 LEDGER = "ledger.jsonl"
 TRUST = "trust.toml"
 SEALS = "seal"  # the role of a key that signs bundles; one that is pinned for anything else signs none
+APPROVES = "approve"  # the role of a key that signs decisions about a plan of production
+APPROVAL, STATEMENT = "urn:pantheon-runbook:approval:1", "application/vnd.in-toto+json"  # what such a decision is
+SSH_NAMESPACE = "pantheon-runbook-approval"
+CLOCKS_DIFFER = timedelta(minutes=5)  # between two machines of a team: what is dated that far ahead is of now
 RUNNING = ".running"
 NOTE = ".place"  # beside a run's folder: made before it, removed after it
 NOTEBOOK = "runbook.ipynb"
 CERTIFICATE = "certificate.json"
+DECISIONS, SIGNED_PLAN = "decisions.json", "approved-plan.json"
+DECISIONS_SCHEMA = "pantheon-runbook/decisions/1"
+ALONE = "separation of duties: not met"
+_BY_SIGNATURE = frozenset({"approved", ALONE})  # the kinds of approval that rest on signed decisions
 _KEPT = frozenset({
-    CERTIFICATE, "backups.json", "certificate.md", "comparison.json", "criteria.json", "endpoints.md", "rehearsal.json",
-    "strategy.md",
+    CERTIFICATE, DECISIONS, SIGNED_PLAN, "backups.json", "certificate.md", "comparison.json", "criteria.json",
+    "endpoints.md", "rehearsal.json", "strategy.md",
 })  # fmt: skip
 _WRITTEN = SEALED_BESIDE | _KEPT | {
     NOTEBOOK, "approval.json", "journal.jsonl", "plan.json", "report.html", "report.md", "snapshot.json",
@@ -51,6 +61,19 @@ _SHAPE: Mapping[str, type] = {
     "bundle": str, "cloud": str, "environment": str, "runbook": str, "run_id": str, "verdict": str, "sealed_at": str,
     "ledger": dict, "files": dict,
 }  # fmt: skip
+_DECIDED: Mapping[str, type] = {
+    "schema": str, "kind": str, "plan_digest": str, "planned_in": str, "sealed_at": str, "judged_at": str,
+    "requester": dict, "executor": dict, "authors": list, "approvers": list, "unknown": list, "not_counted": list,
+    "envelopes": dict, "continues": str,
+}  # fmt: skip
+_NAMED = dict.fromkeys(("name", "source"), str)
+_APPROVER = _NAMED | dict.fromkeys(("keyid", "nonce", "reason", "issued_at", "expires_at"), str)
+_OPERATOR = {"name": "operator", "source": "operator_source"}  # how a journal's first line calls what is said of people
+_OF_THE_PLAN = {
+    "plan_digest": "plan", "cloud": "cloud", "environment": "environment", "runbook": "runbook", "code": "short code",
+    "is_hotfix": "kind of plan: hotfix or none",
+}  # fmt: skip
+_OF_THE_PERSON = {"approver": "name", "reason": "reason", "issued_at": "issued_at", "expires_at": "expires_at"}
 
 
 @dataclass(frozen=True)
@@ -151,7 +174,7 @@ def verify(evidence: Path, trust: Path | None = None, *, with_rehearsals: bool =
     around = _Around() if is_alone else _around(evidence, {bundle.name for bundle in bundles}, sealed)
     return Report(
         bundles=tuple(bundle.name for bundle in bundles),
-        findings=(*findings, *around.findings),
+        findings=(*findings, *([] if is_alone else _of_other_runs(evidence, sealed)), *around.findings),
         clouds={name: one.manifest["cloud"] for name, one in sealed.items()},
         verdicts={name: one.manifest["verdict"] for name, one in sealed.items()},
         sealed_by={name: one.key.owner for name, one in sealed.items()},
@@ -339,6 +362,9 @@ def _bundle_findings(bundle: Path, keys: Mapping[str, Key], sealed: dict[str, _S
     yield from changed
     if not changed:  # a file that was changed is named already; what is left is what was sealed, and must agree
         yield from (Finding(name, file, problem) for file, problem in disagreements(bundle, one.manifest))
+        decided = decisions_in(_bytes_of(bundle / DECISIONS) or b"")
+        problems = _unsigned(decided, one.manifest["cloud"], keys) if decided else ()
+        yield from (Finding(name, DECISIONS, problem) for problem in problems)
 
 
 def _file_findings(bundle: Path, files: Mapping[str, Any]) -> Iterator[Finding]:
@@ -429,6 +455,20 @@ def is_signed_by(key: Key, signature: bytes, signed: bytes) -> bool:
     return True
 
 
+def is_approved_by(key: Key, signature: bytes, signed: bytes) -> bool:
+    """DSSE's own signature, or SSH's by the same key, for which there is one spelling (OpenSSH's PROTOCOL.sshsig)."""
+    bare, public = signature[-64:], _ssh(b"ssh-ed25519", key.public.public_bytes_raw())
+    for name in ("sha512", "sha256"):
+        about = _ssh(SSH_NAMESPACE.encode(), b"", name.encode())
+        if signature == b"SSHSIG\0\0\0\1" + _ssh(public) + about + _ssh(_ssh(b"ssh-ed25519", bare)):
+            return is_signed_by(key, bare, b"SSHSIG" + about + _ssh(hashlib.new(name, signed).digest()))
+    return is_signed_by(key, signature, signed)
+
+
+def _ssh(*texts: bytes) -> bytes:
+    return b"".join(len(text).to_bytes(4, "big") + text for text in texts)
+
+
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
@@ -504,10 +544,17 @@ class _Told:
             return ""
 
     @property
+    def signed_plan(self) -> Mapping[str, Any]:
+        return self.document(SIGNED_PLAN if SIGNED_PLAN in self.raw else "plan.json")
+
+    @property
     def kept(self) -> dict[str, Any]:
         """The digests that the journal gives of what acts have left, by file."""
         told = [one.get("files") for one in self.of("act-ends")]
-        return {name: digest for files in told if isinstance(files, dict) for name, digest in files.items()}
+        approved = self.of_act("approve", "act-ends") or {}
+        decided = {DECISIONS: approved.get("decisions"), SIGNED_PLAN: approved.get("approved_plan")}
+        by_name = {name: digest for files in told if isinstance(files, dict) for name, digest in files.items()}
+        return by_name | {name: digest for name, digest in decided.items() if digest is not None}
 
     def is_left_by_an_act(self, name: str) -> bool:
         """As the journal says; an act that has begun and not ended may have left what it does not tell of."""
@@ -593,6 +640,7 @@ def _agreements(told: _Told) -> _Agreements:
     yield "plan.json", "not the plan that the journal tells of", digest == planned.get("digest", digest)
     if "approval.json" in told.raw:
         yield from _of_the_approval(told)
+    yield from _of_the_decisions(told)
     yield NOTEBOOK, "not the notebook that the runner saw", notebook in (None, sealed.get("notebook"))
     if "verdict" in told.about:
         yield from _of_the_seal(told, sealed)
@@ -622,6 +670,194 @@ def _of_the_approval(told: _Told) -> _Agreements:
     yield "approval.json", "not as the journal tells of it", is_told_of
     is_self_approved = str(kind).startswith("self-approved")
     yield "approval.json", "self-approved by another than the operator", is_by_operator or not is_self_approved
+
+
+def _of_the_decisions(told: _Told) -> _Agreements:
+    kind, writes = _plain(told.document("approval.json")).get("kind"), any(True for _ in told.of("write-intent"))
+    is_needed = writes and told.about["environment"] == "production"
+    decided, is_there = decisions_in(told.raw.get(DECISIONS, b"")), DECISIONS in told.raw
+
+    yield DECISIONS, "missing, though production was to be written to", is_there or not is_needed
+    yield DECISIONS, f"missing, though approval.json says {kind}", is_there or kind not in _BY_SIGNATURE
+    yield SIGNED_PLAN, f"there without {DECISIONS}", is_there or SIGNED_PLAN not in told.raw
+    yield DECISIONS, "not of the shape that we write", bool(decided) or not is_there
+    if decided:
+        yield from _of_the_signed_plan(told, decided)
+        yield from _of_the_people(told, decided)
+        for approver in decided["approvers"]:
+            yield from _of_one_approver(approver, decided, told.signed_plan)
+
+
+def _of_the_signed_plan(told: _Told, decided: Mapping[str, Any]) -> _Agreements:
+    is_own = decided["plan_digest"] == told.digest_of("plan.json")
+    beside = None if is_own else decided["plan_digest"]
+    places = [(told.signed_plan.get(name), told.about[name]) for name in ("cloud", "environment")]
+
+    yield SIGNED_PLAN, "not the plan that was signed, or there beside it", told.digest_of(SIGNED_PLAN) == beside
+    yield SIGNED_PLAN, "for another cloud or environment", is_own or all(one == other for one, other in places)
+    yield DECISIONS, "another plan was signed, and it goes on with nothing", is_own or bool(decided["continues"])
+
+
+def _of_the_people(told: _Told, decided: Mapping[str, Any]) -> _Agreements:
+    opened_by, judged = told.line(0, "run-opened"), decided["judged_at"]
+    approval = told.document("approval.json") if "approval.json" in told.raw else None
+    names = [one["name"] for one in decided["approvers"]]
+    others = [name for one in people_in(decided) for name in (one["name"], *one.get("also", ()))]
+    is_apart = decided["kind"] == ALONE or not names_in(names) & names_in(others)
+    ended = (told.of_act("approve", "act-ends") or {"at": judged}).get("at")
+    is_within = _follows(opened_by.get("at"), judged) and _follows(judged, ended)
+
+    yield DECISIONS, "its kind is none that signatures give", decided["kind"] in _BY_SIGNATURE
+    yield DECISIONS, "not the kind of approval.json", approval is None or approval.get("kind") == decided["kind"]
+    is_by_them = approval is None or approval.get("approver") == ", ".join(names)
+    yield "approval.json", f"not the approvers of {DECISIONS}", is_by_them
+    yield DECISIONS, "nobody approved", bool(names)
+    yield DECISIONS, "its executor is not the operator of the run", _is_operator(decided["executor"], opened_by)
+    yield DECISIONS, "an approver is its requester, its executor or an author", is_apart
+    yield DECISIONS, "not judged in this run, before its approve act ended", is_within
+
+
+def _is_operator(person: Mapping[str, Any], opened_by: Mapping[str, Any]) -> bool:
+    return all(person[ours] == opened_by.get(theirs) for ours, theirs in _OPERATOR.items())
+
+
+def _of_one_approver(approver: Mapping[str, Any], decided: Mapping[str, Any], plan: Mapping[str, Any]) -> _Agreements:
+    name, digest, parameters = approver["name"], decided["plan_digest"], plan.get("parameters")
+    is_hotfix = isinstance(parameters, dict) and parameters.get("hotfix", False) is not False
+    asked = {**plan, "plan_digest": digest, "code": f"{digest[:4]}-{digest[4:8]}", "is_hotfix": is_hotfix}
+    held = _envelopes_of(approver, decided)
+    is_in_time = _follows(decided["judged_at"], approver["expires_at"], by=-timedelta(seconds=1))
+
+    yield DECISIONS, f"no envelope holds the approval by {name} with its nonce", bool(held)
+    for _, said in held:
+        for field_name, what in _OF_THE_PLAN.items():
+            yield DECISIONS, f"{name} signed for another {what}", said.get(field_name) == asked.get(field_name)
+        for field_name, what in _OF_THE_PERSON.items():
+            yield DECISIONS, f"not the {what} that {name} signed", said.get(field_name) == approver[what]
+    yield DECISIONS, f"{name} signed after it was judged", _follows(approver["issued_at"], decided["judged_at"])
+    yield DECISIONS, f"the approval by {name} had ended", is_in_time or bool(decided["continues"])
+
+
+def _unsigned(decided: Mapping[str, Any], cloud: str, keys: Mapping[str, Key]) -> Iterator[str]:
+    """What the pinned keys say against these decisions: whoever can seal a bundle cannot sign for an approver."""
+    for approver in decided["approvers"]:
+        name, issued, digest = approver["name"], approver["issued_at"], decided["plan_digest"]
+        his = {keyid: key for keyid, key in keys.items() if (key.role, key.cloud, key.owner) == (APPROVES, cloud, name)}
+        if (key := his.get(approver["keyid"])) is None:
+            yield f"the key of {name} is not pinned to approve for {cloud}"
+            continue
+        times = (issued,) if decided["continues"] else (issued, decided["judged_at"])
+        if not all(_is_by((key,), raw) for raw, _ in _envelopes_of(approver, decided)):
+            yield f"the key of {name} did not sign what stands there as the approval by {name}"
+        if not all(map(key.is_valid_at, times)):
+            yield f"the key of {name} was not valid then"
+        if any(_is_by(his.values(), raw) and _takes_back(said, approver, digest) for raw, said in _said_in(decided)):
+            yield f"{name} had withdrawn the approval"
+
+
+def _of_other_runs(evidence: Path, sealed: Mapping[str, _Sealed]) -> Iterator[Finding]:
+    """The plan run of what was approved, and the run that this one goes on with, must be here and say the same."""
+    decisions = {name: decisions_in(_bytes_of(evidence / name / DECISIONS) or b"") for name in sealed}
+    for name, decided in decisions.items():
+        if decided is None:
+            continue
+        planned_in, continues = decided["planned_in"], decided["continues"]
+        if not _is_before(planned_in, name, sealed):
+            yield Finding(name, DECISIONS, f"{planned_in}, where the plan was made, is no run before it")
+        elif any(decided[one] != sealed[planned_in].manifest.get(one) for one in ("plan_digest", "sealed_at")):
+            yield Finding(name, DECISIONS, f"not the plan that was sealed as {planned_in}")
+        elif not _is_operator(decided["requester"], _first_line(evidence / planned_in)):
+            yield Finding(name, DECISIONS, f"its requester is not the operator of {planned_in}")
+        if continues and not _is_before(continues, name, sealed):
+            yield Finding(name, DECISIONS, f"{continues}, which it goes on with, is no run before it")
+        elif continues and not _is_under(decisions[continues], decided):
+            yield Finding(name, DECISIONS, f"{continues}, which it goes on with, began under other approvals")
+
+
+def _first_line(bundle: Path) -> Mapping[str, Any]:
+    return _json_object((_bytes_of(bundle / "journal.jsonl") or b"").partition(b"\n")[0]) or {}
+
+
+def _is_before(former: str, name: str, sealed: Mapping[str, _Sealed]) -> bool:
+    first, then = (sealed[one].manifest["ledger"].get("seq") if one in sealed else None for one in (former, name))
+    return isinstance(first, int) and isinstance(then, int) and first < then
+
+
+def _is_under(former: Mapping[str, Any] | None, decided: Mapping[str, Any]) -> bool:
+    before, now = ({one["nonce"] for one in told["approvers"]} for told in (former or {"approvers": ()}, decided))
+    return former is not None and former["plan_digest"] == decided["plan_digest"] and now <= before
+
+
+def decisions_in(raw: bytes) -> dict[str, Any] | None:
+    """What a decisions.json says; None for one that is not of our shape."""
+    told = _json_object(raw)
+    if told is None or not _has(told, _DECIDED) or told["schema"] != DECISIONS_SCHEMA:
+        return None
+    also = [one.get("also", []) for one in people_in(told) if isinstance(one, dict)]
+    texts = [*told["unknown"], *told["not_counted"], *told["envelopes"].values()]
+    is_ours = (
+        all(_has(one, _NAMED) for one in people_in(told))
+        and all(_has(one, _APPROVER) for one in told["approvers"])
+        and all(isinstance(one, list) for one in also)
+        and all(isinstance(text, str) for text in (*texts, *(name for one in also for name in one)))
+    )
+    return told if is_ours else None
+
+
+def _has(value: Any, shape: Mapping[str, type]) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(name), kind) for name, kind in shape.items())
+
+
+def people_in(decided: Mapping[str, Any]) -> list[Any]:
+    """Those who may not approve."""
+    return [decided["requester"], decided["executor"], *decided["authors"]]
+
+
+def names_in(given: Iterable[str]) -> frozenset[str]:
+    """Every name in these, in one spelling; "Ana <ana@example.org>" is two of them."""
+    return frozenset(plain for name in given for part in re.split(r"[<>]", name) if (plain := plain_name(part)))
+
+
+def plain_name(name: str) -> str:
+    return " ".join(normalize("NFKC", name).casefold().split())
+
+
+def _said_in(decided: Mapping[str, Any]) -> Iterator[tuple[bytes, Mapping[str, Any]]]:
+    """Each envelope with what it says, {} for no decision of ours; whose word it is the keys tell."""
+    for text in decided["envelopes"].values():
+        raw = text.encode(errors="replace")
+        held = opened(raw, STATEMENT, ())
+        told = {} if isinstance(held, str) else _json_object(held.payload) or {}
+        try:
+            digest, predicate = told["subject"][0]["digest"]["sha256"], dict(told["predicate"])
+        except (LookupError, TypeError, ValueError):
+            digest, predicate = None, {}
+        yield raw, {**_plain(predicate), "plan_digest": digest} if told.get("predicateType") == APPROVAL else {}
+
+
+def _envelopes_of(approver: Mapping[str, Any], decided: Mapping[str, Any]) -> list[tuple[bytes, Mapping[str, Any]]]:
+    """Those that hold his approval, by its nonce: one, or copies of it."""
+    asked = {"decision": "approve", "nonce": approver["nonce"]}
+    return [(raw, said) for raw, said in _said_in(decided) if asked.items() <= said.items()]
+
+
+def _is_by(keys: Iterable[Key], raw: bytes) -> bool:
+    held = opened(raw, STATEMENT, keys, check=is_approved_by)
+    return isinstance(held, Signed) and held.key is not None
+
+
+def _takes_back(said: Mapping[str, Any], approver: Mapping[str, Any], digest: str) -> bool:
+    is_his = {"decision": "withdraw", "approver": approver["name"], "plan_digest": digest}.items() <= said.items()
+    is_later = not _follows(said.get("issued_at"), approver["issued_at"], by=timedelta())
+    return is_his and (said.get("nonce") == approver["nonce"] or is_later)
+
+
+def _follows(first: Any, then: Any, *, by: timedelta = CLOCKS_DIFFER) -> bool:
+    """Whether one time is not before another, or by no more than this; what is no time follows nothing."""
+    try:
+        return moment_of(str(first)) - moment_of(str(then)) <= by
+    except (ValueError, OverflowError):
+        return False
 
 
 def _of_the_seal(told: _Told, sealed: Mapping[str, Any]) -> _Agreements:

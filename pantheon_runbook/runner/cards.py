@@ -16,6 +16,7 @@ from typing import Any
 from pantheon_runbook.certificate import open_ways, stood_for
 from pantheon_runbook.closure import Row as CriterionRow
 from pantheon_runbook.errors import RunbookError
+from pantheon_runbook.evidence.verify import ALONE
 from pantheon_runbook.model import (
     RELATIONS,
     Approval,
@@ -230,7 +231,7 @@ def _mark(want: Mapping[str, Any]) -> str:
 @draw.register
 def _(approval: Approval) -> Card:
     return Card(
-        "APPROVED",
+        "LET THROUGH" if approval.kind == ALONE else "APPROVED",
         approval.kind,
         rows=(
             ("", "plan digest", f"{approval.plan_digest[:4]}…{approval.plan_digest[-4:]}", ""),

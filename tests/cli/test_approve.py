@@ -243,7 +243,7 @@ def test_who_is_alone_waits_and_is_never_called_approved(team):
 
     code, _, error = approve(plan)
     assert 4 == code
-    _assert_is_card(error, "approver approved too soon")
+    _assert_is_card(error, "approver signed too soon")
 
     clock.pin("2026-11-24T10:15:00+00:00")
     code, out, _ = approve(plan)

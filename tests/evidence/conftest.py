@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from made_promotions import NOW, Promotions
 from made_runs import Maker
+
+from pantheon_runbook import clock
 
 
 @pytest.fixture
@@ -35,3 +39,11 @@ def three(_three: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     shutil.copytree(_three, tmp_path, dirs_exist_ok=True)
     return Maker(tmp_path / "evidence")
+
+
+@pytest.fixture
+def promotions(make: Maker) -> Iterator[Promotions]:
+    """At a time that stands still."""
+    clock.pin(NOW)
+    yield Promotions(make)
+    clock.pin(None)

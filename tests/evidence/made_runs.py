@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from pantheon_runbook import clock
 from pantheon_runbook.evidence.bundle import Bundle
+from pantheon_runbook.evidence.decisions import Decisions
 from pantheon_runbook.evidence.journal import Journal
 from pantheon_runbook.evidence.place import Place
 from pantheon_runbook.evidence.seal import SealingKey, sealing_key
@@ -115,9 +119,15 @@ class Maker:
         *,
         acts: tuple[str, ...] = ACTS,
         mode: str = "apply",
+        operator: str = "supervisor",
+        plan: Mapping[str, Any] = PLAN,
+        decisions: Decisions | None = None,
         **about: str,
     ) -> tuple[Bundle, Journal]:
-        """A run that has done these acts and is not sealed; `about` are its runbook and environment."""
+        """A run that has done these acts and is not sealed; `about` are its runbook and environment.
+
+        With `decisions` it is they that approve.
+        """
         known = registry or Registry()
         place = self.place(number, **about)
         bundle = Bundle(place, known)
@@ -128,30 +138,35 @@ class Maker:
             cloud="sandbox",
             environment=place.environment,
             mode=mode,
-            operator="supervisor",
+            operator=operator,
             operator_source="self-asserted (PANTHEON_OPERATOR)",
             tool=TOOL,
         )
         for act in acts:
-            self._act(act, bundle, journal)
+            self._act(act, bundle, journal, plan, decisions)
         return bundle, journal
 
     @staticmethod
-    def _act(act: str, bundle: Bundle, journal: Journal) -> None:
+    def _act(act: str, bundle: Bundle, journal: Journal, plan: Mapping[str, Any], decisions: Decisions | None) -> None:
         journal.write("act-begins", act=act)
         facts: dict[str, object] = {}
         if act == "observe":
             bundle.write("snapshot.json", canonical(SNAPSHOT))
             facts = {"resources": 1, "snapshot": digest_of(OBSERVED)}
         if act == "plan":
-            bundle.write("plan.json", canonical(PLAN))
-            facts = {"digest": digest_of(PLAN), "changes": len(CHANGES)}
-        if act == "approve":
-            approval = {"plan_digest": digest_of(PLAN), "kind": KIND, "approver": "supervisor"}
+            bundle.write("plan.json", canonical(plan))
+            facts = {"digest": digest_of(plan), "changes": len(plan["changes"])}
+        if act == "approve" and decisions:
+            bundle.keep(decisions)
+            bundle.keep(decisions.approval)
+            facts = {"digest": digest_of(plan), "kind": decisions.kind, **decisions.facts}
+            facts["approval"] = digest_of(asdict(decisions.approval))
+        elif act == "approve":
+            approval = {"plan_digest": digest_of(plan), "kind": KIND, "approver": "supervisor"}
             bundle.write("approval.json", canonical(approval))
-            facts = {"digest": digest_of(PLAN), "kind": KIND}
+            facts = {"digest": digest_of(plan), "kind": KIND}
         if act == "apply":
-            for change in CHANGES:
+            for change in plan["changes"]:
                 carried_out(journal, str(change["address"]))
         if act == "compare":
             bundle.write("comparison.json", canonical(COMPARISON))

@@ -424,7 +424,7 @@ SEALED: dict[str, tuple[Callable[[Path], object], Found]] = {
 def seal_again(make: Maker, bundle: Path) -> None:
     """With the right key: what a runner with a bug would have sealed. The bundle is the ledger's last."""
     manifest = json.loads((bundle / "manifest.json").read_bytes())
-    there = {name: (bundle / name).read_bytes() for name in manifest["files"] if (bundle / name).exists()}
+    there = {path.name: path.read_bytes() for path in bundle.iterdir() if path.name not in verifier.SEALED_BESIDE}
     manifest["files"] = {
         name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)} for name, content in there.items()
     }

@@ -284,7 +284,7 @@ REFUSALS: dict[str, tuple[Callable[[Desk], object], type[RunbookError], str]] = 
     "begun under another approval": (begun, REFUSED, "has not begun under this approval"),
     "begun, and withdrawn by one of two": (begun_and_withdrawn, REFUSED, "withdrawn the approval"),
     "begun, and withdrawn where no approval lies": (begun_and_gone, REFUSED, "that the unit began under"),
-    "alone, too soon": (solo_too_soon, REFUSED, "approved too soon"),
+    "alone, too soon": (solo_too_soon, REFUSED, "signed too soon"),
 }
 
 

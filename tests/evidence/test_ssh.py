@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from made_promotions import ANA
 from test_approval import GOOD, Desk
 
 from pantheon_runbook.errors import CredentialError, NotApprovedError
@@ -169,3 +170,44 @@ def test_key_of_our_own_is_still_found(tmp_path: Path, monkeypatch: pytest.Monke
     key = seal.new_key("ana")
 
     assert key.keyid == ssh.own_key("ana", role="approve").keyid
+
+
+def signed_by_ssh(desk: Desk) -> tuple[verify.Key, bytes, bytes]:
+    """The key, its signature, and the bytes under it."""
+    (key,) = desk.keys.values()
+    envelope = json.loads(desk.envelopes["ana.json"])
+    payload, signature = (base64.b64decode(text) for text in (envelope["payload"], envelope["signatures"][0]["sig"]))
+    return key, signature, verify.signed_bytes(payload, envelope["payloadType"])
+
+
+def test_auditor_needs_no_openssh(desk, monkeypatch):
+    """The one file checks what ssh-keygen has made, byte for byte."""
+    key, signature, signed = signed_by_ssh(desk())
+    monkeypatch.setattr(subprocess, "run", None)
+
+    flips = (bytes([*signature[:at], byte ^ 1, *signature[at + 1 :]]) for at, byte in enumerate(signature))
+    assert verify.is_approved_by(key, signature, signed)
+    assert not any(verify.is_approved_by(key, flipped, signed) for flipped in flips)
+    assert not verify.is_approved_by(key, signature, signed + b" ")
+    assert not verify.is_approved_by(key, signature + b" ", signed)
+    assert not verify.is_signed_by(key, signature, signed)
+
+
+def test_auditor_takes_no_signature_for_something_else(desk):
+    """Made by the right key, for Git for example."""
+    key, signature, signed = signed_by_ssh(desk(namespace="git"))
+
+    assert not verify.is_approved_by(key, signature, signed)
+
+
+def test_ssh_approval_is_verified_in_its_bundle(promotions, tmp_path):
+    path = made(tmp_path, "id_ed25519")
+    with promotions.trust.open("a") as trust:
+        trust.write(pin(path, role="approve", cloud="sandbox", owner="ana"))
+    envelope = decision.signed(ANA, ssh.own_key(str(path), role="approve"))
+
+    decisions = promotions.decided({"ana.json": envelope}, check=ssh.is_signed_by)
+    folder = promotions.sealed(decisions)
+
+    assert () == verify.verify(promotions.make.evidence).findings
+    assert b"SSH signature by sandbox key of ana" in (folder / "decisions.json").read_bytes()
