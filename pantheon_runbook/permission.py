@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from pantheon_runbook import clock
-from pantheon_runbook.approving import MAY_BE_APPROVED, envelopes_for, policy_of
+from pantheon_runbook.approving import FOLDER, MAY_BE_APPROVED, envelopes_for, policy_of
 from pantheon_runbook.attesting import keys_of
 from pantheon_runbook.config import Config
 from pantheon_runbook.errors import HeldError
 from pantheon_runbook.evidence import journal, ssh
 from pantheon_runbook.evidence.approval import Approved, Case, Person, approved
+from pantheon_runbook.evidence.decisions import Decisions, decisions_of
 from pantheon_runbook.evidence.runs import SealedRuns
 
 _NOBODY: frozenset[str] = frozenset()
@@ -23,12 +24,16 @@ _NOBODY: frozenset[str] = frozenset()
 
 @dataclass(frozen=True)
 class Signed:
-    """The plan that people sign: its bytes, the sealed bundle of its plan run, and who made it."""
+    """The plan that people sign: its bytes, the sealed bundle of its plan run, and who made it.
+
+    `continues` is the bundle of the run whose unit of work goes on, or is rolled back, under it.
+    """
 
     plan: bytes
     bundle: str
     sealed_at: str
     requester: Person
+    continues: str = ""
 
     @property
     def digest(self) -> str:
@@ -87,12 +92,23 @@ class Permission:
 
     def judge(self, signed: Signed, **asked: Any) -> Approved:
         """Errors: HeldError while nobody has signed; NotApprovedError, StalePlanError."""
+        return _judged(self.case(signed, **asked), self.envelopes(signed), self.folder)
+
+    def decided(self, signed: Signed, own_plan: bytes, **asked: Any) -> Decisions:
+        """The same as it is kept in the bundle of the run whose own plan this is. Errors: as above."""
         case, envelopes = self.case(signed, **asked), self.envelopes(signed)
-        if not envelopes and not case.started:
-            raise HeldError(
-                "nobody has approved this plan",
-                why=f"there is no signed decision on it in {self.folder / 'approvals'}",
-                state="nothing was changed",
-                next_step=f"another person reads it and signs: {case.anew}",
-            )
-        return approved(case, envelopes)
+        found = _judged(case, envelopes, self.folder)
+        return decisions_of(
+            found, case, envelopes, planned_in=signed.bundle, own_plan=own_plan, continues=signed.continues
+        )
+
+
+def _judged(case: Case, envelopes: Mapping[str, bytes], folder: Path) -> Approved:
+    if not envelopes and not case.started:
+        raise HeldError(
+            "nobody has approved this plan",
+            why=f"there is no signed decision on it in {folder / FOLDER}",
+            state="nothing was changed",
+            next_step=f"another person reads it and signs: {case.anew}",
+        )
+    return approved(case, envelopes)

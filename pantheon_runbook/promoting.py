@@ -14,7 +14,6 @@ from typing import Any, Protocol
 from pantheon_runbook import clock
 from pantheon_runbook.database.migrations.units import Unit
 from pantheon_runbook.errors import HeldError, NotApprovedError, StalePlanError
-from pantheon_runbook.evidence.approval import Approved
 from pantheon_runbook.model import Approval, Change, Held, Plan, Snapshot, digest_of
 from pantheon_runbook.permission import Permission, Signed
 from pantheon_runbook.planning import plan_difference
@@ -62,19 +61,15 @@ class PromotingSession(Session):
             return self._held("approve"), {"held": True}
         refuse_findings(self.plan)
         if not self.plan.changes:
-            self.approval = self._approval("nobody: nothing is changed", "", "nothing to approve")
+            who, source = self.opening.operator, self.opening.operator_source
+            self.approval = Approval(self.plan.digest, who, source, "nothing to approve", clock.stamp())
             return self.approval, self._facts()
         self._refuse_another_plan(self.plan)
         self._under = self._signed_plan(self.plan)
-        approved = self._permitted()
-        names = ", ".join(one.name for one in approved.approvers)
-        sources = ", ".join(dict.fromkeys(one.source for one in approved.approvers))
-        self.approval = self._approval(names, sources, approved.kind)
-        return self.approval, self._facts()
-
-    def _approval(self, names: str, source: str, kind: Any) -> Approval:
-        assert self.plan is not None
-        return Approval(self.plan.digest, names, source, kind, clock.stamp())
+        decisions = self.permission.decided(self._under, self.plan.to_bytes(), **self._asked())
+        self.keep(decisions)
+        self.approval = decisions.approval
+        return self.approval, {**self._facts(), **decisions.facts}
 
     def _facts(self) -> dict[str, Any]:
         assert self.approval is not None
@@ -116,9 +111,9 @@ class PromotingSession(Session):
             next_step=f"{self._plan_command}, and have its plan approved",
         )
 
-    def _permitted(self) -> Approved:
-        assert self._under is not None
-        return self.permission.judge(self._under, consumed=self.definition.consumed, started=self._goes_on())
+    def _asked(self) -> dict[str, frozenset[str]]:
+        """What production's ledger says of approvals, as far as it was looked at."""
+        return {"consumed": self.definition.consumed, "started": self._goes_on()}
 
     def _goes_on(self) -> frozenset[str]:
         """The nonces that the unit of this plan was begun with, when it is open. Errors: NotApprovedError: it ended."""
@@ -138,7 +133,8 @@ class PromotingSession(Session):
         """From here on it is under way: an approval that expires does not stop it, one that is withdrawn does."""
         assert self.plan is not None
         if self.plan.changes:
-            self._started = self._goes_on() or self._permitted().nonces
+            assert self._under is not None
+            self._started = self._goes_on() or self.permission.judge(self._under, **self._asked()).nonces
 
     def _before_write(self, event: dict[str, Any]) -> None:
         assert self._under is not None

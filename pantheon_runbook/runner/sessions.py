@@ -21,6 +21,7 @@ from pantheon_runbook.evidence.approval import Person
 from pantheon_runbook.evidence.bundle import Bundle
 from pantheon_runbook.evidence.journal import Journal
 from pantheon_runbook.evidence.runs import SealedRuns, sealed_runs
+from pantheon_runbook.evidence.verify import DECISIONS, SIGNED_PLAN
 from pantheon_runbook.isolation.identity import Known, confirmed_in
 from pantheon_runbook.kind import Kind
 from pantheon_runbook.permission import Permission, Signed, signed_plan
@@ -215,12 +216,12 @@ def _resumed(outside: World, sealed: Callable[[], SealedRuns], named: str) -> Si
     for run in reversed(sealed().runs):
         is_it = run.bundle == named or run.bundle.endswith(f"-{named[:8]}")
         folder = outside.evidence / run.bundle
-        plan = next((folder / one for one in ("approved-plan.json", "plan.json") if (folder / one).is_file()), None)
+        plan = next((folder / one for one in (SIGNED_PLAN, "plan.json") if (folder / one).is_file()), None)
         if not is_it or run.runbook not in ON_PRODUCTION or run.mode != "apply" or plan is None:
             continue
         signed = signed_plan(outside.evidence, sealed(), hashlib.sha256(plan.read_bytes()).hexdigest())
         if signed is not None:
-            return signed
+            return replace(signed, continues=run.bundle if (folder / DECISIONS).is_file() else "")
     raise ParameterError(
         f'there is no unit of work "{named}" to go on with',
         why=f"no sealed apply run in {outside.evidence} is called so and has a plan that was read",
