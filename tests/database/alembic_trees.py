@@ -253,6 +253,7 @@ ALONE = "with op.get_context().autocommit_block():"
 LEDGER = LedgerEntry(
     "insert into kept (revision, file, digest, state, run_id) values (:revision, :file, :digest, 'begun', :run_id)",
     "insert into kept (revision, file, digest, state, run_id) values (:revision, :file, :digest, 'applied', :run_id)",
+    "insert into kept (revision, file, digest, state, run_id) values (:revision, :file, :digest, 'undone', :run_id)",
     {"run_id": "run-1"},
 )
 LEDGER_TABLE = "create table kept (id serial, revision text, file text, digest text, state text, run_id text)"

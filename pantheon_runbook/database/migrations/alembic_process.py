@@ -14,7 +14,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -99,10 +99,9 @@ def history(backend: Backend) -> History:
 class Migration:
     """env.py has connected, and waits before the next revision. One thread at a time; `kill` may come from any."""
 
-    def __init__(self, worker: Worker, ready: Mapping[str, Any], *, seconds: float, with_ledger: bool) -> None:
+    def __init__(self, worker: Worker, ready: Mapping[str, Any], *, seconds: float) -> None:
         self._worker = worker
         self._seconds = seconds
-        self._with_ledger = with_ledger
         self.has_failed = False  # a worker ends with the first revision that does
         self.history = _history_of(ready, "tree_heads")  # of the files that this process has loaded
         self.heads = tuple(ready["heads"])
@@ -118,13 +117,7 @@ class Migration:
         return self._carried_out("step", revision)
 
     def undo(self, revision: str) -> Ran:
-        """Downgrade this revision, which has to be a last one; only where there is no ledger. Errors: as `step`."""
-        if self._with_ledger:
-            raise RefusedError(
-                f"revision {revision} was about to be undone in a database that keeps a ledger",
-                why="revisions are undone in rehearsals only",
-                next_step="write a revision that takes it back",
-            )
+        """Downgrade this revision, which has to be a last one; as `step`, errors too."""
         return self._carried_out("undo", revision)
 
     def kill(self) -> None:
@@ -178,14 +171,14 @@ def migration(
             act="migrate",
             url=url.reveal(),
             proof=(proof.first, proof.second),
-            ledger=ledger and {"begun": ledger.begun, "applied": ledger.applied, "parameters": dict(ledger.parameters)},
+            ledger=ledger and asdict(ledger),
             lock_timeout_ms=lock_timeout_ms,
             statement_timeout_ms=statement_timeout_ms,
             observe=observe,
             application_name=application_name,
         )
         ready = worker.answer("ready", seconds=_START_SECONDS)
-        one = Migration(worker, ready, seconds=seconds, with_ledger=ledger is not None)
+        one = Migration(worker, ready, seconds=seconds)
         yield one
         if not one.has_failed:
             worker.send(act="end")

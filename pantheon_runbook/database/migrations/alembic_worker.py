@@ -315,7 +315,7 @@ class Migration:
         self._script = script
         self._ledger = request["ledger"]
         self._rows = {
-            state: sqlalchemy.text(request["ledger"][state]) for state in ("begun", "applied") if self._ledger
+            state: sqlalchemy.text(request["ledger"][state]) for state in ("begun", "applied", "undone") if self._ledger
         }
         self._times = {"lock": int(request["lock_timeout_ms"]), "statement": int(request["statement_timeout_ms"])}
         self._proof = _PROOF.format(*map(int, request["proof"]))
@@ -525,10 +525,10 @@ class Migration:
         if tuple(who) != self._who:
             raise Stop("role", f"it leaves the session with the role {who[0]} instead of {self._who[0]}")
 
-    def _applied(self, *, heads: Sequence[str], **_more: Any) -> None:
+    def _applied(self, *, step: Any, heads: Sequence[str], **_more: Any) -> None:
         """Alembic's `on_version_apply`, after env.py's own: the last that happens in the revision's transaction."""
         self._heads = sorted(heads)
-        self._write_row("applied")
+        self._write_row("applied" if step.is_upgrade else "undone")
 
     def _write_row(self, state: str) -> None:
         if self._ledger is not None:

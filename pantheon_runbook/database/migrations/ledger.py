@@ -66,9 +66,9 @@ insert into {SCHEMA}.migrations (revision, file, digest, state, run_id, operator
 select cast(:revision as text), cast(:file as text), cast(:digest as text), 'begun', cast(:run_id as text),
     cast(:operator as text), now(), before from written
 """  # noqa: S608
-_APPLIED = f"""
+_ENDED = f"""
 insert into {SCHEMA}.migrations (revision, file, digest, state, run_id, operator, began_at, ended_at, after_deployment)
-values (:revision, :file, :digest, 'applied', :run_id, :operator, coalesce(
+values (:revision, :file, :digest, '{{state}}', :run_id, :operator, coalesce(
     (select min(began_at) from {SCHEMA}.migrations
      where revision = :revision and run_id = :run_id and state = 'begun'), now()), clock_timestamp(),
     cast(:revision as text) = any(string_to_array(cast(:late as text), ',')))
@@ -137,7 +137,8 @@ def entry(*, run_id: str, operator: str, late: Sequence[str] = ()) -> LedgerEntr
 
     `late` are the revisions that were made to wait for the new backend: they do not age it.
     """
-    return LedgerEntry(_BEGUN, _APPLIED, {"run_id": run_id, "operator": operator, "late": ",".join(late)})
+    applied, undone = (_ENDED.format(state=state) for state in ("applied", "undone"))
+    return LedgerEntry(_BEGUN, applied, undone, {"run_id": run_id, "operator": operator, "late": ",".join(late)})
 
 
 def undo(connection: psycopg.Connection[Any], revisions: Sequence[str], *, run_id: str, operator: str) -> None:

@@ -171,7 +171,7 @@ def _of_revision(event: Mapping[str, Any]) -> RunbookError:
         return VendorUnavailableError(
             f"revision {revision} did not get the locks that it needs",
             vendor="database",
-            operation=f"apply {revision}",
+            operation=f"carry out {revision}",
             why=f"{why} (SQLSTATE {sqlstate})",
             state=f"nothing was changed by {revision}: it was rolled back",
             next_step="end what holds the lock, or wait until it has ended, then run again",
@@ -181,7 +181,7 @@ def _of_revision(event: Mapping[str, Any]) -> RunbookError:
         status=400,
         code=sqlstate,
         vendor="database",
-        operation=f"apply {revision}",
+        operation=f"carry out {revision}",
         why=f"{why} (SQLSTATE {sqlstate})" if sqlstate else why,
         state=_state(revision, outcome),
         next_step=_next(event),
@@ -192,9 +192,9 @@ def _unknown(revision: str, why: str) -> RunbookError:
     return OutcomeUnknownError(
         f"what became of revision {revision} is not known",
         vendor="database",
-        operation=f"apply {revision}",
+        operation=f"carry out {revision}",
         why=why,
-        state=f"unknown: {revision} is applied as a whole, not at all, or in part if it leaves its transaction",
+        state=f"unknown: {revision} is done as a whole, not at all, or in part if it leaves its transaction",
         next_step="run the plan again: it reads the ledger and alembic_version first",
     )
 
@@ -224,6 +224,8 @@ def _next(event: Mapping[str, Any]) -> str:
         return f"read {event['where']}, put the database right by hand or by a new revision, then plan again"
     if event["cause"] == "own-commit":
         return "use `with op.get_context().autocommit_block():` around what cannot run in a transaction"
+    if event["cause"] == "order":
+        return "run the plan again: it looks at what stands by now"
     if event["cause"] == "role":
         return "end it with RESET ROLE, or set the role in env.py for all revisions"
     if event["sqlstate"] == _CANCELLED:

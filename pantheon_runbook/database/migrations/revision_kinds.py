@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -16,7 +16,7 @@ from pantheon_runbook.database.migrations.alembic_process import Backend, Migrat
 from pantheon_runbook.database.migrations.baseline import Stated
 from pantheon_runbook.database.migrations.blocking import Blocker, Watcher
 from pantheon_runbook.database.migrations.indexes import InvalidIndex, invalid_indexes
-from pantheon_runbook.database.migrations.revisions import History, LedgerRow, Revision
+from pantheon_runbook.database.migrations.revisions import History, LedgerRow, Ran, Revision
 from pantheon_runbook.database.schema import NO_TABLE, Standing, look_at_schema
 from pantheon_runbook.database.sessions import require_session
 from pantheon_runbook.database.writer import Writer
@@ -128,12 +128,19 @@ class Site:
 
         Errors: VendorError; StalePlanError when the file is not the one of this digest.
         """
+        self._carry_out(Migration.step, revision, digest)
+
+    def undo(self, revision: str, *, digest: str) -> None:
+        """Downgrade one revision, which has to be a last one; otherwise as `step`."""
+        self._carry_out(Migration.undo, revision, digest)
+
+    def _carry_out(self, act: Callable[[Migration, str], Ran], revision: str, digest: str) -> None:
         worker = self._worker(revision)
         self._require_its_file(worker, revision, digest)
         self._require_marked()
         with Watcher(self.writing, worker.backend_pid, tell=self.tell) as seen:
             try:
-                worker.step(revision)
+                act(worker, revision)
             except VendorUnavailableError as error:
                 self.let_go()
                 error.why += seen.in_words
@@ -155,7 +162,7 @@ class Site:
             raise WrongEnvironmentError(
                 f"the database no longer says that it is {self._environment}",
                 why=f"its marker is {f'of {row[0]}' if row else 'gone'}; it was there when the run looked",
-                state="what was applied before stands; nothing further was",
+                state="what was done before stands; nothing further was",
                 next_step="find out who changed pantheon_runbook.environment in that database before anything else",
             )
 
@@ -203,7 +210,7 @@ class Site:
         raise VendorRefusedError(
             f"revision {revision} was left half-way",
             vendor="database",
-            operation=f"apply {revision}",
+            operation=f"carry out {revision}",
             status=400,
             why="it had left its transaction when its answer was lost; what it has done must be looked at first",
             state=f"changed in part: {revision} left its transaction, and it is not done",

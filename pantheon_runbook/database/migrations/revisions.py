@@ -162,10 +162,11 @@ class LedgerRow:
 class LedgerEntry:
     """What the worker runs on the migrating connection, in the revision's own transaction, for each revision.
 
-    `begun` when a revision leaves its transaction (just before that commits), `applied` when it is done. Both have
-    SQLAlchemy's named parameters: `parameters`, the same for every revision, and :revision, :file and :digest.
+    `begun` when a revision leaves its transaction (just before that commits), `applied` or `undone` when it is done.
+    All have SQLAlchemy's named parameters: `parameters`, the same for every revision, and :revision, :file and :digest.
     """
 
     begun: str
     applied: str
+    undone: str
     parameters: Mapping[str, str]

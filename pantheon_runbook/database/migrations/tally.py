@@ -194,12 +194,14 @@ def _begun(facts: _Facts, again: frozenset[str]) -> Iterator[Finding]:
 def _unrecorded(facts: _Facts) -> Iterator[Finding]:
     recorded = {row.revision for row in facts.rows.values() if row.state != "begun"}
     bare = [one for one in facts.history.revisions if one.id in facts.standing - recorded]
+    half = [f"{one.id} ({_done(row)})" for one in bare if (row := facts.rows.get(one.id))]
+    undone = f"; being undone when it ended half-way, or stamped by hand since: {_listed(half)}" if half else ""
     if bare:
         yield Finding(
             "unrecorded",
             _LEDGER,
             f"{len(bare)} revisions were applied by bare Alembic, without a row in the ledger: "
-            f"{_listed(one.id for one in bare)}",
+            f"{_listed(one.id for one in bare)}{undone}",
             f"take them for the baseline, once what stands has been compared with them: {facts.baseline()}",
         )
 
