@@ -21,7 +21,7 @@ from pantheon_runbook.provisioning import public_service, services_of, site_url
 PREVIEW = "vercel/deployment/preview"
 # The ledger's clock is the database's: a deployment is older than a migration only when it is so by more than this.
 _CLOCKS_APART = timedelta(seconds=30)
-_COMMIT = re.compile(r"[0-9a-f]{40}")
+COMMIT = re.compile(r"[0-9a-f]{40}")
 MODELLED = frozenset({*PLACES, *SETTINGS})  # of production's sources; its hosts are its own
 
 
@@ -168,7 +168,7 @@ def _preview(config: Config, name: str, snapshot: Snapshot, *, commit: str) -> D
 
 def findings(config: Config, name: str, snapshot: Snapshot, *, commit: str = "") -> Iterable[Finding]:
     """What keeps a service from being deployed, and what was not taken over from production."""
-    if commit and not _COMMIT.fullmatch(commit):
+    if commit and not COMMIT.fullmatch(commit):
         what = f"{commit[:50]!r} is no commit"
         yield Finding("no-commit", "railway/deployment", what, "give all 40 hexadecimal characters of it")
     if snapshot.get(PREVIEW).attributes.get("can_be_opened") is False:

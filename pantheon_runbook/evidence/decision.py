@@ -43,9 +43,9 @@ class About:
 
     @classmethod
     def of(cls, plan: bytes) -> About:
-        """By the bytes of a plan.json, whose parameter `hotfix` says whether it goes around staging."""
+        """By the bytes of a plan.json, whose parameter `hotfix` says why it goes around staging, if it does."""
         told = json.loads(plan)
-        is_hotfix = told["parameters"].get("hotfix", False) is not False
+        is_hotfix = bool(told["parameters"].get("hotfix"))
         return cls(sha256(plan).hexdigest(), told["cloud"], told["environment"], told["runbook"], is_hotfix)
 
     @property

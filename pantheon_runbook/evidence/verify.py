@@ -723,7 +723,7 @@ def _is_operator(person: Mapping[str, Any], opened_by: Mapping[str, Any]) -> boo
 
 def _of_one_approver(approver: Mapping[str, Any], decided: Mapping[str, Any], plan: Mapping[str, Any]) -> _Agreements:
     name, digest, parameters = approver["name"], decided["plan_digest"], plan.get("parameters")
-    is_hotfix = isinstance(parameters, dict) and parameters.get("hotfix", False) is not False
+    is_hotfix = isinstance(parameters, dict) and bool(parameters.get("hotfix"))
     asked = {**plan, "plan_digest": digest, "code": f"{digest[:4]}-{digest[4:8]}", "is_hotfix": is_hotfix}
     held = _envelopes_of(approver, decided)
     is_in_time = _follows(decided["judged_at"], approver["expires_at"], by=-timedelta(seconds=1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from pantheon_runbook import clock, migrating, smoke
@@ -13,7 +13,8 @@ from pantheon_runbook.database.kinds import Marker
 from pantheon_runbook.database.migrations.revision_kinds import REVISION, Ground
 from pantheon_runbook.database.migrations.units import BEGIN, Unit, Units
 from pantheon_runbook.database.writer import Writer
-from pantheon_runbook.deploying import PREVIEW
+from pantheon_runbook.deploying import COMMIT, PREVIEW
+from pantheon_runbook.errors import ParameterError
 from pantheon_runbook.evidence.approval import Person
 from pantheon_runbook.evidence.runs import SealedRuns
 from pantheon_runbook.kind import Kind
@@ -25,12 +26,15 @@ from pantheon_runbook.promotion.authors import authors_by_git, authors_by_vendor
 from pantheon_runbook.promotion.backups import BackupEvidence, backup_evidence
 from pantheon_runbook.promotion.dumps import better_of, dump_evidence
 from pantheon_runbook.promotion.exposures import exposure_findings
+from pantheon_runbook.promotion.hotfixes import SHORTEST_REASON, hotfix_findings
 from pantheon_runbook.promotion.staging_evidence import Asked, Release, StagingEvidence, staging_evidence
+from pantheon_runbook.promotion.unit import Released
 from pantheon_runbook.providers import railway_promotion, railway_services, vercel_builds, vercel_promotion
 from pantheon_runbook.providers.railway_looks import SHARED
 from pantheon_runbook.providers.supabase_backups import ProductionBackups
 from pantheon_runbook.provisioning import calls, services_of
 from pantheon_runbook.runner.clients import Parts
+from pantheon_runbook.runner.hotfixes import hotfixes
 from pantheon_runbook.runner.isolation_proof import Inventories, ways_in
 from pantheon_runbook.runner.production import PRODUCTION, endpoints_of, production_project
 from pantheon_runbook.runner.revising import Revising
@@ -64,6 +68,7 @@ class Promoting:
         self._is_resumed = is_resumed
         self._command = f"pantheon-runbook run RB-030 -e {parts.name}"
         self._staging_name = staging.name
+        self._hotfix, self._commit = _hotfix_of(parameters)
         self.staging = StagingNow(staging)
         self.revising = Revising(parts, writer, parameters=parameters, command=self._command)
         self.units = Units(self.revising.site, under=under)
@@ -99,27 +104,39 @@ class Promoting:
         client, frontend, around = self._parts.clients.vercel, self._config.frontend, self._parts.surroundings
         branch = self._config.backend.release_branch
         return (
-            vercel_builds.ProductionBuild(
-                client, frontend, around, branch=branch, commit=lambda: self.staging.released.page
-            ),
+            vercel_builds.ProductionBuild(client, frontend, around, branch=branch, commit=lambda: self.released.page),
             vercel_promotion.ProductionAlias(client, frontend, around),
         )
+
+    @property
+    def commits(self) -> Mapping[str, str]:
+        """By staging's address, what is promoted: what runs there, or the commit of a hotfix."""
+        addresses = (*(f"{DEPLOYMENT}/{name}" for name in services_of(self._config)), PREVIEW)
+        return dict.fromkeys(addresses, self._commit) if self._commit else self.staging.commits
+
+    @property
+    def released(self) -> Released:
+        services = {name: self.commits.get(f"{DEPLOYMENT}/{name}", "") for name in services_of(self._config)}
+        return Released(services, self.commits.get(PREVIEW, ""))
 
     def desired(self, snapshot: Snapshot) -> tuple[Desired, ...]:
         ground, ref = self.revising.ground, snapshot.identities.get("supabase_ref")
         if ground is None or ref is None:
             return ()
-        path = migrating.Path(
-            self.revising.tally(ground).pending, self.revising.rehearsed, self.revising.stated, (unit.SMOKE,)
-        )
+        path = self._path(ground)
         self.revising.site.late = path.late
         return unit.desired_unit(
-            self.staging.released,
+            self.released,
             snapshot,
             marked=unit.marker(self._parts.name, self._config.cloud, ref),
             revisions=migrating.desired_revisions(path, has_alembic=ground.heads is not None),
             before=path.before,
         )
+
+    def _path(self, ground: Ground) -> migrating.Path:
+        """Contract revisions wait for the smoke checks."""
+        pending, rehearsed = self.revising.tally(ground).pending, self.revising.rehearsed
+        return migrating.Path(pending, rehearsed, self.revising.stated, (unit.SMOKE,))
 
     def findings(self, snapshot: Snapshot) -> tuple[Finding, ...]:
         ground = self.revising.ground
@@ -128,13 +145,14 @@ class Promoting:
         found = (*self.revising.findings(ground), *self._of_the_rehearsal(ground), *self._of_the_release(snapshot))
         if self._is_resumed:
             return found
+        proof = (*self._evidence(ground).findings, *artefact_findings(self._artefacts(ground, snapshot)))
         return (
             *found,
             *self._of_another_unit(),
-            *self._evidence(ground).findings,
+            *(self._of_the_hotfix(ground, proof) if self._hotfix else proof),
+            *self._of_former_hotfixes(),
             *self._backup().findings,
             *exposure_findings(self._exposures(snapshot), self._config.accepted_exposures, now=clock.now()),
-            *artefact_findings(self._artefacts(ground, snapshot)),
             *self._of_the_checks(),
         )
 
@@ -157,7 +175,7 @@ class Promoting:
             yield Finding("not-rehearsed-on-production", "database/rehearsal", what, step)
 
     def _of_the_release(self, snapshot: Snapshot) -> Iterable[Finding]:
-        for name, commit in {**self.staging.released.services, "the page": self.staging.released.page}.items():
+        for name, commit in {**self.released.services, "the page": self.released.page}.items():
             if not commit:
                 what = f"nobody can say which commit of {name} runs on {self._staging_name}"
                 step = f"pantheon-runbook run RB-020 -e {self._staging_name} --apply"
@@ -178,6 +196,23 @@ class Promoting:
                 lacking[service] = names
         return lacking if held else {}
 
+    def _of_the_hotfix(self, ground: Ground, proof: Iterable[Finding]) -> Iterable[Finding]:
+        """What staging has not proven is told and does not block; what cannot be taken back does."""
+        yield from (replace(one, blocks=False) for one in proof)
+        late = self._path(ground).late
+        if late:
+            what = f"a hotfix only expands, and {', '.join(late)} waits for the new backend: it takes something away"
+            yield Finding("hotfix-contracts", unit.SMOKE, what, "leave it to a promotion that staging has proven")
+        what = f"this goes around staging: {self._hotfix}"
+        step = "within 48 hours a second person signs the same plan, and staging proves what it brought"
+        yield Finding("hotfix", "staging/evidence", what, step, blocks=False)
+
+    def _of_former_hotfixes(self) -> Iterable[Finding]:
+        """One that is not made up for keeps others from being promoted once it is overdue; another hotfix may go."""
+        told = {"evidence": str(self._outside.evidence), "staging": self._staging_name}
+        for one in hotfix_findings(hotfixes(self._outside, self._sealed), now=clock.now(), **told):
+            yield replace(one, blocks=one.blocks and not self._hotfix)
+
     def _of_another_unit(self) -> Iterable[Finding]:
         last = self.units.last
         if last is not None and last.is_open:
@@ -188,7 +223,7 @@ class Promoting:
     def _evidence(self, ground: Ground) -> StagingEvidence:
         outside = self._outside
         pending = [one.id for one in self.revising.tally(ground).pending]
-        release = Release({one.id: one.digest for one in ground.history.revisions}, pending, self.staging.commits)
+        release = Release({one.id: one.digest for one in ground.history.revisions}, pending, self.commits)
         holds = None if self.staging.holds is None else ground.history.below(self.staging.holds)
         days = self._config.promotion.staging_evidence_days
         where = (self._config.cloud, self._staging_name, self.staging.ref, clock.now(), days)
@@ -212,7 +247,7 @@ class Promoting:
         stood = self._evidence(ground).standing
         proven = stood.deployments if stood else {}
         made = []
-        for name, commit in self.staging.released.services.items():
+        for name, commit in self.released.services.items():
             serving = snapshot.get(f"{unit.DEPLOYMENT}/{name}").attributes
             would = serving if serving.get("commit") == commit else {"commit": commit}
             made.append(
@@ -221,7 +256,7 @@ class Promoting:
                 )
             )
         build = snapshot.get(unit.BUILD)
-        page = {"commit": self.staging.released.page}
+        page = {"commit": self.released.page}
         would = {**build.attributes, "target": PRODUCTION} if build.state == "present" else page
         made.append(frontend_artefact(unit.BUILD, staging=proven.get(PREVIEW, {}), production=would))
         return tuple(made)
@@ -249,7 +284,7 @@ class Promoting:
         evidence, backup = self._evidence(ground), self._backup()
         return {
             "staging": dict(evidence.for_plan),
-            "commits": dict(self.staging.commits),
+            "commits": dict(self.commits),
             "artefacts": {one.address: one.relation for one in self._artefacts(ground, snapshot)},
             "backup": backup.strength,
             "authors": [asdict(one) for one in self._authors(snapshot)],
@@ -261,7 +296,7 @@ class Promoting:
         """Of the commits that production lacks; by git where the backend's repository has them."""
         folder = self.revising.site.backend.ini.parent
         people = list(authors_by_vendors(self.staging.authors))
-        for name, commit in self.staging.released.services.items():
+        for name, commit in self.released.services.items():
             serving = str(snapshot.get(f"{unit.DEPLOYMENT}/{name}").attributes.get("commit") or "")
             people += authors_by_git(folder, serving, commit) or ()
         return tuple(dict.fromkeys(people))
@@ -293,3 +328,27 @@ class Promoting:
     def isolation(self, snapshot: Snapshot, changes: Sequence[Change]) -> Comparison | None:
         """RB-060's part, and the staging evidence's: this run has changed production."""
         return None
+
+
+def _hotfix_of(parameters: Mapping[str, Any]) -> tuple[str, str]:
+    """Why it goes around staging, and the commit that it brings; "" for neither. Errors: ParameterError."""
+    reason, commit = str(parameters["hotfix"]).strip(), str(parameters["commit"])
+    if commit and not reason:
+        raise ParameterError(
+            "a commit was named, and no reason for a hotfix",
+            why="without one, what staging has proven is what is promoted",
+            next_step='leave -p commit out, or say why it goes around staging: -p hotfix="..."',
+        )
+    if reason and len(reason) < SHORTEST_REASON:
+        raise ParameterError(
+            "the reason of the hotfix is too short to be one",
+            why=f"it has {len(reason)} characters; an auditor reads it next year",
+            next_step="say in a sentence why it cannot wait for staging",
+        )
+    if commit and not COMMIT.fullmatch(commit):
+        raise ParameterError(
+            f"{commit[:50]!r} is no commit",
+            why="all 40 hexadecimal characters are needed",
+            next_step="git rev-parse shows them",
+        )
+    return reason, commit

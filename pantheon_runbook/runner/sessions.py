@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -149,6 +150,8 @@ def _promoting(begun: Begun) -> Session:
     _require_password(parts.outside, begun.opening.mode)
     sealed = _once(parts.outside)
     resumes = _unit(parts.outside, sealed, str(parameters["resume"]))[0] if parameters["resume"] else None
+    if resumes is not None:  # the unit goes on as it was begun
+        parameters = {**parameters, **json.loads(resumes.plan)["parameters"]}
     promotes = Promoting(
         parts,
         beside(parts, str(parameters["staging"])),

@@ -12,7 +12,6 @@ from pantheon_runbook.deploying import PREVIEW
 from pantheon_runbook.errors import VendorError
 from pantheon_runbook.kind import Kind, Look
 from pantheon_runbook.model import Resource
-from pantheon_runbook.promotion.unit import Released
 from pantheon_runbook.providers import railway, railway_deploys, railway_services, supabase, vercel_deploys
 from pantheon_runbook.provisioning import services_of
 from pantheon_runbook.runner.clients import Parts
@@ -51,12 +50,6 @@ class StagingNow(Kind):
         addresses = (*(f"{DEPLOYMENT}/{name}" for name in services_of(self._config)), PREVIEW)
         found = {one: str(self._attributes(one).get("commit") or "") for one in addresses}
         return {address: commit for address, commit in found.items() if commit}
-
-    @property
-    def released(self) -> Released:
-        commits = self.commits
-        services = {name: commits.get(f"{DEPLOYMENT}/{name}", "") for name in services_of(self._config)}
-        return Released(services, commits.get(PREVIEW, ""))
 
     @property
     def authors(self) -> Mapping[str, str]:

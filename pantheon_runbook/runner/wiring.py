@@ -25,6 +25,7 @@ from pantheon_runbook.model import Snapshot
 from pantheon_runbook.planning import is_plan
 from pantheon_runbook.providers.http import WriteGate
 from pantheon_runbook.runbooks import Runbook, checked_parameters, find
+from pantheon_runbook.runner import hotfixes
 from pantheon_runbook.runner.clients import Clients, Parts
 from pantheon_runbook.runner.production import PRODUCTION
 from pantheon_runbook.runner.serve import OpenRun
@@ -73,6 +74,7 @@ def open_run(
         for dead in seal_abandoned(outside.evidence, key, registry, cloud=outside.config.cloud):
             warnings += (f"! a run that was killed has been sealed as abandoned: {dead}",)
             progress(warnings[-1])
+        warnings += tuple(hotfixes.warnings(outside))
         bundle = Bundle(place, registry)
         with ExitStack() as unbegun:
             unbegun.callback(bundle.close)
