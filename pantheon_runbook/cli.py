@@ -251,9 +251,9 @@ def env_write(path: Path, *, environment: str, reader: Any, force: bool) -> None
 
 
 @main.command()
-@click.argument("name", type=click.Choice(["isolation", "tests"]))
+@click.argument("name", type=click.Choice(["isolation", "promotion", "tests"]))
 def workflow(name: str) -> None:
-    """Print a workflow file for the product's own repository: its tests, or RB-060 daily and runbooks from CI."""
+    """Print a workflow file for the product's own repository: its tests, staging's runbooks, or the promotion."""
     from importlib.resources import files  # noqa: PLC0415
 
     click.echo(files("pantheon_runbook").joinpath("workflows", f"{name}.yml").read_text(encoding="utf-8"), nl=False)
