@@ -16,6 +16,7 @@ _SECONDS = 60
 _NETWORK_SECONDS = 600
 _OURS = "refs/pantheon-runbook"
 FOUND = f"{_OURS}/found"  # what the remote held when it was looked at last
+_KEPT = "nothing was pushed; every bundle is still here"
 _PLAIN = {"100644", "100755"}
 # What a hook or another git leaves in the environment would lead to another repository than this folder's.
 _LEADS_ELSEWHERE = frozenset({
@@ -52,8 +53,9 @@ class Repository:
     @property
     def _seen(self) -> str:
         """The ref of the commit that the remote had when we last pushed or pulled."""
-        remote = self.remote if self._is_known else hashlib.sha256(self.remote.encode()).hexdigest()[:16]
-        return f"{_OURS}/seen/{remote}/{self.branch}"
+        named = self._asks("remote", "get-url", self.remote)
+        address = _text(named.stdout).strip() if named.returncode == 0 else self.remote
+        return f"{_OURS}/seen/{hashlib.sha256(address.encode()).hexdigest()[:16]}/{self.branch}"
 
     def seen(self) -> str:
         """That commit, "" when we never had one."""
@@ -130,18 +132,18 @@ class Repository:
             raise EvidenceError(
                 f"somebody else pushed to {self.named} in this moment",
                 why=f"git refused ours: {_harmless(rejected)}",
-                state="nothing was pushed; every bundle is still here",
+                state=_KEPT,
                 next_step="pantheon-runbook evidence push",
             )
         if rejected:
             raise EvidenceError(
                 f"{self.named} does not take the evidence",
                 why=_harmless(rejected.rpartition("\t")[2] or rejected),
-                state="nothing was pushed; every bundle is still here",
+                state=_KEPT,
                 next_step=f"ask who holds {self.shown} to let this user or deploy key push to {self.branch}, then run "
                 "it again",
             )
-        raise self._out_of_reach(done)
+        raise self._out_of_reach(done, state="unknown whether it was pushed, a push looks first; every bundle is here")
 
     def settle(self, commit: str) -> None:
         """Remember what the remote has; the folder's own branch of that name goes there too, if it only grows by it."""
@@ -210,11 +212,11 @@ class Repository:
             next_step=f"name one with --remote, or add it: git -C {self.folder} remote add {self.shown} ADDRESS",
         )
 
-    def _out_of_reach(self, done: subprocess.CompletedProcess[bytes]) -> EvidenceError:
+    def _out_of_reach(self, done: subprocess.CompletedProcess[bytes], *, state: str = _KEPT) -> EvidenceError:
         return EvidenceError(
             f"{self.named} cannot be reached",
             why=_told(done),
-            state="nothing was pushed; every bundle is still here",
+            state=state,
             next_step=f"see that `git ls-remote {self.shown}` answers from here: its address, the network, and a key "
             "or credential helper that may read and write it",
         )
@@ -229,7 +231,7 @@ class Repository:
         raise EvidenceError(
             f"git cannot be used in {self.folder}",
             why=f"git {arguments[0]}: {_told(done)}",
-            state="nothing was pushed; every bundle is still here",
+            state=_KEPT,
             next_step=f"see what `git -C {self.folder} fsck` says, and whether you may write there",
         )
 

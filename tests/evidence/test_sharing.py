@@ -212,6 +212,18 @@ def test_nothing_unsealed_leaves(laptop):
     laptop.maker.forget(bundle)
 
 
+def test_each_goes_on_from_the_other_beside_an_open_run(ci, laptop):
+    """Which is in a folder as deep as a bundle."""
+    bundle, _ = ci.maker.begun(7, acts=("open",))
+    ci.maker.sealed(3)
+    ci.push()
+    laptop.pull()
+
+    assert 4 == len(names(laptop))
+    assert [] == [name for name in ci.shared() if name.startswith(".running")]
+    ci.maker.forget(bundle)
+
+
 def test_open_run_is_sealed_after_what_was_taken_in(ci, laptop):
     """It gets its line when it is sealed, not when it begins."""
     bundle, _ = ci.maker.begun(8)
@@ -221,6 +233,21 @@ def test_open_run_is_sealed_after_what_was_taken_in(ci, laptop):
     bundle.seal(ci.maker.key, NotebookStatus("not-observed"))
 
     assert (5, True) == (len(ci.push().pushed) + 4, ci.is_intact())
+
+
+def test_line_ends_stay_as_they_are(make, remote, tmp_path):
+    """A card may hold any; this developer's git would change them on their way in, and on their way out."""
+    place = Place(make, remote)
+    bundle, journal = place.maker.begun(0)
+    journal.write("card", act="verify", text="one\r\ntwo")
+    bundle.seal(place.maker.key, NotebookStatus("not-observed"))
+    place.push()
+
+    other = tmp_path / "other"
+    sharing.pull(other, None, remote=str(remote))
+
+    assert b"one\r\ntwo" in next(other.glob("2026*/report.md")).read_bytes()
+    assert verifier.verify(other).is_intact
 
 
 def test_folder_in_another_tree_is_a_tree_of_its_own(make, remote, tmp_path, monkeypatch):
@@ -324,6 +351,17 @@ def test_branch_that_lost_lines_is_named(act, how, ci, laptop):
     assert "is missing now" in stopped.value.why
 
 
+def test_what_was_seen_there_is_known_by_either_name(laptop):
+    """Pushed by its address, which became origin."""
+    laptop.push()
+    lost(laptop, "gone")
+
+    with refused(laptop) as stopped:
+        laptop.push(remote="origin")
+
+    assert "has lost or changed what it had" in stopped.value.what
+
+
 def test_what_was_lost_can_be_put_back(laptop):
     """By the very command that the card says."""
     laptop.push()
@@ -424,6 +462,19 @@ def test_branch_that_was_changed_is_refused(act, has_news, change, ci, laptop, t
         getattr(laptop, act)()
 
     assert "log -p refs/pantheon-runbook/found" in stopped.value.next_step
+
+
+@pytest.mark.parametrize("change", [linked, nested])
+def test_odd_file_is_refused_by_its_name(change, ci, laptop, tmp_path):
+    """Before it is laid out, since a link may lead anywhere."""
+    ci.maker.sealed(3)
+    ci.push()
+    committed(laptop, change, tmp_path)
+
+    with refused(laptop) as stopped:
+        laptop.pull()
+
+    assert "is no plain file of a bundle" in stopped.value.why
 
 
 def test_branch_that_lost_a_file_is_refused(ci, laptop, tmp_path):
@@ -657,6 +708,20 @@ def test_no_permission_is_said(laptop):
     assert "let this user or deploy key push to evidence" in stopped.value.next_step
 
 
+def test_push_that_breaks_off_claims_nothing(laptop):
+    """The remote may have taken it, and its answer have been lost."""
+    hook = laptop.evidence / ".git" / "hooks" / "pre-push"
+    laptop.pull()
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+
+    with pytest.raises(EvidenceError) as stopped:
+        laptop.push()
+
+    assert stopped.value.state.startswith("unknown whether it was pushed")
+
+
 def test_no_git_is_said(laptop, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
 
@@ -755,3 +820,8 @@ def test_command_line_takes_the_committed_keys_for_live(laptop, tmp_path, monkey
     code, told = call("push", "--remote", str(laptop.remote))
 
     assert (4, True) == (code, "trust.toml: no pinned keys: missing" in told), told
+
+
+@pytest.mark.parametrize("name", ["../../outside", "/etc", ".git", "", "a/b"])
+def test_name_of_a_bundle_leads_nowhere(name):
+    assert "no-bundle" == sharing._bundle_of(json.dumps({"bundle": name}).encode())
