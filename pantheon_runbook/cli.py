@@ -261,9 +261,9 @@ def env_write(path: Path, *, environment: str, reader: Any, force: bool) -> None
 
 
 @main.command()
-@click.argument("name", type=click.Choice(["isolation", "tests"]))
+@click.argument("name", type=click.Choice(["isolation", "promotion", "tests"]))
 def workflow(name: str) -> None:
-    """Print a workflow file for the product's own repository: its tests, or RB-060 daily and runbooks from CI."""
+    """Print a workflow file for the product's own repository: its tests, staging's runbooks, or the promotion."""
     from importlib.resources import files  # noqa: PLC0415
 
     click.echo(files("pantheon_runbook").joinpath("workflows", f"{name}.yml").read_text(encoding="utf-8"), nl=False)
@@ -297,14 +297,49 @@ def verify(folder: Path | None, *, trust: Path | None, as_json: bool) -> None:
     from dataclasses import asdict  # noqa: PLC0415
 
     from pantheon_runbook import config  # noqa: PLC0415
-    from pantheon_runbook.evidence import seal  # noqa: PLC0415
     from pantheon_runbook.evidence import verify as verifier  # noqa: PLC0415
 
-    path = None if trust else config.config_path()
-    live = seal.trust_of(path.parent, config.load_config(path).cloud) if path else None
+    live = None if trust else _committed_trust()
     report = verifier.verify(folder or config.evidence_folder(), trust or live, with_rehearsals=live is not None)
     verifier.write_out(json.dumps(asdict(report), indent=1) if as_json else "\n".join(verifier.lines_of(report)))
     sys.exit(0 if report.is_intact else 4)
+
+
+def _committed_trust() -> Path | None:
+    """The trust file beside a live config; None without one, and for the sandbox."""
+    from pantheon_runbook import config  # noqa: PLC0415
+    from pantheon_runbook.evidence import seal  # noqa: PLC0415
+
+    path = config.config_path()
+    return seal.trust_of(path.parent, config.load_config(path).cloud) if path else None
+
+
+_REMOTE = click.option("--remote", default="origin", show_default=True, metavar="NAME|ADDRESS", help="Git's remote.")
+_BRANCH = click.option("--branch", default="evidence", show_default=True, help="The one branch that all of you share.")
+
+
+@evidence.command()
+@_REMOTE
+@_BRANCH
+def push(*, remote: str, branch: str) -> None:
+    """Put the sealed bundles at the end of a branch that laptops and CI share; never over anything."""
+    from pantheon_runbook import config  # noqa: PLC0415
+    from pantheon_runbook.evidence import sharing  # noqa: PLC0415
+
+    shared = sharing.push(config.evidence_folder(), _committed_trust(), remote=remote, branch=branch)
+    click.echo("\n".join(shared.lines()))
+
+
+@evidence.command()
+@_REMOTE
+@_BRANCH
+def pull(*, remote: str, branch: str) -> None:
+    """Take in what others have put on that branch, so that the next run goes on from it."""
+    from pantheon_runbook import config  # noqa: PLC0415
+    from pantheon_runbook.evidence import sharing  # noqa: PLC0415
+
+    shared = sharing.pull(config.evidence_folder(), _committed_trust(), remote=remote, branch=branch)
+    click.echo("\n".join(shared.lines()))
 
 
 @main.group()

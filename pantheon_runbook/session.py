@@ -68,6 +68,7 @@ class Opening:
     host: str = ""
     tool: Mapping[str, str] = field(default_factory=dict)  # versions of what ran, by name
     decided_by: Mapping[str, str] = field(default_factory=dict)  # sha256 of the committed files, by name
+    ci: str = ""  # where the job is that runs this, and its attempt; "" on somebody's machine
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,7 @@ class Session:
             mode=self.opening.mode,
             operator=self.opening.operator,
             operator_source=self.opening.operator_source,
+            **({"ci": self.opening.ci} if self.opening.ci else {}),
             host=self.opening.host,
             decided_by=dict(self.opening.decided_by),
             parameters=dict(self.parameters),

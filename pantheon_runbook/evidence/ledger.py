@@ -22,7 +22,7 @@ class LedgerEnd:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        lines = _whole_lines(file)
+        self.lines = lines = tuple(_whole_lines(file))
         self.seq = len(lines)
         self.previous = head_of(lines)
         self._listed = {json.loads(line).get("manifest_sha256") for line in lines if _is_entry(line)}
@@ -31,9 +31,9 @@ class LedgerEnd:
         """Whether a bundle with this manifest is in the ledger."""
         return manifest_sha256 in self._listed
 
-    def append(self, line: bytes) -> None:
-        """Put one line on the disk; called once."""
-        self._file.write(line + b"\n")
+    def append(self, *lines: bytes) -> None:
+        """Put them on the disk; called once."""
+        self._file.write(b"".join(line + b"\n" for line in lines))
         self._file.flush()
         os.fsync(self._file.fileno())
 

@@ -111,6 +111,7 @@ def _facts(events: list[Facts], verdict: Facts, plan: Facts) -> list[tuple[str, 
         facts.append(("opened", f"{opened['at']} UTC"))
         facts.append(("sealed", f"{events[-1]['at']} UTC"))
         facts.append(("operator", f"{opened['operator']}, {opened['operator_source']}"))
+        facts += [("CI job", f"{opened['ci']}, self-asserted")] if opened.get("ci") else []
         versions = ", ".join(f"{name} {version}" for name, version in dict(opened.get("tool", {})).items())
         facts.append(("ran on", f"{opened.get('host', '')} with {versions}"))
     if planned:

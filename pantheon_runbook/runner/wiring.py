@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import pwd
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -186,6 +187,7 @@ def _opening(
         host=platform.node(),
         tool=_tool(),
         decided_by=decided_by,
+        ci=_ci(),
     )
 
 
@@ -242,11 +244,32 @@ def _forbidden(outside: World, environment: Environment) -> dict[str, str]:
 
 def _operator() -> tuple[str, str]:
     """Who, and where that name comes from; both are said as they are."""
-    if os.environ.get("GITHUB_ACTIONS") == "true" and os.environ.get("GITHUB_ACTOR"):
-        return os.environ["GITHUB_ACTOR"], "self-asserted (GITHUB_ACTOR)"
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        # Whoever runs a job again is its executor, and may be the approver: GITHUB_ACTOR stays the first one's.
+        for name in ("GITHUB_TRIGGERING_ACTOR", "GITHUB_ACTOR"):
+            if os.environ.get(name):
+                return os.environ[name], f"self-asserted ({name})"
     if os.environ.get(OPERATOR_VARIABLE):
         return os.environ[OPERATOR_VARIABLE], f"self-asserted ({OPERATOR_VARIABLE})"
     return pwd.getpwuid(os.getuid()).pw_name, "login name on this machine"
+
+
+def _ci() -> str:
+    """The job in GitHub Actions that runs this, as it says itself; "" elsewhere, and where a part of it is missing."""
+    if os.environ.get("GITHUB_ACTIONS") != "true":
+        return ""
+    told = {name: os.environ.get(f"GITHUB_{name}", "") for name in _OF_A_JOB}
+    if not all(re.fullmatch(shape, told[name]) for name, shape in _OF_A_JOB.items()):
+        return ""
+    return "{SERVER_URL}/{REPOSITORY}/actions/runs/{RUN_ID} attempt {RUN_ATTEMPT}".format(**told)
+
+
+_OF_A_JOB = {
+    "SERVER_URL": r"https://[\w.-]+",
+    "REPOSITORY": r"[\w.-]+/[\w.-]+",
+    "RUN_ID": r"\d+",
+    "RUN_ATTEMPT": r"\d+",
+}
 
 
 def _read_plan(path: str) -> bytes:
