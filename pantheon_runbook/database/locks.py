@@ -16,7 +16,7 @@ from pantheon_runbook import clock
 from pantheon_runbook.database.connection import Database, unreachable
 from pantheon_runbook.database.sessions import require_session
 from pantheon_runbook.database.writer import Writer, busy, writer_lock
-from pantheon_runbook.errors import UsageError
+from pantheon_runbook.errors import CredentialError, UsageError
 from pantheon_runbook.providers.http import WriteGate
 from pantheon_runbook.secrets import Vault
 
@@ -113,7 +113,14 @@ def database_lock(
     Until then two creators are told apart by listing again after every create. Once that session has ended, `gate` lets
     no write through. Errors: AnotherWriterError, and RefusedError when the way to the database is a transaction pooler.
     """
-    if vault.get(database.writes_by) is None or not database.connects(url=database.writes_by):
+    is_known = vault.get(database.writes_by) is not None and database.connects(url=database.writes_by)
+    if not is_known and database.read_by and vault.get("supabase.ref") is not None:
+        raise CredentialError(
+            "the login that writes to this database was refused",
+            why="its password is not the one that is held, or its pooler is not there",
+            next_step="look at the password under [production] in the credentials; pantheon-runbook doctor",
+        )
+    if not is_known:
         yield "this machine's; there is no database yet that lets us in"
         return
     with database.writing(application_name=writer.session_name) as connection, ExitStack() as held:
