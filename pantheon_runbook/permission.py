@@ -94,9 +94,14 @@ class Permission:
         """Errors: HeldError while nobody has signed; NotApprovedError, StalePlanError."""
         return _judged(self.case(signed, **asked), self.envelopes(signed), self.folder)
 
-    def decided(self, signed: Signed, own_plan: bytes, **asked: Any) -> Decisions:
-        """The same as it is kept in the bundle of the run whose own plan this is. Errors: as above."""
-        case, envelopes = self.case(signed, **asked), self.envelopes(signed)
+    def decided(
+        self, signed: Signed, own_plan: bytes, *, envelopes: Mapping[str, bytes] | None = None, **asked: Any
+    ) -> Decisions:
+        """The same as it is kept in the bundle of the run whose own plan this is. Errors: as above.
+
+        `envelopes` are those that count, when they are not what lies there now.
+        """
+        case, envelopes = self.case(signed, **asked), self.envelopes(signed) if envelopes is None else envelopes
         found = _judged(case, envelopes, self.folder)
         return decisions_of(
             found, case, envelopes, planned_in=signed.bundle, own_plan=own_plan, continues=signed.continues

@@ -111,7 +111,7 @@ class PromotingSession(Session):
             next_step=f"{self._plan_command}, and have its plan approved",
         )
 
-    def _asked(self) -> dict[str, frozenset[str]]:
+    def _asked(self) -> dict[str, Any]:
         """What production's ledger says of approvals, as far as it was looked at."""
         return {"consumed": self.definition.consumed, "started": self._goes_on()}
 

@@ -69,6 +69,18 @@ class Production(Staging):
         named = {"plan_file": str(path)} if path else {}
         return self.run(until=until, when=when, then=then, **named, **parameters)
 
+    def roll_back(
+        self, *, until: str = "verify", mode: str = "apply", **parameters: Any
+    ) -> tuple[Verdict, RunbookError | None, Any]:
+        """A run of RB-040: its sealed verdict, what an act raised, and the session."""
+        run, stopped = self.world.open(mode, runbook="RB-040", environment="production", **parameters), None
+        try:
+            for act in ACTS[: ACTS.index(until) + 1]:
+                run.session.perform(act)
+        except RunbookError as error:
+            stopped = error
+        return self.world.seal(run), stopped, run.session
+
     def journal(self) -> list[dict[str, Any]]:
         folder = max(self.world.evidence.glob("2*-RB-0[34]0-*"), key=lambda one: one.stat().st_mtime)
         return [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 
 from pantheon_runbook import provisioning
 from pantheon_runbook.config import Environment
-from pantheon_runbook.credentials import TOKENS
 from pantheon_runbook.database.connection import Database
 from pantheon_runbook.database.kinds import Marker, Password
 from pantheon_runbook.database.schema import Schema
@@ -27,49 +27,77 @@ from pantheon_runbook.providers import (
     vercel_deploys,
 )
 from pantheon_runbook.providers.http import Client, Reach, WriteGate
+from pantheon_runbook.providers.railway import RailwayApi
 from pantheon_runbook.runner.surroundings import World
 from pantheon_runbook.secrets import Secret
 
+_TOKEN_OF = {
+    "supabase": "SUPABASE_ACCESS_TOKEN",
+    "railway": "RAILWAY_API_TOKEN",
+    "vercel": "VERCEL_TOKEN",
+    "openrouter": "OPENROUTER_MANAGEMENT_KEY",
+}
+VENDORS = tuple(_TOKEN_OF)
+
 
 class Clients:
-    """Closed with `ends`. `check` asks each vendor who we are before anything else."""
+    """Each is made when it is first asked for, and closed with `ends`.
+
+    `check` asks each vendor who we are before anything else.
+    """
 
     def __init__(self, outside: World, gate: WriteGate, ends: ExitStack) -> None:
         self._outside = outside
         self._gate = gate
         self._ends = ends
-        config, credentials = outside.config, outside.credentials
-        bearer = {name: _bearer(credentials.token(name)) for name in TOKENS}
-        self.supabase = self._client("supabase", supabase.BASE_URL, bearer["SUPABASE_ACCESS_TOKEN"])
-        self.railway = railway.RailwayApi(self._client("railway", railway.BASE_URL, bearer["RAILWAY_API_TOKEN"]))
-        self.vercel = self._client("vercel", vercel.BASE_URL, bearer["VERCEL_TOKEN"])
-        self.openrouter: Client | None = None
-        if "OPENROUTER_MANAGEMENT_KEY" in credentials.tokens:
-            key = _bearer(credentials.token("OPENROUTER_MANAGEMENT_KEY"))
-            self.openrouter = self._client("openrouter", openrouter.BASE_URL, key)
-        self._frontend = config.frontend
+        self._frontend = outside.config.frontend
 
-    def _client(self, vendor: str, base_url: str, headers: Mapping[str, Secret]) -> Client:
+    @cached_property
+    def supabase(self) -> Client:
+        return self._client("supabase", supabase.BASE_URL)
+
+    @cached_property
+    def railway(self) -> RailwayApi:
+        return RailwayApi(self._client("railway", railway.BASE_URL))
+
+    @cached_property
+    def vercel(self) -> Client:
+        return self._client("vercel", vercel.BASE_URL)
+
+    @cached_property
+    def openrouter(self) -> Client | None:
+        is_held = _TOKEN_OF["openrouter"] in self._outside.credentials.tokens
+        return self._client("openrouter", openrouter.BASE_URL) if is_held else None
+
+    def _client(self, vendor: str, base_url: str) -> Client:
         client = Client(
             vendor,
             base_url,
             reach=self._outside.reach,
             gate=self._gate,
-            headers=headers,
+            headers=_bearer(self._outside.credentials.token(_TOKEN_OF[vendor])),
             timeout_seconds=self._outside.config.policy.request_seconds,
         )
         self._ends.callback(client.close)
         return client
 
-    def check(self, environment: Environment) -> str:
-        """Supabase's plan; reads only. Errors: CredentialError for a token or an organization that is wrong."""
-        if environment.openrouter is not None:
-            self._outside.credentials.token("OPENROUTER_MANAGEMENT_KEY")
+    def check(self, environment: Environment, *, only: Collection[str] = VENDORS) -> str:
+        """Supabase's plan; reads only. `only` are the vendors that this run has to do with.
+
+        Errors: CredentialError for a token that is missing, and for a token or an organization that is wrong.
+        """
+        for vendor in only:  # before the first request
+            if vendor != "openrouter" or environment.openrouter is not None:
+                self._outside.credentials.token(_TOKEN_OF[vendor])
+        plan = ""
         try:
-            plan = supabase.check_token(self.supabase, str(environment.supabase.organization))
-            railway.check_token(self.railway, environment.railway.workspace)
-            vercel.check_token(self.vercel, self._frontend)
-            if self.openrouter is not None:
+            if "supabase" in only:
+                plan = supabase.check_token(self.supabase, str(environment.supabase.organization))
+            if "railway" in only:
+                railway.check_token(self.railway, environment.railway.workspace)
+            if "vercel" in only:
+                vercel.check_token(self.vercel, self._frontend)
+            if "openrouter" in only and self.openrouter is not None:
                 openrouter.check_token(self.openrouter)
         except VendorRefusedError as error:
             raise CredentialError(error.what, why=error.why, next_step=error.next_step) from error

@@ -10,9 +10,8 @@ from typing import Any
 from pantheon_runbook import clock, migrating, smoke
 from pantheon_runbook.config import read_regular
 from pantheon_runbook.database.kinds import Marker
-from pantheon_runbook.database.migrations.revision_kinds import Ground
+from pantheon_runbook.database.migrations.revision_kinds import REVISION, Ground
 from pantheon_runbook.database.migrations.units import BEGIN, Unit, Units
-from pantheon_runbook.database.production import ProductionProject
 from pantheon_runbook.database.writer import Writer
 from pantheon_runbook.deploying import PREVIEW
 from pantheon_runbook.evidence.approval import Person
@@ -33,11 +32,11 @@ from pantheon_runbook.providers.supabase_backups import ProductionBackups
 from pantheon_runbook.provisioning import calls, services_of
 from pantheon_runbook.runner.clients import Parts
 from pantheon_runbook.runner.isolation_proof import Inventories, ways_in
+from pantheon_runbook.runner.production import PRODUCTION, endpoints_of, production_project
 from pantheon_runbook.runner.revising import Revising
 from pantheon_runbook.runner.smoke_step import SmokeStep
 from pantheon_runbook.runner.staging_now import DEPLOYMENT, StagingNow
 
-PRODUCTION = "production"
 Under = Callable[[], tuple[str, Iterable[str]]]
 
 
@@ -81,20 +80,10 @@ class Promoting:
         return {**{kind.prefix: kind for kind in kinds}, **self._ways_in, self.staging.prefix: self.staging}
 
     def _of_database(self) -> tuple[Kind, ...]:
-        parts, read = self._parts, self._config.production_read
-        credentials = parts.outside.credentials
-        project = ProductionProject(
-            parts.clients.supabase,
-            parts.surroundings,
-            ref=parts.outside.identities.production.supabase_ref,
-            reader=read.dump_role if read else "",
-            reads_by=credentials.values.get(read.dump_password) if read else None,
-            writes_by=credentials.production,
-            options=parts.outside.database_options,
-        )
+        parts = self._parts
         marks = {"environment": parts.name, "cloud": self._config.cloud}
         marker = Marker(parts.surroundings, database=parts.database, gate=parts.gate, **marks)
-        return (project, marker, *self.revising.kinds, self.units)
+        return (production_project(parts), marker, *self.revising.kinds, self.units)
 
     def _of_railway(self) -> tuple[Kind, ...]:
         api, around, names = self._parts.clients.railway, self._parts.surroundings, services_of(self._config)
@@ -282,15 +271,13 @@ class Promoting:
         addresses = [f"{unit.DEPLOYMENT}/{name}" for name in services_of(self._config)]
         seen = {address: snapshot.get(address).attributes for address in (*addresses, unit.PROMOTION)}
         ground = self.revising.ground
-        heads = {"database/revision": {"heads": list(ground.heads or ())}} if ground else {}
-        kept = {
-            address: {name: held[name] for name in ("id", "commit") if name in held} for address, held in seen.items()
-        }
-        return {**kept, **heads}
+        known = ("id", "commit", "image_digest")
+        kept = {address: {name: held[name] for name in known if name in held} for address, held in seen.items()}
+        schema = {"heads": list(ground.heads or ()), "schema": ground.schema.fingerprint} if ground else {}
+        return {**kept, REVISION: schema}
 
     def endpoints(self, snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
-        hosts = smoke.production_place(self._outside).hosts
-        return tuple((what, f"https://{host}") for what, host in sorted(hosts.items()))
+        return endpoints_of(self._outside)
 
     def manual_steps(self, snapshot: Snapshot) -> tuple[str, ...]:
         return ()

@@ -20,26 +20,29 @@ from pantheon_runbook.errors import CredentialError, ParameterError
 from pantheon_runbook.evidence.approval import Person
 from pantheon_runbook.evidence.bundle import Bundle
 from pantheon_runbook.evidence.journal import Journal
-from pantheon_runbook.evidence.runs import SealedRuns, sealed_runs
+from pantheon_runbook.evidence.runs import SealedRun, SealedRuns, content_of, sealed_runs
 from pantheon_runbook.evidence.verify import DECISIONS, SIGNED_PLAN
 from pantheon_runbook.isolation.identity import Known, confirmed_in
 from pantheon_runbook.kind import Kind
 from pantheon_runbook.permission import Permission, Signed, signed_plan
 from pantheon_runbook.promoting import PromotingSession
+from pantheon_runbook.promotion.way_back import Promoted
 from pantheon_runbook.providers import railway_services
+from pantheon_runbook.rolling_back import Cover, RollingBackSession
 from pantheon_runbook.runbooks import Runbook
 from pantheon_runbook.runner.clients import Parts, kinds_of
 from pantheon_runbook.runner.closed import Closing
 from pantheon_runbook.runner.isolation_proof import Inventories, IsolationProof, inventories, ways_in
 from pantheon_runbook.runner.migrations import Migrating
+from pantheon_runbook.runner.production import PRODUCTION
 from pantheon_runbook.runner.promotions import Promoting
 from pantheon_runbook.runner.provisions import Provisioning, known_of
+from pantheon_runbook.runner.roll_backs import RollingBack
 from pantheon_runbook.runner.surroundings import World
 from pantheon_runbook.secrets import Registry, Vault
 from pantheon_runbook.session import Opening, Session
 
-ON_PRODUCTION = frozenset({"RB-030"})
-PRODUCTION = "production"
+ON_PRODUCTION = frozenset({"RB-030", "RB-040"})
 _Session = TypeVar("_Session", bound=Session)
 
 
@@ -145,7 +148,7 @@ def _promoting(begun: Begun) -> Session:
     parts, parameters = begun.parts, begun.parameters
     _require_password(parts.outside, begun.opening.mode)
     sealed = _once(parts.outside)
-    resumes = _resumed(parts.outside, sealed, str(parameters["resume"])) if parameters["resume"] else None
+    resumes = _unit(parts.outside, sealed, str(parameters["resume"]))[0] if parameters["resume"] else None
     promotes = Promoting(
         parts,
         beside(parts, str(parameters["staging"])),
@@ -168,10 +171,39 @@ def _promoting(begun: Begun) -> Session:
     return made
 
 
+def _rolling_back(begun: Begun) -> Session:
+    outside, parameters, only = begun.parts.outside, begun.parameters, str(begun.parameters["only"])
+    if only in {"", "database"}:
+        _require_password(outside, begun.opening.mode)
+    sealed = _once(outside)
+    signed, run = _unit(outside, sealed, str(parameters["unit"]))
+    cover = _cover(outside, signed, run)
+    takes_back = RollingBack(
+        begun.parts,
+        Promoted(signed.plan),
+        only=only,
+        writer=begun.writer,
+        under=lambda: made.under,
+        is_covered=cover.holds(),
+    )
+    operator = Person(begun.opening.operator, begun.opening.operator_source)
+    made = begun.make(
+        RollingBackSession,
+        known=Known(PRODUCTION, {}, identities_of_production(outside)),
+        definition=takes_back,
+        kinds=takes_back.kinds(begun.ends),
+        permission=Permission(outside.config, outside.folder, outside.evidence, operator),
+        signed=lambda digest: signed_plan(outside.evidence, sealed(), digest),
+        cover=cover,
+    )
+    return made
+
+
 _MAKERS: Mapping[str, Callable[[Begun], Session]] = {
     "RB-010": _provisioning,
     "RB-020": _migrating,
     "RB-030": _promoting,
+    "RB-040": _rolling_back,
     "RB-050": _closing,
     "RB-060": _proving_isolation,
 }
@@ -211,22 +243,33 @@ def _once(outside: World) -> Callable[[], SealedRuns]:
     return cache(lambda: sealed_runs(outside.evidence, outside.trust))
 
 
-def _resumed(outside: World, sealed: Callable[[], SealedRuns], named: str) -> Signed:
-    """The plan of the unit of work that a run began or went on with. Errors: ParameterError."""
+def _unit(outside: World, sealed: Callable[[], SealedRuns], named: str) -> tuple[Signed, SealedRun]:
+    """The plan of the unit of work that a promotion began or went on with, and that run; "" is the latest.
+
+    Errors: ParameterError.
+    """
     for run in reversed(sealed().runs):
-        is_it = run.bundle == named or run.bundle.endswith(f"-{named[:8]}")
-        folder = outside.evidence / run.bundle
+        folder, is_it = outside.evidence / run.bundle, named in {"", run.bundle} or run.bundle.endswith(f"-{named[:8]}")
         plan = next((folder / one for one in (SIGNED_PLAN, "plan.json") if (folder / one).is_file()), None)
-        if not is_it or run.runbook not in ON_PRODUCTION or run.mode != "apply" or plan is None:
+        if not is_it or run.runbook != "RB-030" or run.mode != "apply" or plan is None:
             continue
         signed = signed_plan(outside.evidence, sealed(), hashlib.sha256(plan.read_bytes()).hexdigest())
-        if signed is not None:
-            return replace(signed, continues=run.bundle if (folder / DECISIONS).is_file() else "")
+        if signed is not None and (named or (folder / DECISIONS).is_file()):
+            return replace(signed, continues=run.bundle if (folder / DECISIONS).is_file() else ""), run
     raise ParameterError(
-        f'there is no unit of work "{named}" to go on with',
-        why=f"no sealed apply run in {outside.evidence} is called so and has a plan that was read",
+        f'there is no unit of work "{named}"' if named else "no promotion was ever let through",
+        why=f"no sealed apply run of RB-030 in {outside.evidence} is called so and has a plan that was read",
         next_step="name its bundle, or the first 8 characters of its run: pantheon-runbook evidence list",
     )
+
+
+def _cover(outside: World, signed: Signed, run: SealedRun) -> Cover:
+    """What let the unit through, by its sealed bundle; nothing where nobody did."""
+    if not signed.continues:
+        return Cover(signed, {}, frozenset(), run.sealed_at)
+    kept = content_of(run, outside.evidence, DECISIONS)
+    envelopes = {name: text.encode() for name, text in kept["envelopes"].items()}
+    return Cover(signed, envelopes, frozenset(one["nonce"] for one in kept["approvers"]), run.sealed_at)
 
 
 def vault_of(outside: World, registry: Registry) -> Vault:

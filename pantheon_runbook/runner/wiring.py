@@ -26,14 +26,16 @@ from pantheon_runbook.planning import is_plan
 from pantheon_runbook.providers.http import WriteGate
 from pantheon_runbook.runbooks import Runbook, checked_parameters, find
 from pantheon_runbook.runner.clients import Clients, Parts
+from pantheon_runbook.runner.production import PRODUCTION
 from pantheon_runbook.runner.serve import OpenRun
-from pantheon_runbook.runner.sessions import ON_PRODUCTION, PRODUCTION, database_of, session_of, vault_of
+from pantheon_runbook.runner.sessions import ON_PRODUCTION, database_of, session_of, vault_of
 from pantheon_runbook.runner.surroundings import World, registry_of, world
 from pantheon_runbook.secrets import Registry, Vault
 from pantheon_runbook.session import Opening
 
 OPERATOR_VARIABLE = "PANTHEON_OPERATOR"
 Progress = Callable[[str], None]
+_ALONE = ("railway", "vercel")
 
 
 def open_run(
@@ -57,7 +59,8 @@ def open_run(
     with masked_errors(registry), ExitStack() as ends:  # what was begun is ended when opening does not come to its end
         restores_paused = bool(parameters.get("restore_paused"))
         if runbook.id in ON_PRODUCTION:
-            parts = _parts_of_production(outside, registry, ends, progress)
+            only = str(parameters.get("only", ""))
+            parts = _parts_of_production(outside, registry, ends, progress, only=_vendors(only))
         else:
             parts = _parts(outside, name, registry, ends, progress, restores_paused=restores_paused)
         place = Place(outside.evidence, outside.config.cloud, name, runbook.id, clock.token("run"), clock.stamp())
@@ -135,14 +138,28 @@ def _parts(
     return Parts(outside, name, clients, gate, database_of(outside, vault), around, plan)
 
 
-def _parts_of_production(outside: World, registry: Registry, ends: ExitStack, progress: Progress) -> Parts:
+def _vendors(only: str) -> tuple[str, ...]:
+    """Whose tokens a run on production needs; "only" as RB-040 takes it. Errors: ParameterError."""
+    vendors = {"": ("supabase", "railway", "vercel"), "database": ("supabase",), **{one: (one,) for one in _ALONE}}
+    if only in vendors:
+        return vendors[only]
+    raise ParameterError(
+        f'there is nothing called "{only}" to roll back',
+        why="it is database, railway or vercel",
+        next_step="correct -p only=..., or leave it out for all three",
+    )
+
+
+def _parts_of_production(
+    outside: World, registry: Registry, ends: ExitStack, progress: Progress, *, only: tuple[str, ...]
+) -> Parts:
     """The same for a run on production: a vault without a value of staging's, and a gate that is shut for staging.
 
     Its database is looked at by the role that only looks, and written to by the owner.
     """
     gate = WriteGate(forbidden=_staging(outside))
     clients = Clients(outside, gate, ends)
-    plan = clients.check(_promoted(outside))
+    plan = clients.check(_promoted(outside), only=only)
     vault, read = Vault(registry, salt=outside.identities.salt), outside.config.production_read
     logins = {"writes_by": "database.write_url", "read_by": read.dump_role if read else ""}
     around = Surroundings(vault, outside.config.policy.wait_seconds, progress)

@@ -72,7 +72,7 @@ def test_list_shows_id_and_last_run(desk):
 
     assert 0 == code
     assert {("changes", "id", "last_run", "title", "unsealed")} == {tuple(sorted(row)) for row in rows}
-    ids = ("RB-010", "RB-020", "RB-030", "RB-050", "RB-060")
+    ids = ("RB-010", "RB-020", "RB-030", "RB-040", "RB-050", "RB-060")
     assert [(one, None) for one in ids] == [(row["id"], row["last_run"]) for row in rows]
     assert "never" in desk.call("list")[1]
 

@@ -69,13 +69,21 @@ def consumed(connection: psycopg.Connection[Any]) -> frozenset[str]:
 class Units(Kind):
     """Its beginning and its end. `under` gives, once it is approved, the plan's digest and the nonces of its approvals.
 
-    `ends` is what the end says of it.
+    `ends` is what the end says of it. One that `begins_anew` does not go on with an open one.
     """
 
     prefix = UNIT
     looks_after = ("database/revision",)
 
-    def __init__(self, site: Site, *, under: Callable[[], tuple[str, Iterable[str]]], ends: State = "done") -> None:
+    def __init__(
+        self,
+        site: Site,
+        *,
+        under: Callable[[], tuple[str, Iterable[str]]],
+        ends: State = "done",
+        begins_anew: bool = False,
+    ) -> None:
+        self._begins_anew = begins_anew
         self._site = site
         self._under = under
         self._ends: State = ends
@@ -88,7 +96,7 @@ class Units(Kind):
             return Look()
         with self._site.session() as connection:
             self.last, self.consumed = last_unit(connection), consumed(connection)
-        if self.last is None or not self.last.is_open:
+        if self.last is None or not self.last.is_open or self._begins_anew:
             return Look()
         note = f"begun by run {self.last.run_id[:8]} of {self.last.operator} at {self.last.at}"
         return Look((Resource(BEGIN, "present", {"plan": self.last.plan_digest}, note),))
