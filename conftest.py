@@ -14,28 +14,37 @@ import pytest
 from pantheon_runbook.sandbox import control, customer
 
 PINNED_AT = "2026-11-23T10:00:00+00:00"
+# Databases keep their own time, and what was deployed after a migration has to be later than that.
+AFTER_ANY_MIGRATION = "2036-11-24T10:00:00+00:00"
 _PROVISION = ("run", "RB-010", "--apply")
-BEFORE = {"RB-020": (_PROVISION,), "RB-060": (_PROVISION,)}
+_MIGRATE = ("run", "RB-020", "--apply")
+BEFORE = {"RB-020": (_PROVISION,), "RB-030": (_PROVISION, _MIGRATE), "RB-060": (_PROVISION,)}
 _worlds: dict[Path, tuple[control.Running, Path]] = {}
 
 
 def surroundings_of_a_notebook(folder: Path, notebook: Path) -> tuple[control.Running, dict[str, str]]:
     """A fresh pinned world in the folder, and the environment that points the notebook at it and at nothing else.
 
-    What went before in the story is done in it: RB-020 and RB-060 are shown on a staging that stands.
+    What went before in the story is done in it: RB-020 and RB-060 are shown on a staging that stands, RB-030 on one
+    that is proven, beside a production that has been promoted to before.
     """
-    running = control.start(folder / "sandbox", pinned=PINNED_AT, pace=0.0, in_memory=True)
+    name = notebook.stem[:6]
+    pinned = AFTER_ANY_MIGRATION if name == "RB-030" else PINNED_AT
+    running = control.start(folder / "sandbox", pinned=pinned, pace=0.0, in_memory=True)
     variables = {
         "PANTHEON_SANDBOX": str(running.folder),
         "PANTHEON_CONFIG": str(customer.files(running) / "pantheon.toml"),
-        "PANTHEON_PIN": PINNED_AT,
+        "PANTHEON_PIN": pinned,
         "PANTHEON_OPERATOR": "supervisor",
         "XDG_CONFIG_HOME": str(folder / "config"),
         "XDG_STATE_HOME": str(folder / "state"),
     }
-    if notebook.stem.startswith("RB-020"):
+    if name in {"RB-020", "RB-030"}:
         customer.give_read_roles(running)
-    for command in BEFORE.get(notebook.stem[:6], ()):
+    if name == "RB-030":
+        customer.make_promotable(running)
+        customer.hold_ledger(running, at="0008")
+    for command in BEFORE.get(name, ()):
         called = [sys.executable, "-m", "pantheon_runbook", *command]
         subprocess.run(called, check=True, capture_output=True, env={**os.environ, **variables}, cwd=folder)
     return running, variables

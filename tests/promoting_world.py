@@ -14,32 +14,15 @@ from pantheon_runbook import approving
 from pantheon_runbook.errors import RunbookError
 from pantheon_runbook.evidence import seal
 from pantheon_runbook.model import Finding, Plan
+from pantheon_runbook.sandbox import customer
 from pantheon_runbook.session import ACTS
 from pantheon_runbook.verdict import Verdict
 
-OPEN_WAYS = (
-    "railway/members", "railway/trigger/api", "railway/trigger/worker", "supabase/legacy-keys", "supabase/network",
-    "supabase/ssl", "vercel/production-branch",
-)  # fmt: skip
-ACCEPTED = "".join(
-    f'\n[[accepted_exposures]]\naddress = "{address}"\nowner = "ops"\nreason = "open in the sandbox"\n'
-    'expires = "2999-12-31"\n'
-    for address in OPEN_WAYS
-)
 APPROVER = "second-person"
 
 
 class Production(Staging):
     """The same world seen from production's side; runs are RB-030's."""
-
-    def configure(self, *changes: tuple[str, str], more: str = "") -> None:
-        super().configure(*changes, more=f"{ACCEPTED}{more}")
-
-    def close_the_domains(self) -> None:
-        """Production's holder turns off what would let a build go live by itself."""
-        vercel = self.world.facts["vercel"]
-        path = f"/v9/projects/{vercel['project_id']}?teamId={vercel['team_id']}"
-        self.hands.call("vercel", "PATCH", path, {"autoAssignCustomDomains": False})
 
     def open(self, mode: str = "apply", **parameters: Any) -> Any:
         given = {"environment": "production", "baseline": "0008", **parameters}
@@ -155,9 +138,9 @@ class Production(Staging):
 def production_in(new_world: Callable[[], Any]) -> Iterator[Production]:
     """Kept as "proven"."""
     with staging_in(new_world) as staging:
+        customer.make_promotable(staging.world.running)
         production = Production(staging.world)
         assert "done" == staging.world.migrate().word
-        production.close_the_domains()
         production.keep("proven")
         yield production
         production.hands.close()

@@ -17,7 +17,7 @@ from pantheon_runbook.providers.http import Client, WriteGate
 from pantheon_runbook.providers.supabase import project_answers
 
 SCHEMA = "pantheon_runbook"
-_MAKE_TABLE = f"""
+MAKE_TABLE = f"""
 create schema if not exists {SCHEMA};
 create table if not exists {SCHEMA}.environment (
     only_row boolean primary key default true check (only_row),
@@ -138,19 +138,22 @@ class Marker(Kind):
         if self.look().resources:
             return "adopted: it was there by then"
         named = {"environment": self._environment, "cloud": self._cloud, "ref": self._vault.text("supabase.ref")}
-        insert = sql.SQL("insert into {}.environment (name, cloud, ref, marked_at) values (%s, %s, %s, %s)").format(
-            sql.Identifier(SCHEMA)
-        )
         with (
             self._gate.write("mark the environment", path=f"{SCHEMA}.environment", sent=named),
             self._database.writing() as connection,
             connection.transaction(),
         ):
-            connection.execute(_MAKE_TABLE)
+            connection.execute(MAKE_TABLE)
             self._refuse_marked(connection)
-            connection.execute(insert, (*named.values(), clock.now()))
+            mark(connection, **named)
             let_read(connection, self._database.read_by)
         return None
+
+
+def mark(connection: psycopg.Connection[Any], *, environment: str, cloud: str, ref: str) -> None:
+    """The row, in the table that `MAKE_TABLE` makes. Errors: psycopg.Error, also when there is one."""
+    insert = sql.SQL("insert into {}.environment (name, cloud, ref, marked_at) values (%s, %s, %s, %s)")
+    connection.execute(insert.format(sql.Identifier(SCHEMA)), (environment, cloud, ref, clock.now()))
 
 
 def let_read(connection: psycopg.Connection[Any], role: str) -> None:

@@ -120,11 +120,16 @@ class Running:
             raise SandboxError(f"servers of the sandbox in {self.folder} do not end")
         places.discard(self.folder)
 
-    def _ask(self, method: str, path: str, body: object = None) -> Any:
+    def call(self, host: str, method: str, path: str, body: object, *, token: str) -> Any:
+        """What a vendor of this sandbox answers to somebody who holds the token."""
+        return self._ask(method, path, body, Host=host, Authorization=f"Bearer {token}")
+
+    def _ask(self, method: str, path: str, body: object = None, **headers: str) -> Any:
         connection = _UnixConnection(self.socket)
         try:
             payload = None if body is None else json.dumps(body)
-            connection.request(method, path, payload, {"Host": CONTROL_HOST, "Content-Type": "application/json"})
+            sent = {"Host": CONTROL_HOST, "Content-Type": "application/json", **headers}
+            connection.request(method, path, payload, sent)
             response = connection.getresponse()
             text = response.read().decode()
         except (OSError, http.client.HTTPException) as error:

@@ -16,6 +16,10 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from pantheon_runbook.checks import ProductionRead
+from pantheon_runbook.database.kinds import MAKE_TABLE, let_read, mark
+from pantheon_runbook.database.migrations import alembic_process, baseline, ledger
+from pantheon_runbook.database.migrations.alembic_process import Backend
+from pantheon_runbook.database.migrations.baseline import Stated
 from pantheon_runbook.database.read_role import creation_sql
 from pantheon_runbook.database.rehearsals.dump_role import dump_role_sql
 from pantheon_runbook.sandbox import network
@@ -121,6 +125,19 @@ rows = 1
 environments = ["staging", "production"]
 """
 
+_ALEMBIC = Path(backend.__file__).with_name("alembic.ini")
+_OPEN_WAYS = (
+    "railway/members", "railway/trigger/api", "railway/trigger/worker", "supabase/legacy-keys", "supabase/network",
+    "supabase/ssl", "vercel/production-branch",
+)  # fmt: skip
+_ACCEPTED = """
+[[accepted_exposures]]
+address = "{address}"
+owner = "ops"
+reason = "open in the sandbox"
+expires = "2999-12-31"
+"""
+
 _READ = ProductionRead(relations=("public.alembic_version",))
 _READ_PASSWORDS = (_READ.password, _READ.dump_password)
 _PINNED = {
@@ -138,13 +155,9 @@ _PINNED = {
 
 def give_read_roles(running: Running) -> None:
     """Production's holder runs what `read-role` prints, with and without --dump, and hands the two passwords over."""
-    folder, facts = files(running), running.facts()["supabase"]
-    parts = urllib.parse.urlsplit(facts["session_url"])
-    place = network.resolve(str(parts.hostname), parts.port or 5432, running.networks_file)
-    assert place is not None
-    login = make_conninfo(facts["session_url"], hostaddr=place[0], port=place[1])
-    values = {name: hashlib.sha256(f"{facts['password']} {name}".encode()).hexdigest() for name in _READ_PASSWORDS}
-    with psycopg.connect(login, autocommit=True) as connection:
+    folder, held = files(running), running.facts()["supabase"]["password"]
+    values = {name: hashlib.sha256(f"{held} {name}".encode()).hexdigest() for name in _READ_PASSWORDS}
+    with _production(running) as connection:
         for script in (creation_sql(_READ), dump_role_sql(_READ)):
             connection.execute(script.encode())
         for role, name in ((_READ.role, _READ.password), (_READ.dump_role, _READ.dump_password)):
@@ -152,6 +165,40 @@ def give_read_roles(running: Running) -> None:
     with (folder / "pantheon.toml").open("a") as config, (folder / "credentials.toml").open("a") as credentials:
         config.write(f'\n[production_read]\nrelations = ["{_READ.relations[0]}"]\n')
         credentials.writelines(f'{name} = "{value}"\n' for name, value in values.items())
+
+
+def make_promotable(running: Running) -> None:
+    """Production's holder closes what would let a build go live by itself, and declares the ways in that stay open."""
+    facts = running.facts()["vercel"]
+    path = f"/v9/projects/{facts['project_id']}?teamId={facts['team_id']}"
+    running.call("api.vercel.com", "PATCH", path, {"autoAssignCustomDomains": False}, token=facts["token"])
+    with (files(running) / "pantheon.toml").open("a") as config:
+        config.writelines(_ACCEPTED.format(address=address) for address in _OPEN_WAYS)
+
+
+def hold_ledger(running: Running, *, at: str) -> None:
+    """What a first promotion leaves in production's database: its mark, and a ledger that begins at this revision.
+
+    The read roles have been given before.
+    """
+    tree = alembic_process.history(Backend(_ALEMBIC, sys.executable))
+    by = {"run_id": hashlib.sha256(b"the first promotion").hexdigest()[:32], "operator": "release-manager"}
+    with _production(running) as connection:
+        connection.execute(MAKE_TABLE.encode())
+        mark(connection, environment="production", cloud="sandbox", ref=running.facts()["supabase"]["ref"])
+        ledger.make(connection)
+        baseline.accept(connection, tree, Stated.of(at), version_table="public.alembic_version", **by)
+        for role in (_READ.role, _READ.dump_role):
+            let_read(connection, role)
+
+
+def _production(running: Running) -> psycopg.Connection[Any]:
+    """Production's database as its owner."""
+    url = running.facts()["supabase"]["session_url"]
+    parts = urllib.parse.urlsplit(url)
+    place = network.resolve(str(parts.hostname), parts.port or 5432, running.networks_file)
+    assert place is not None
+    return psycopg.connect(make_conninfo(url, hostaddr=place[0], port=place[1]), autocommit=True)
 
 
 def files(running: Running) -> Path:
@@ -185,7 +232,7 @@ def _config(facts: Mapping[str, Any]) -> str:
         workspace=facts["railway"]["workspace_id"],
         vercel_project=facts["vercel"]["project_id"],
         vercel_team=facts["vercel"]["team_id"],
-        alembic=Path(backend.__file__).with_name("alembic.ini"),
+        alembic=_ALEMBIC,
         python=sys.executable,
         seed=Path(backend.__file__).with_name("seed.py"),
         site_host=f"{project}-git-staging-{team}.vercel.app",
