@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pantheon_runbook import attesting, clock, equipping, running
+from pantheon_runbook import approving, attesting, clock, equipping, running
 from pantheon_runbook.config import CONFIG_VARIABLE
 from pantheon_runbook.credentials import FILE_VARIABLE
 from pantheon_runbook.errors import EvidenceError, RunbookError, UsageError
@@ -16,9 +16,11 @@ from pantheon_runbook.evidence import seal, verify
 from pantheon_runbook.runner.surroundings import PIN_VARIABLE, SANDBOX_VARIABLE
 from pantheon_runbook.sandbox import SandboxError, control, customer
 from pantheon_runbook.sandbox.default import FOLDER, LEFT_BY_THE_DEMO
+from pantheon_runbook.sandbox.seed import PRODUCTION_REVISION
 
 Say = Callable[[str], None]
 _SIGNERS = {"strategy": "demo-approver", "team": "demo-member", "provisioning": "demo-supervisor"}
+_SECOND_PERSON = "demo-second-person"
 _CLOSURE = f"""
 [closure]
 strategy = "F25.md"
@@ -49,7 +51,9 @@ class _Story:
 def tell(out: Path, *, say: Say, progress: Say) -> int:
     """0 when everything came out as told; the evidence is in `out`, the world it left in .pantheon/demo."""
     story = _Story(say)
-    say("A production exists and no staging. RB-010 makes one, on an embedded cloud of real servers.")
+    say(
+        "A production exists and no staging. It is made, migrated, promoted and closed, on an embedded cloud of real servers."
+    )
     with tempfile.TemporaryDirectory(prefix="pr-demo-") as folder:
         with story.phase("Start a private cloud: PostgreSQL, Redis, the vendors' control planes, a production"):
             sandbox = _started(Path(folder) / "sandbox")
@@ -85,10 +89,33 @@ def _runs(story: _Story, sandbox: control.Running, progress: Say) -> None:
         _run(story, sandbox, progress, runbook="RB-020", mode="apply", expected="nothing-to-do")
     with story.phase("RB-060: staging held beside production, reads only"):
         _run(story, sandbox, progress, runbook="RB-060", mode="plan", expected="done")
+    _promotes(story, sandbox, progress)
     with story.phase("Three people of the story sign what closing F25 needs"):
         _sign(story, progress)
     with story.phase("RB-050: the exit criteria of F25, and a rehearsal certificate, which closes nothing"):
         _run(story, sandbox, progress, runbook="RB-050", mode="plan", expected="done")
+
+
+def _promotes(story: _Story, sandbox: control.Running, progress: Say) -> None:
+    """As a release manager would, and another person who lets it through."""
+    with story.phase("RB-030, plan run: what a promotion would do to production; the other person reads this"):
+        planned = _run(story, sandbox, progress, runbook="RB-030", mode="plan", expected="planned")
+    with story.phase("Another person compares the short code, and signs the plan"):
+        _approve(story, planned / "plan.json")
+    with story.phase("RB-030 --apply: expand, deploy, promote the page, check, contract; verified by reads only"):
+        plan_file = str(planned / "plan.json")
+        _run(story, sandbox, progress, runbook="RB-030", mode="apply", expected="done", plan_file=plan_file)
+
+
+def _approve(story: _Story, plan: Path) -> None:
+    """With a key that the sandbox pins at first use."""
+    if _SECOND_PERSON not in seal.own_keys():
+        seal.new_key(_SECOND_PERSON)
+    sheet = approving.opened(plan)
+    code = sheet.about.short_code
+    decided = approving.approve(sheet, key=_SECOND_PERSON, reason="read as the demo tells it", expires="", code=code)
+    for line in decided.lines():
+        story.say(f"   {line}")
 
 
 def _sign(story: _Story, progress: Say) -> None:
@@ -102,10 +129,19 @@ def _sign(story: _Story, progress: Say) -> None:
 
 
 def _run(
-    story: _Story, sandbox: control.Running, progress: Say, *, mode: str, expected: str, runbook: str = "RB-010"
-) -> None:
+    story: _Story,
+    sandbox: control.Running,
+    progress: Say,
+    *,
+    mode: str,
+    expected: str,
+    runbook: str = "RB-010",
+    plan_file: str = "",
+) -> Path:
+    """The sealed bundle. Errors: RunbookError when it came to something else."""
     before = len(sandbox.mutating())
-    outcome = running.run(runbook, {"environment": "staging", "mode": mode}, (), progress=progress)
+    asked = {"environment": "", "mode": mode, "plan_file": plan_file}
+    outcome = running.run(runbook, asked, (), progress=progress)
     calls = len(sandbox.mutating()) - before
     story.say(f"   {outcome.verdict.word}: {outcome.verdict.why}; {calls} mutating calls by the cloud's own log")
     story.say(f"   {outcome.folder / 'runbook.ipynb'}")
@@ -116,6 +152,7 @@ def _run(
             state="the demo's sandbox is gone; nothing else was touched",
             next_step=f"read {outcome.folder / 'report.md'}",
         )
+    return outcome.folder
 
 
 def _checked(story: _Story, out: Path) -> None:
@@ -133,12 +170,14 @@ def _checked(story: _Story, out: Path) -> None:
 
 def _ending(story: _Story, out: Path) -> None:
     latest = sorted(path for path in out.glob("*-RB-010-*") if path.is_dir())[-2]
+    promoted = max(path for path in out.glob("*-RB-030-*") if path.is_dir())
     migrated = min(path for path in out.glob("*-RB-020-*") if path.is_dir())
     closed = max(path for path in out.glob("*-RB-050-*") if path.is_dir())
     story.say(f"\nDone in {clock.monotonic() - story.began:.0f} s. Where to look:")
     story.say(f"  the run that made staging   {latest / 'report.html'}")
     story.say(f"  its executed notebook       {latest / 'runbook.ipynb'}")
     story.say(f"  the run that migrated it    {migrated / 'report.html'}")
+    story.say(f"  the run that promoted it    {promoted / 'report.html'}")
     story.say(f"  the rehearsal certificate   {closed / 'certificate.md'}")
     story.say(f"  check the evidence          .venv/bin/pantheon-runbook evidence verify {out}")
     story.say(f"  go on in the same world     {_going_on()}")
@@ -156,6 +195,8 @@ def _going_on() -> str:
 def _pointed_at(sandbox: control.Running, out: Path) -> Iterator[None]:
     """Our own process works on the private sandbox, whatever the caller's config, credentials and pins are."""
     customer.give_read_roles(sandbox)
+    customer.make_promotable(sandbox)
+    customer.hold_ledger(sandbox, at=PRODUCTION_REVISION)
     text = (customer.files(sandbox) / "pantheon.toml").read_text(encoding="utf-8")
     config = customer.files(sandbox) / "demo.toml"
     config.write_text(f'{text}\n[evidence]\npath = "{out}"\n{_CLOSURE}', encoding="utf-8")
