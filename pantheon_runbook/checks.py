@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -12,6 +13,7 @@ Path = Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9._~/-]{0,200}$")]
 RoleName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
 Relation = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]{0,62}\.[a-z_][a-z0-9_]{0,62}$")]
 CredentialName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]{1,64}$")]
+SettingName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,79}$")]
 Scalar = str | bool | int | float
 Milliseconds = Annotated[int, Field(gt=0, le=60_000)]
 
@@ -22,6 +24,7 @@ PROBE_REQUESTS = 2 + 7
 _TAKEN = frozenset(
     {"postgres", "anon", "authenticated", "service_role", "authenticator", "dashboard_user", "pgbouncer"}
 )
+_SECRET_SETTING = re.compile(r"secret|pass|key|token|sender|hook")
 _TAKEN_PREFIXES = ("pg_", "supabase_", "cli_login_")
 
 
@@ -104,11 +107,27 @@ class SqlCheck(_Check):
         return self
 
 
-DeclaredCheck = Annotated[HttpCheck | SqlCheck, Field(discriminator="kind")]
+class AuthCheck(_Check):
+    """Settings of Supabase's sign-in, by the vendor's names: which of them have to be what. None that is a secret."""
+
+    kind: Literal["auth"]
+    settings: Annotated[dict[SettingName, Scalar], Field(min_length=1, max_length=20)]
+
+    @field_validator("settings")
+    @classmethod
+    def _holds_no_secret(cls, settings: dict[str, Scalar]) -> dict[str, Scalar]:
+        secret = next((name for name in settings if _SECRET_SETTING.search(name)), None)
+        if secret is not None:
+            raise ValueError(f"{secret} is a secret, and what a check finds is shown")
+        return settings
+
+
+AnyCheck = HttpCheck | SqlCheck | AuthCheck
+DeclaredCheck = Annotated[AnyCheck, Field(discriminator="kind")]
 
 
 def wrong_in(
-    checks: Sequence[HttpCheck | SqlCheck], environments: Sequence[str], *, read: ProductionRead | None, budget: int
+    checks: Sequence[AnyCheck], environments: Sequence[str], *, read: ProductionRead | None, budget: int
 ) -> str | None:
     """What no check can see by itself: names, environments, and that production's fit into the budget."""
     names = [check.name for check in checks]

@@ -51,9 +51,7 @@ class _Story:
 def tell(out: Path, *, say: Say, progress: Say) -> int:
     """0 when everything came out as told; the evidence is in `out`, the world it left in .pantheon/demo."""
     story = _Story(say)
-    say(
-        "A production exists and no staging. It is made, migrated, promoted and closed, on an embedded cloud of real servers."
-    )
+    say("A production exists and no staging: it is made, migrated and promoted, on an embedded cloud of real servers.")
     with tempfile.TemporaryDirectory(prefix="pr-demo-") as folder:
         with story.phase("Start a private cloud: PostgreSQL, Redis, the vendors' control planes, a production"):
             sandbox = _started(Path(folder) / "sandbox")

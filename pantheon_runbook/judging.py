@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pantheon_runbook.checks import MOST_ROWS, HttpCheck, Scalar, SqlCheck
+from pantheon_runbook.checks import MOST_ROWS, AnyCheck, AuthCheck, HttpCheck, Scalar, SqlCheck
 from pantheon_runbook.errors import RunbookError
 from pantheon_runbook.model import Check
 
@@ -41,19 +41,29 @@ def judged_rows(check: SqlCheck, rows: Sequence[dict[str, Any]], milliseconds: i
     return Check(check.name, expected_of(check), ", ".join([*found, f"{milliseconds} ms"]), passed=passed)
 
 
-def failed(check: HttpCheck | SqlCheck, error: RunbookError) -> Check:
+def judged_settings(check: AuthCheck, settings: Mapping[str, Any], milliseconds: int) -> Check:
+    """Those that are declared, and no others: the vendor's answer holds secrets."""
+    passed = milliseconds <= check.latency_ms and all_equal(check.settings, settings)
+    found = found_fields(check.settings, settings)
+    return Check(check.name, expected_of(check), ", ".join([*found, f"{milliseconds} ms"]), passed=passed)
+
+
+def failed(check: AnyCheck, error: RunbookError) -> Check:
     """One that could not be made."""
     return Check(check.name, expected_of(check), f"{error.what} {error.why}", passed=False)
 
 
-def expected_of(check: HttpCheck | SqlCheck) -> str:
+def expected_of(check: AnyCheck) -> str:
     return ", ".join([*_expected(check), f"within {check.latency_ms} ms"])
 
 
-def _expected(check: HttpCheck | SqlCheck) -> Iterator[str]:
+def _expected(check: AnyCheck) -> Iterator[str]:
     if isinstance(check, HttpCheck):
         yield str(check.status)
         yield from expected_fields(check.json_fields)
+        return
+    if isinstance(check, AuthCheck):
+        yield from expected_fields(check.settings)
         return
     if check.rows is not None:
         yield _counted(check.rows)

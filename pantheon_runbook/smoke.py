@@ -1,4 +1,4 @@
-"""Smoke checks of one environment: declared pages and SELECTs, and whether production's read role can write.
+"""Smoke checks of an environment: declared pages, SELECTs, settings, and whether production's read role can write.
 
 Reads only: GET of declared pages, one SELECT each, and writes that PostgreSQL refuses; all within a budget. Of
 production nothing is looked up but its pooler's address: hosts and ids are what the committed files say.
@@ -16,17 +16,18 @@ import psycopg
 
 from pantheon_runbook import clock
 from pantheon_runbook.budget import Budget
-from pantheon_runbook.checks import DeclaredCheck, HttpCheck, ProductionRead, SqlCheck
+from pantheon_runbook.checks import AuthCheck, DeclaredCheck, HttpCheck, ProductionRead, SqlCheck
 from pantheon_runbook.credentials import FILE_VARIABLE
 from pantheon_runbook.database.read_role import probe_read_role, unproven
 from pantheon_runbook.database.reading import EndpointReader, Reader, RoleReader, session_as, unanswered, wrapped
 from pantheon_runbook.errors import CredentialError, NotVerifiedError, VendorError, VendorUnavailableError
-from pantheon_runbook.judging import expected_of, failed, judged_page, judged_rows
+from pantheon_runbook.judging import expected_of, failed, judged_page, judged_rows, judged_settings
 from pantheon_runbook.model import Check
 from pantheon_runbook.providers import supabase
 from pantheon_runbook.providers.deployed import Deployed, require_own_host
 from pantheon_runbook.providers.endpoint import is_of_no_deployment
 from pantheon_runbook.providers.http import Client
+from pantheon_runbook.providers.supabase_settings import auth_settings
 from pantheon_runbook.runner.clients import reading_client
 from pantheon_runbook.runner.surroundings import World, registry_of
 from pantheon_runbook.secrets import Secret
@@ -101,6 +102,7 @@ def checked(outside: World, place: Place, *, progress: Progress) -> Checked:
     made = list(_pages(counted, place, pages, progress))
     if queries or is_probed:
         made += _queries(counted, place, queries, budget, progress)
+    made += _settings(counted, place, [one for one in declared if isinstance(one, AuthCheck)], progress)
     return Checked(
         cloud=outside.config.cloud,
         environment=place.name,
@@ -199,6 +201,20 @@ def _queries(
         yield from _answers(checks, RoleReader(connection, spend=budget.spend), progress)
         progress("what the read role may write")
         yield _probed(connection, read, budget)
+
+
+def _settings(outside: World, place: Place, checks: Sequence[AuthCheck], progress: Progress) -> Iterator[Check]:
+    """Of Supabase's sign-in, read once for each check: that is what its time is of."""
+    with ExitStack() as ends:
+        for one in checks:
+            progress(one.name)
+            began = clock.monotonic()
+            try:
+                found = auth_settings(_supabase(outside, (), ends), place.ref)
+            except VendorError as error:
+                yield failed(one, error)
+            else:
+                yield judged_settings(one, found, _milliseconds_since(began))
 
 
 def _answers(checks: Sequence[SqlCheck], reader: Reader, progress: Progress) -> Iterator[Check]:

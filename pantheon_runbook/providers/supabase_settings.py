@@ -149,9 +149,13 @@ class AuthSettings(Kind):
         return url if url in self._declared else address_shown(url, self._vault.fingerprint_of)
 
     def _read(self) -> dict[str, Any]:
-        ref = self._vault.text("supabase.ref")
-        answer = self._client.read("GET", f"/v1/projects/{ref}/config/auth", operation="read the auth settings")
-        return dict(json_of(answer))
+        return auth_settings(self._client, self._vault.text("supabase.ref"))
+
+
+def auth_settings(client: Client, ref: str) -> dict[str, Any]:
+    """All of them, by the vendor's names; some are secrets. Reads only."""
+    answer = client.read("GET", f"/v1/projects/{ref}/config/auth", operation="read the auth settings")
+    return dict(json_of(answer))
 
 
 def merged(there: list[str], wanted: list[str]) -> list[str]:

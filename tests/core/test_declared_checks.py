@@ -15,6 +15,7 @@ from pantheon_runbook.errors import ConfigError
 REPOSITORY = Path(__file__).resolve().parents[2]
 HTTP = {"name": "a", "kind": "http", "on": "backend", "path": "/health", "environments": ["production"]}
 SQL = {"name": "b", "kind": "sql", "query": "select 1", "rows": 1, "environments": ["production"]}
+AUTH = {"name": "c", "kind": "auth", "settings": {"disable_signup": False}, "environments": ["production"]}
 READ = {"relations": ["public.alembic_version"]}
 
 
@@ -38,14 +39,22 @@ def _toml(value: object) -> str:
 
 
 def test_what_is_declared_is_taken():
-    config = config_with({**HTTP, "json_fields": {"status": "ok", "queue": 0, "live": True}}, SQL, read=READ)
+    config = config_with({**HTTP, "json_fields": {"status": "ok", "queue": 0, "live": True}}, SQL, AUTH, read=READ)
 
-    assert ["a", "b"] == [check.name for check in config.checks]
+    assert ["a", "b", "c"] == [check.name for check in config.checks]
     assert ("pantheon_read", "PRODUCTION_READ_PASSWORD") == (
         config.production_read.role,
         config.production_read.password,
     )
     assert 20 == config.policy.smoke_requests
+
+
+@pytest.mark.parametrize(
+    "name", ["smtp_pass", "external_google_secret", "security_captcha_secret", "hook_send_sms_uri"]
+)
+def test_secret_setting_is_no_check(name: str):
+    with pytest.raises(ConfigError, match="is a secret"):
+        config_with({**AUTH, "settings": {"site_url": "https://x.example", name: "x"}})
 
 
 def test_without_any_there_are_none():

@@ -265,6 +265,28 @@ def test_rows_are_judged_alike_both_ways(production, query: str, expected: str, 
     assert (verdict == "passes") == check.passed, check.found
 
 
+AUTH = """
+[[checks]]
+name = "sign-in"
+kind = "auth"
+settings = { disable_signup = %s }
+environments = ["production"]
+"""
+
+
+@pytest.mark.parametrize(("wanted", "found"), [("false", True), ("true", False)])
+def test_settings_of_the_sign_in_are_held_against_what_was_declared(production, wanted: str, *, found: bool):
+    """The vendor's answer holds secrets: only what is declared is shown."""
+    only(AUTH % wanted)
+    before = witnesses(production)
+
+    check = next(one for one in checking.check("production").checks if one.name == "sign-in")
+
+    assert found == check.passed
+    assert check.found.startswith("disable_signup = false, ")
+    assert before == witnesses(production)
+
+
 def test_secret_that_a_database_shows_is_masked(production):
     """A check may be declared without thought, and its result may be kept for long."""
     only(sql_check(f"select '{PASSWORD}' as shown", 'value = "something else"'))
