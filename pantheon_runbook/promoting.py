@@ -7,16 +7,20 @@ the ground now: what is left must be part of what was approved, and nobody else 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from pantheon_runbook import clock
 from pantheon_runbook.database.migrations.units import Unit
-from pantheon_runbook.errors import HeldError, NotApprovedError, StalePlanError
-from pantheon_runbook.model import Approval, Change, Held, Plan, Snapshot, digest_of
+from pantheon_runbook.errors import HeldError, NotApprovedError, NotVerifiedError, RunbookError, StalePlanError
+from pantheon_runbook.evidence.decisions import Decisions
+from pantheon_runbook.model import Approval, Change, Held, Plan, Snapshot, StepResult, digest_of
 from pantheon_runbook.permission import Permission, Signed
 from pantheon_runbook.planning import plan_difference
+from pantheon_runbook.promotion.steps import state_of, steps_of
+from pantheon_runbook.runbooks import spelled
 from pantheon_runbook.session import Definition, Session, refuse_findings
 
 
@@ -30,6 +34,22 @@ class OnProduction(Definition, Protocol):
 
     @property
     def consumed(self) -> frozenset[str]: ...
+
+
+@dataclass(frozen=True)
+class LetThrough:
+    """The approval, and what was judged for it, as decisions.json has it: who signed, and until when it may begin."""
+
+    approval: Approval
+    decisions: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class AppliedUnit:
+    """A unit of work that came to its end."""
+
+    plan: Plan
+    results: tuple[StepResult, ...]
 
 
 @dataclass
@@ -55,7 +75,7 @@ class PromotingSession(Session):
     def _plan_for(self, snapshot: Snapshot) -> Plan:
         return replace(super()._plan_for(snapshot), release=dict(self.definition.release(snapshot)))
 
-    def _approve(self) -> tuple[Approval | Held, dict[str, Any]]:
+    def _approve(self) -> tuple[Approval | LetThrough | Held, dict[str, Any]]:
         assert self.plan is not None
         if self.opening.mode == "plan":
             return self._held("approve"), {"held": True}
@@ -67,9 +87,14 @@ class PromotingSession(Session):
         self._refuse_another_plan(self.plan)
         self._under = self._signed_plan(self.plan)
         decisions = self.permission.decided(self._under, self.plan.to_bytes(), **self._asked())
-        self.keep(decisions)
+        return self._let_through(decisions)
+
+    def _let_through(self, decisions: Decisions) -> tuple[LetThrough, dict[str, Any]]:
+        """Kept as what was signed, and as the approval that every run has."""
         self.approval = decisions.approval
-        return self.approval, {**self._facts(), **decisions.facts}
+        self.keep(decisions)
+        self.keep(self.approval)
+        return LetThrough(self.approval, decisions.told), {**self._facts(), **decisions.facts}
 
     def _facts(self) -> dict[str, Any]:
         assert self.approval is not None
@@ -136,6 +161,46 @@ class PromotingSession(Session):
             assert self._under is not None
             self._started = self._goes_on() or self.permission.judge(self._under, **self._asked()).nonces
 
+    def _apply(self) -> tuple[Any, dict[str, Any]]:
+        try:
+            value, facts = super()._apply()
+        except RunbookError as error:
+            self._say_where_it_stands(error)
+            raise
+        if isinstance(value, Held):
+            return value, facts
+        assert self.plan is not None
+        return AppliedUnit(self.plan, self.results), facts
+
+    def _verify(self) -> tuple[Any, dict[str, Any]]:
+        try:
+            return super()._verify()
+        except NotVerifiedError as error:
+            error.state = "the unit has ended, and production serves what it brought."
+            error.next_step = f"put right what it names and look again: {self._plan_command} --apply; {self._ways_back}"
+            raise
+
+    def _say_where_it_stands(self, error: RunbookError) -> None:
+        """For who is woken: what production has and lacks, and what to type to go on or back."""
+        assert self.plan is not None
+        if not any(one.outcome != "not-done" for one in self.results):
+            return  # nothing was begun, and the error says so
+        _, found, half_done = error.state.rstrip(".").partition("; changed in part")
+        error.state = f"{state_of(steps_of(asdict(self.plan)), self.results)}{found}{half_done}."
+        first = _PLAN_AGAIN.sub("", error.next_step.rstrip(".")).strip(" ,;:")
+        told = "" if not first or first.startswith("pantheon-runbook ") else f"{first}; "
+        error.next_step = f"{told}to go on: {self._goes_on_by}; {self._ways_back}"
+
+    @property
+    def _goes_on_by(self) -> str:
+        own = {name: value for name, value in self.parameters.items() if name != "resume"}
+        said, run_id = spelled(own, self.opening.runbook), self.opening.run_id
+        return f"pantheon-runbook run {self.opening.runbook}{said} --apply --resume {run_id[:8]}"
+
+    @property
+    def _ways_back(self) -> str:
+        return f"to go back: pantheon-runbook run RB-040 -p unit={self.opening.run_id[:8]}"
+
     def _before_write(self, event: dict[str, Any]) -> None:
         assert self._under is not None
         self.permission.judge(self._under, started=self._started)
@@ -144,6 +209,10 @@ class PromotingSession(Session):
     def _held(self, act: str) -> Held:
         step = "another person reads this plan and signs it: pantheon-runbook approve PLAN --key NAME --reason TEXT"
         return Held(act, "this is a plan run: it ends after the plan", step)
+
+
+# What every other runbook advises; a unit of work that has begun goes on under the plan that it has.
+_PLAN_AGAIN = re.compile(r"(,? ?(and )?then )?(run the plan|plan|run) again.*")
 
 
 def _moved(change: Change, then: Mapping[str, Any]) -> str:

@@ -24,6 +24,7 @@ _BROUGHT_BY = {
 # Measured on the sandbox: an apply looks at everything twice more, each write is followed by about two reads, and a
 # wait of three minutes asks about 45 times (`providers.http.wait_until`).
 _READS = {"supabase": 16, "railway": 16, "vercel": 2, "openrouter": 2}
+_ALSO = {"railway": ("production/deployment/",)}
 _READS_PER_WRITE = 2
 _READS_WHILE_A_PROJECT_COMES_UP = 45
 _LIMITS = {
@@ -354,7 +355,7 @@ def calls(changes: Iterable[Change]) -> dict[str, dict[str, Any]]:
     listed = tuple(changes)
     counted: dict[str, dict[str, Any]] = {}
     for vendor, reads in _READS.items():
-        writes = sum(change.address.startswith(f"{vendor}/") for change in listed)
+        writes = sum(change.address.startswith((f"{vendor}/", *_ALSO.get(vendor, ()))) for change in listed)
         waits = _READS_WHILE_A_PROJECT_COMES_UP * any(
             change.address == "supabase/project" and vendor == "supabase" for change in listed
         )

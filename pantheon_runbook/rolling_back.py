@@ -10,7 +10,7 @@ from pantheon_runbook import clock
 from pantheon_runbook.evidence.verify import moment_of
 from pantheon_runbook.model import Approval, Held, Snapshot
 from pantheon_runbook.permission import Permission, Signed
-from pantheon_runbook.promoting import OnProduction, PromotingSession
+from pantheon_runbook.promoting import LetThrough, OnProduction, PromotingSession
 from pantheon_runbook.session import Session, refuse_findings
 
 COVERS = clock.span("24h")
@@ -48,7 +48,7 @@ class RollingBackSession(PromotingSession):
         self._is_covered = False
         super().__post_init__()
 
-    def _approve(self) -> tuple[Approval | Held, dict[str, Any]]:
+    def _approve(self) -> tuple[Approval | LetThrough | Held, dict[str, Any]]:
         assert self.plan is not None
         assert self.snapshot is not None
         if self.opening.mode == "plan" or not self.plan.changes or not self.definition.is_covered(self.snapshot):
@@ -59,10 +59,8 @@ class RollingBackSession(PromotingSession):
         decisions = self.permission.decided(
             cover.signed, self.plan.to_bytes(), envelopes=cover.envelopes, started=cover.nonces
         )
-        self.keep(decisions)
         self._under, self._is_covered = cover.signed, True
-        self.approval = decisions.approval
-        return self.approval, {**self._facts(), **decisions.facts}
+        return self._let_through(decisions)
 
     def _begin(self) -> None:
         if not self._is_covered:
@@ -73,6 +71,14 @@ class RollingBackSession(PromotingSession):
             Session._before_write(self, event)  # noqa: SLF001  what was approved is the way back, to the end of it
         else:
             super()._before_write(event)
+
+    @property
+    def _goes_on_by(self) -> str:
+        return f"{self._plan_command} --apply"
+
+    @property
+    def _ways_back(self) -> str:
+        return "it looks at what is left, and goes on from there"
 
     def _held(self, act: str) -> Held:
         assert self.snapshot is not None

@@ -132,8 +132,13 @@ def typed(runbook: Runbook, pairs: Mapping[str, str]) -> dict[str, Any]:
     return values
 
 
-def spelled(parameters: Mapping[str, Any]) -> str:
+def spelled(parameters: Mapping[str, Any], runbook_id: str) -> str:
     """As they are given on the command line, each with a space before it; what was left as it is stays unsaid."""
-    own = {name: value for name, value in sorted(parameters.items()) if value and name not in _BY_OPTION}
+    defaults = next((one.parameters for one in all_runbooks() if one.id == runbook_id), {})
+    own = {
+        name: value
+        for name, value in sorted(parameters.items())
+        if value and name not in _BY_OPTION and value != defaults.get(name)
+    }
     texts = {name: "true" if value is True else shlex.quote(str(value)) for name, value in own.items()}
     return "".join(f" -p {name}={text}" for name, text in texts.items())

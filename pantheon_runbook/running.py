@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pantheon_runbook import unit_summary
 from pantheon_runbook.errors import ParameterError, RunbookError
 from pantheon_runbook.evidence import journal
 from pantheon_runbook.model import banner
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from pantheon_runbook.runner.engine import Outcome
 
 _OPTIONS = {"mode": "--apply, or leave it out for a plan run", "environment": "-e", "plan_file": "--plan"}
-_FOLLOWS = {"RB-010": "RB-020", "RB-020": "RB-060", "RB-060": "RB-050", "RB-050": "RB-050"}
+_FOLLOWS = {
+    "RB-010": "RB-020", "RB-020": "RB-060", "RB-030": "RB-060", "RB-040": "RB-060", "RB-060": "RB-050",
+    "RB-050": "RB-050",
+}  # fmt: skip
 _STOPPED = frozenset(word for word, code in EXIT_CODES.items() if code)
 
 
@@ -90,7 +94,9 @@ def summary(outcome: Outcome) -> str:
     again = f"pantheon-runbook run {opened['runbook']} -e {opened['environment']}"
     is_blocked = verdict.word == "planned" and _is_blocked(events)
     is_ready = verdict.word == "planned" and not is_blocked
-    again += spelled(opened["parameters"])
+    again += spelled(opened["parameters"], opened["runbook"])
+    if unit_summary.is_unit(events):
+        return _of_unit(outcome, events)
     then = f"{again} --apply --plan {_near(folder / 'plan.json')}" if is_ready else again
     if verdict.word in {"done", "nothing-to-do"} and opened["mode"] != "plan":
         then = f"pantheon-runbook run {_FOLLOWS[opened['runbook']]} -e {opened['environment']}"
@@ -98,16 +104,53 @@ def summary(outcome: Outcome) -> str:
     says_it = is_blocked or "pantheon-runbook" in told or opened["runbook"] == "RB-050"
     return "\n".join(
         (
-            f"{banner(opened['cloud'])}  {opened['runbook']}  {opened['environment']}  {opened['mode']} run",
-            f"{verdict.word.upper()}: {verdict.why}",
+            *_head(events, verdict),
             *_behind(events, verdict),
-            f"notebook  {_near(folder / 'runbook.ipynb')}",
-            f"report    {_near(folder / 'report.html')}",
-            f"check it  pantheon-runbook evidence verify {_near(folder.parent)}",
+            *_places(folder),
             *(() if says_it else (f"type      {then}",)),
             *(_in_the_way(folder) if is_blocked else ()),
         )
     )
+
+
+def _head(events: Sequence[Mapping[str, Any]], verdict: Verdict) -> Iterable[str]:
+    opened = events[0]
+    yield f"{banner(opened['cloud'])}  {opened['runbook']}  {opened['environment']}  {opened['mode']} run"
+    yield f"{verdict.word.upper()}: {verdict.why}"
+
+
+def _places(folder: Path) -> Iterable[str]:
+    yield f"notebook  {_near(folder / 'runbook.ipynb')}"
+    yield f"report    {_near(folder / 'report.html')}"
+    yield f"check it  pantheon-runbook evidence verify {_near(folder.parent)}"
+
+
+def _of_unit(outcome: Outcome, events: Sequence[Mapping[str, Any]]) -> str:
+    """Of a run on production: what it came to, and every command that comes next."""
+    verdict, folder, opened = outcome.verdict, outcome.folder, events[0]
+    again = f"pantheon-runbook run {opened['runbook']}{spelled(opened['parameters'], opened['runbook'])}"
+    lines = [*_head(events, verdict)]
+    if verdict.word in _STOPPED:
+        told = journal.told(events, why=verdict.why)
+        told["next"] = unit_summary.without_commands(told["next"])
+        lines += [f"{name.capitalize() + ':':<8} {text}" for name, text in told.items() if text]
+        lines += [*unit_summary.stopped(events, folder), *_failed(events), *_places(folder)]
+        lines += unit_summary.to_type_after_stop(events, folder, again)
+    elif verdict.word == "planned":
+        blocked = _is_blocked(events)
+        lines += [*unit_summary.planned(folder), *_places(folder)]
+        lines += _in_the_way(folder) if blocked else unit_summary.to_type_after_plan(folder, again, _near)
+    else:
+        lines += [*_answers(events), *_places(folder)]
+        lines += unit_summary.to_type_after_done(events, folder, _FOLLOWS[opened["runbook"]])
+    return "\n".join(lines)
+
+
+def _answers(events: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    """Where it answers, and what is left to people."""
+    verified = next((event for event in events if (event["event"], event.get("act")) == ("act-ends", "verify")), {})
+    yield from (f"{what:<9} {url}" for what, url in verified.get("endpoints", {}).items())
+    yield from (f"by hand:  {step}" for step in verified.get("by_hand", ()))
 
 
 def _is_blocked(events: Sequence[Mapping[str, Any]]) -> bool:
@@ -138,9 +181,7 @@ def _behind(events: Sequence[Mapping[str, Any]], verdict: Verdict) -> Iterable[s
         card = next(event["text"] for event in events if event["event"] == "card" and event["act"] == "plan")
         shown = "" if verdict.word == "planned" else ("!", "BLOCKS")
         yield from (line for line in card.splitlines() if not line.startswith("Next: ") and line.startswith(shown))
-    verified = ended.get("verify", {})
-    yield from (f"{what:<9} {url}" for what, url in verified.get("endpoints", {}).items())
-    yield from (f"by hand:  {step}" for step in verified.get("by_hand", ()))
+    yield from _answers(events)
 
 
 def _failed(events: Sequence[Mapping[str, Any]]) -> Iterable[str]:

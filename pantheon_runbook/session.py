@@ -198,7 +198,7 @@ class Session:
         facts: dict[str, Any] = {"digest": self.plan.digest, "changes": len(self.plan.changes)}
         return self.plan, {**facts, **({"blocking": blocking} if blocking else {})}
 
-    def _approve(self) -> tuple[Approval | Held, dict[str, Any]]:
+    def _approve(self) -> tuple[Any, dict[str, Any]]:
         """On staging the operator may approve his own plan; a blocking finding nobody can."""
         assert self.plan is not None
         if self.opening.mode == "plan":
@@ -379,7 +379,7 @@ class Session:
 
     @property
     def _plan_command(self) -> str:
-        said = spelled(self.parameters)
+        said = spelled(self.parameters, self.opening.runbook)
         return f"pantheon-runbook run {self.opening.runbook} -e {self.opening.environment}{said}"
 
     def _before_write(self, event: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import base64
 import html
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import singledispatch
 from typing import Any
 
@@ -18,6 +18,7 @@ from pantheon_runbook.closure import Row as CriterionRow
 from pantheon_runbook.errors import RunbookError
 from pantheon_runbook.evidence.verify import ALONE
 from pantheon_runbook.model import (
+    OUTCOME_WORDS,
     RELATIONS,
     Approval,
     Change,
@@ -32,12 +33,24 @@ from pantheon_runbook.model import (
     banner,
     short_code,
 )
+from pantheon_runbook.promoting import AppliedUnit, LetThrough
+from pantheon_runbook.promotion.steps import Step, is_on_production, steps_of
+from pantheon_runbook.promotion.unit_picture import unit_picture
 from pantheon_runbook.runbooks import spelled
 from pantheon_runbook.runner.certificate_picture import certificate_picture
 from pantheon_runbook.runner.closed import Closed, Criteria
 from pantheon_runbook.runner.environment_map import environment_map
 from pantheon_runbook.runner.lock_timeline import lock_timeline_of
 from pantheon_runbook.runner.matrix_picture import matrix_picture
+from pantheon_runbook.runner.production_lines import (
+    TOLD_ELSEWHERE,
+    counted_ways,
+    differs,
+    is_of_production,
+    production_rows,
+    rests_on,
+    ways_in_rows,
+)
 from pantheon_runbook.runner.revision_path import revision_path, stand_of
 from pantheon_runbook.session import Opening
 from pantheon_runbook.standing import ADOPTED, MISSING, UNSEEN, WRONG
@@ -54,10 +67,16 @@ _OUTCOMES = {"done": "+", "not-ready": "~", "not-done": "-", "unknown": "?"}
 
 @dataclass(frozen=True)
 class Card:
-    """`head` and `tail` are the first line; `rows` are (sign, what, how, remark); `next_step` the last line."""
+    """`head` and `tail` are the first line; `rows` are (sign, what, how, remark); `next_step` the last line.
+
+    `alarms` come before the rows and are red; `code` is for people to compare, and big. A row with nothing but `what`
+    is a line of its own under the one above it.
+    """
 
     head: str
     tail: str = ""
+    alarms: tuple[str, ...] = ()
+    code: str = ""
     rows: tuple[tuple[str, str, str, str], ...] = ()
     lines: tuple[str, ...] = ()
     next_step: str = ""
@@ -65,10 +84,12 @@ class Card:
 
     def text(self) -> str:
         """At most about 120 columns; what does not fit is in the bundle's files."""
-        shown = [f"{self.head:<58} {self.tail}".rstrip()]
-        widths = [min(44, max((len(row[column]) for row in self.rows), default=0)) for column in (1, 2)]
+        shown = [f"{self.head:<58} {self.tail}".rstrip(), *self.alarms]
+        shown += [f"short code  {self.code}"] if self.code else []
+        told = [row for row in self.rows if not _is_alone(row)]
+        signs, *widths = (min(44, max((len(row[column]) for row in told), default=0)) for column in (0, 1, 2))
         shown += [
-            f"  {sign} {what:<{widths[0]}}  {how:<{widths[1]}}  {remark}".rstrip()
+            f"  {sign:>{signs}} {what:<{widths[0]}}  {how:<{widths[1]}}  {remark}".rstrip()
             for sign, what, how, remark in self.rows
         ]
         shown += self.lines
@@ -78,11 +99,11 @@ class Card:
 
     def html(self) -> str:
         """The pictures, when there are some, above a table of the same rows."""
-        rows = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in self.rows)
-        parts = [
-            f"<p><strong>{html.escape(self.head)}</strong> {html.escape(self.tail)}</p>",
-            *map(_image, self.pictures),
-        ]
+        rows = "".join(f"<tr>{_alone(row) if _is_alone(row) else ''.join(map(_cell, row))}</tr>" for row in self.rows)
+        parts = [f"<p><strong>{html.escape(self.head)}</strong> {html.escape(self.tail)}</p>"]
+        parts += [f'<p class="not-met" style="color: #b3261e"><b>{html.escape(line)}</b></p>' for line in self.alarms]
+        parts += [f'<p class="code" style="font-size: 2em">{html.escape(self.code)}</p>'] if self.code else []
+        parts += map(_image, self.pictures)
         parts += [f"<table>{rows}</table>"] if self.rows else []
         parts += [f"<p>{html.escape(line)}</p>" for line in self.lines]
         parts += [f"<p><strong>Next:</strong> {html.escape(self.next_step)}</p>"] if self.next_step else []
@@ -98,6 +119,14 @@ class Card:
 
 def _cell(text: str) -> str:
     return f'<td style="text-align: left">{html.escape(text)}</td>'
+
+
+def _is_alone(row: tuple[str, ...]) -> bool:
+    return row[0] == row[2] == row[3] == ""
+
+
+def _alone(row: tuple[str, ...]) -> str:
+    return f'<td></td><td colspan="3" style="text-align: left">{html.escape(row[1].strip())}</td>'
 
 
 def _image(picture: str) -> str:
@@ -129,6 +158,24 @@ def _(opening: Opening) -> Card:
 
 @draw.register
 def _(snapshot: Snapshot) -> Card:
+    return _of_production(snapshot) if is_of_production(snapshot) else _of_staging(snapshot)
+
+
+def _of_production(snapshot: Snapshot) -> Card:
+    """What serves now beside what staging has, what there is to fall back on, and the ways in that are open."""
+    apart = ", ".join(differs(snapshot))
+    told = [one for one in _gravest_first(snapshot) if one.blocks or one.code not in TOLD_ELSEWHERE]
+    ways = counted_ways(snapshot)
+    return Card(
+        f"OBSERVED  {snapshot.environment}",
+        f"differs from staging: {apart}" if apart else "the same as before the look" if not ways else "as staging",
+        rows=(*production_rows(snapshot), *ways_in_rows(snapshot)),
+        lines=(*(f"{_weight(one)} {one.what} ({one.address})" for one in told), *(ways for _ in range(bool(ways)))),
+        pictures=_pictures(snapshot),
+    )
+
+
+def _of_staging(snapshot: Snapshot) -> Card:
     seen = [resource for resource in snapshot.resources if not resource.address.startswith(_BESIDE)]
     rows = [
         (
@@ -157,7 +204,7 @@ def _pictures(snapshot: Snapshot) -> tuple[str, ...]:
     """Of a database that is to be migrated its path, and what a rehearsal has locked on it; else the map."""
     stand = stand_of(snapshot)
     if stand is None:
-        return (environment_map(snapshot),)
+        return () if is_of_production(snapshot) else (environment_map(snapshot),)
     return (revision_path(stand), *(one for one in [lock_timeline_of(snapshot)] if one))
 
 
@@ -171,6 +218,53 @@ def _standing(resource: Resource) -> tuple[str, str]:
 
 @draw.register
 def _(plan: Plan) -> Card:
+    return _unit(plan) if is_on_production(asdict(plan)) else _changes(plan)
+
+
+def _unit(plan: Plan) -> Card:
+    """What somebody else is to sign: what blocks it, its code, every step in its order, and what it rests on."""
+    steps = steps_of(asdict(plan))
+    return Card(
+        f"PLAN  {plan.environment}",
+        f"{len(steps)} steps, one unit of work" if steps else "nothing to do",
+        alarms=tuple(f"BLOCKS {one.what} ({one.address}): {one.next_step}" for one in plan.findings if one.blocks),
+        code=plan.short_code,
+        rows=tuple(row for one in steps for row in _step_rows(one)),
+        lines=(*rests_on(plan), *_unit_lines(plan)),
+        next_step=_to_sign(plan) if steps else "nothing to do",
+        pictures=(unit_picture(steps),) if steps else (),
+    )
+
+
+def _step_rows(step: Step) -> Iterable[tuple[str, str, str, str]]:
+    waits = f"after {', '.join(map(str, step.waits))}" if step.waits else ""
+    yield str(step.number), step.name, step.change, "; ".join(filter(None, (waits, step.artefact)))
+    more = {"": step.title, "risk: ": step.risk, "back: ": step.back}
+    yield from (("", f"   {name}{words}", "", "") for name, words in more.items() if words)
+
+
+def _unit_lines(plan: Plan) -> Iterable[str]:
+    for one in plan.findings:
+        if not one.blocks and one.code not in TOLD_ELSEWHERE:
+            yield f"! {one.what} ({one.address}): {one.next_step}"
+    yield from (f"left alone: {address}: {reason}" for address, reason in plan.left_alone)
+    yield from (f"by hand: {step}" for step in plan.manual_steps)
+    calls = (f"{vendor} {cost['writes']} writes, about {cost['reads']} reads" for vendor, cost in plan.calls.items())
+    yield f"calls: {'; '.join(calls)}"
+    yield f"digest {plan.digest}  everything: plan.json"
+
+
+def _to_sign(plan: Plan) -> str:
+    """Who must do what: a plan that is covered already needs nobody else."""
+    if any(one.blocks for one in plan.findings):
+        return "clear what BLOCKS, then plan again"
+    again = f"pantheon-runbook run {plan.runbook}{spelled(plan.parameters, plan.runbook)} --apply"
+    if plan.release.get("covered"):
+        return again
+    return f"another person reads it and signs: pantheon-runbook approve PLAN --key NAME --reason TEXT; then {again}"
+
+
+def _changes(plan: Plan) -> Card:
     waiting = sum(_is_unknown(change) for change in plan.changes)
     rows = [(_SIGNS[change.action], change.address, change.action, _told(change)) for change in plan.changes]
     rows += [("=", address, "left alone", reason) for address, reason in plan.left_alone]
@@ -181,8 +275,8 @@ def _(plan: Plan) -> Card:
         f"{len(plan.changes)} to change, {waiting} with values not known yet, {len(plan.left_alone)} left alone",
         rows=tuple(rows[:_FIRST_ROWS]),
         lines=(*more, *_plan_lines(plan)),
-        next_step=f"read it, then: pantheon-runbook run {plan.runbook} -e {plan.environment}{spelled(plan.parameters)}"
-        " --apply --plan <plan.json>"
+        next_step=f"read it, then: pantheon-runbook run {plan.runbook} -e {plan.environment}"
+        f"{spelled(plan.parameters, plan.runbook)} --apply --plan <plan.json>"
         if plan.changes
         else "nothing to do",
     )
@@ -241,6 +335,38 @@ def _(approval: Approval) -> Card:
 
 
 @draw.register
+def _(let: LetThrough) -> Card:
+    """By whom and until when; where duties were not separated, that first and in red."""
+    approval, told = let.approval, let.decisions
+    alone = approval.kind == ALONE
+    digest = str(told["plan_digest"])
+    beside = ((duty, told[duty]["name"], told[duty]["source"]) for duty in ("requester", "executor"))
+    authors = (("author", one["name"], one["source"]) for one in told["authors"])
+    return Card(
+        "LET THROUGH" if alone else "APPROVED",
+        f"plan {short_code(digest)}",
+        alarms=(f"{ALONE}: nobody else has read it",) if alone else (),
+        rows=tuple(
+            row
+            for one in told["approvers"]
+            for row in (
+                ("!" if alone else "+", "signed by", one["name"], one["source"]),
+                ("", "", "reason", one["reason"]),
+                ("", "", "signed", f"{one['issued_at']} UTC"),
+                ("", "", "may begin before", f"{one['expires_at']} UTC"),
+            )
+        )
+        + tuple(("", *one) for one in (*beside, *authors)),
+        lines=(
+            *(f"goes on with {told['continues']}, under the same signatures" for _ in range(bool(told["continues"]))),
+            *(f"does not count: {what}" for what in told["not_counted"]),
+            *(f"nobody has said under which other names {name} goes: only the name was compared"
+              for name in told["unknown"]),
+        ),
+    )  # fmt: skip
+
+
+@draw.register
 def _(held: Held) -> Card:
     return Card(f"HELD  {held.act}", held.why, next_step=held.next_step)
 
@@ -261,6 +387,25 @@ def _(results: tuple) -> Card:  # type: ignore[type-arg]  # of StepResult
         "APPLIED",
         f"{done} done, {len(listed) - done - unknown} not done, {unknown} unknown",
         rows=tuple((_OUTCOMES[one.outcome], one.address, one.outcome, one.reason) for one in listed),
+    )
+
+
+@draw.register
+def _(applied: AppliedUnit) -> Card:
+    """Production now, step by step: one that did not come to its end is told of by its error instead."""
+    steps = steps_of(asdict(applied.plan))
+    became = {one.address: one for one in applied.results}
+    return Card(
+        f"APPLIED  {applied.plan.environment}",
+        f"{len(applied.results)} of {len(steps)} steps done",
+        rows=tuple(
+            (str(one.number), one.name, OUTCOME_WORDS[became[one.address].outcome], became[one.address].reason)
+            for one in steps
+        ),
+        lines=() if steps else ("Production was as it should be: no unit of work was begun.",),
+        pictures=(unit_picture(steps, {one.address: OUTCOME_WORDS[one.outcome] for one in applied.results}),)
+        if steps
+        else (),
     )
 
 

@@ -9,7 +9,7 @@ import html
 
 from pantheon_runbook.certificate import Certificate, stood_for
 from pantheon_runbook.closure import TITLES
-from pantheon_runbook.runner.drawing import picture, text
+from pantheon_runbook.drawing import picture, text
 
 _WIDTH, _LINE, _TOP = 820, 30, 96
 _REHEARSAL_MARKS = ((30, 200), (310, 262))

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pantheon_runbook.drawing import picture, text
 from pantheon_runbook.model import Snapshot
-from pantheon_runbook.runner.drawing import picture, text
 
 _ROW = 46
 _WIDTH = 820

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pantheon_runbook.database.migrations.revisions import Lock, Ran, Statement
+from pantheon_runbook.drawing import picture, text
 from pantheon_runbook.model import Snapshot
-from pantheon_runbook.runner.drawing import picture, text
 from pantheon_runbook.runner.rehearsals import PRODUCTION, STAGING
 
 _LEFT, _RIGHT, _LINE, _TOP, _PLOT = 190, 20, 24, 58, 620
@@ -51,6 +51,28 @@ def bars(ran: Sequence[Ran]) -> tuple[Bar, ...]:
             ]
         start += len(one.statements)
     return tuple(sorted(found, key=lambda bar: (bar.relation, -_rank(bar.mode), bar.first)))
+
+
+def longest(ran: Sequence[Ran]) -> Bar | None:
+    """The one that keeps out most, for the most statements; None when nothing was locked against anybody."""
+    return min(bars(ran), key=lambda bar: (_rank(bar.mode), bar.first - bar.last, bar.first), default=None)
+
+
+def longest_lock_of(snapshot: Snapshot) -> str:
+    """In words, of the same rehearsal as the picture; "" when none locked anything."""
+    for address in (PRODUCTION, STAGING):
+        told = snapshot.get(address).attributes
+        bar = longest([_ran(one) for one in told.get("ran") or ()])
+        if bar is not None:
+            return in_words(bar, told.get("rows") or {})
+    return ""
+
+
+def in_words(bar: Bar, rows: Mapping[str, int]) -> str:
+    counted = f" ({rows[bar.relation]:,} rows)" if bar.relation in rows else ""
+    number = bar.last - bar.first + 1
+    held = f"{number} statement{'' if number == 1 else 's'} of revision {bar.revision}"
+    return f"{_short(bar.relation)}{counted}, against {_KEEPS_OUT[bar.mode][0]}, for {held}"
 
 
 def _end_of_transaction(ran: Ran, number: int) -> int:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from pantheon_runbook.drawing import picture, text
 from pantheon_runbook.model import RELATIONS, Comparison, MatrixRow
-from pantheon_runbook.runner.drawing import picture, text
 
 _LEFT, _COLUMN, _LINE, _TOP = 170, 64, 26, 66
 _HEADS = {

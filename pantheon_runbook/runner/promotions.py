@@ -36,6 +36,7 @@ from pantheon_runbook.provisioning import calls, services_of
 from pantheon_runbook.runner.clients import Parts
 from pantheon_runbook.runner.hotfixes import hotfixes
 from pantheon_runbook.runner.isolation_proof import Inventories, ways_in
+from pantheon_runbook.runner.lock_timeline import longest_lock_of
 from pantheon_runbook.runner.production import PRODUCTION, endpoints_of, production_project
 from pantheon_runbook.runner.revising import Revising
 from pantheon_runbook.runner.smoke_step import SmokeStep
@@ -289,6 +290,7 @@ class Promoting:
             "backup": backup.strength,
             "authors": [asdict(one) for one in self._authors(snapshot)],
             "pointers": self._pointers(snapshot),
+            "longest_lock": longest_lock_of(snapshot),
             "undo": {one.revision: one.way for one in self.revising.rehearsed.undone},
         }
 

@@ -1,4 +1,4 @@
-"""The revision path: where production stands on it, where staging stands, and what is above both.
+"""The revision path: where the database that is migrated stands on it, where the other one stands, what is above both.
 
 A deterministic SVG of plain rectangles, lines and text; its text twin is the table of `path_lines`.
 """
@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from pantheon_runbook.database.migrations.revision_kinds import TREE, history_of
 from pantheon_runbook.database.migrations.revisions import History, Revision
+from pantheon_runbook.drawing import picture, text
 from pantheon_runbook.model import Snapshot
-from pantheon_runbook.runner.drawing import picture, text
 from pantheon_runbook.runner.rehearsals import PRODUCTION, PRODUCTION_REVISION, STAGING
+from pantheon_runbook.runner.staging_now import STAGING_REVISION
 
 _BOX, _GAP, _HEIGHT, _LEFT, _TOP = 104, 18, 42, 16, 64
 _PER_LINE, _MOST = 7, 21  # boxes; of a longer path the lower part is told in words
@@ -21,29 +22,39 @@ _BOTH, _STAGING, _PENDING, _CONTRACT = "#e3eef7", "#eef6e8", "#ffffff", "#fbeec2
 
 @dataclass(frozen=True)
 class Stand:
-    """Where the databases stand in a tree; heads of None: nobody could look."""
+    """Where the databases stand in a tree; heads of None: nobody could look.
+
+    `heads` are those of `environment`, which is migrated; `beside` are those of `other`.
+    """
 
     history: History
-    staging: tuple[str, ...]
-    production: tuple[str, ...] | None
+    heads: tuple[str, ...]
+    beside: tuple[str, ...] | None
     phases: Mapping[str, str]
     environment: str = "staging"
+    other: str = "production"
+
+    @property
+    def is_production(self) -> bool:
+        return self.environment == "production"
 
 
 def stand_of(snapshot: Snapshot) -> Stand | None:
     """What a snapshot says of it; None when no tree was looked at."""
-    tree, production = snapshot.get(TREE), snapshot.get(PRODUCTION_REVISION)
+    is_production = snapshot.environment == "production"
+    tree, beside = snapshot.get(TREE), snapshot.get(STAGING_REVISION if is_production else PRODUCTION_REVISION)
     if tree.state != "present":
         return None
     rehearsals = (snapshot.get(address).attributes.get("phases") or {} for address in (STAGING, PRODUCTION))
     phases = {name: one["phase"] for told in rehearsals for name, one in told.items()}
-    heads = production.attributes.get("heads") if production.state == "present" else None
+    heads = beside.attributes.get("heads") if beside.state == "present" else None
     return Stand(
         history_of(tree.attributes),
         tuple(tree.attributes["at"] or ()),
         None if heads is None else tuple(heads),
         phases,
         snapshot.environment,
+        "staging" if is_production else "production",
     )
 
 
@@ -58,22 +69,22 @@ def revision_path(stand: Stand) -> str:
         text(_LEFT, 40, f"and {hidden} earlier ones" if hidden else "", anchor="start"),
     ]
     parts += [_drawn(one, number, stand) for number, one in enumerate(shown)]
-    return picture(f"Revision path: {stand.environment} and production", parts, width=width, height=height)
+    return picture(f"Revision path: {stand.environment} and {stand.other}", parts, width=width, height=height)
 
 
 def headline(stand: Stand) -> str:
     """The whole in one line."""
-    waiting = len(stand.history.pending(stand.staging))
-    where = "not looked at" if stand.production is None else _at(stand.production)
+    waiting = len(stand.history.pending(stand.heads))
+    where = "not looked at" if stand.beside is None else _at(stand.beside)
     return (
-        f"{stand.environment} at {_at(stand.staging)}, production at {where}, "
+        f"{stand.environment} at {_at(stand.heads)}, {stand.other} at {where}, "
         f"head {_at(stand.history.heads)}: {waiting} to apply on {stand.environment}"
     )
 
 
 def path_lines(stand: Stand) -> Iterable[tuple[str, str, str, str]]:
     """(sign, revision, where it is, title) per revision: "=" applied here, "+" to apply."""
-    applied = stand.history.below(stand.staging)
+    applied = stand.history.below(stand.heads)
     for one in stand.history.revisions:
         phase = stand.phases.get(one.id, "")
         told = f"{one.title}{f' ({phase})' if phase else ''}"
@@ -81,9 +92,9 @@ def path_lines(stand: Stand) -> Iterable[tuple[str, str, str, str]]:
 
 
 def _where(one: Revision, stand: Stand) -> str:
-    found = [stand.environment] if one.id in stand.history.below(stand.staging) else []
-    if stand.production is not None and one.id in stand.history.below(stand.production):
-        found.append("production")
+    found = [stand.environment] if one.id in stand.history.below(stand.heads) else []
+    if stand.beside is not None and one.id in stand.history.below(stand.beside):
+        found.append(stand.other)
     return " and ".join(found) or "pending"
 
 
@@ -96,20 +107,28 @@ def _at(heads: tuple[str, ...]) -> str:
     return ", ".join(heads) or "nothing"
 
 
+def _marks(one: Revision, stand: Stand) -> Iterable[str]:
+    """Who is at this revision; of production also where it will be."""
+    will_move = stand.is_production and bool(stand.history.pending(stand.heads))
+    if one.id in stand.heads:
+        yield f"{stand.environment} now" if will_move else stand.environment
+    if one.id in (stand.beside or ()):
+        yield stand.other
+    if one.id in stand.history.heads:
+        yield f"{stand.environment} after" if will_move else "head"
+
+
 def _drawn(one: Revision, number: int, stand: Stand) -> str:
     x = _LEFT + (number % _PER_LINE) * (_BOX + _GAP)
     y = _TOP + (number // _PER_LINE) * (_HEIGHT + 46)
     where, phase = _where(one, stand), stand.phases.get(one.id, "")
-    fill = {"pending": _CONTRACT if phase == "contract" else _PENDING, stand.environment: _STAGING}.get(where, _BOTH)
-    dash = ' stroke-dasharray="4 4"' if where == "pending" else ""
+    is_to_come = where == "pending" or (stand.is_production and where == stand.other)
+    coming = _CONTRACT if phase == "contract" else _PENDING
+    fill = coming if is_to_come else _STAGING if where == stand.environment else _BOTH
+    dash = ' stroke-dasharray="4 4"' if is_to_come else ""
     line = f'<line x1="{x - _GAP}" y1="{y + 21}" x2="{x}" y2="{y + 21}" stroke="#57606a"></line>' if number else ""
     box = f'<rect x="{x}" y="{y}" width="{_BOX}" height="{_HEIGHT}" rx="4" fill="{fill}" stroke="#57606a"{dash}></rect>'
-    marks = [
-        name
-        for name, heads in ((stand.environment, stand.staging), ("production", stand.production or ()))
-        if one.id in heads
-    ]
-    marks += ["head"] if one.id in stand.history.heads else []
+    marks = list(_marks(one, stand))
     return "".join(
         (
             line,

@@ -17,6 +17,7 @@ from pantheon_runbook.provisioning import services_of
 from pantheon_runbook.runner.clients import Parts
 
 DEPLOYMENT = railway_deploys.DeploymentKind.prefix
+STAGING_REVISION = "staging/revision"
 
 
 class StagingNow(Kind):
@@ -82,7 +83,7 @@ class StagingNow(Kind):
                 yield replace(self._seen[address], address=f"{self.prefix}/{address}")
         yield Resource(f"{self.prefix}/place", "present", {**self.identities})
         state: Any = "unreadable" if self.holds is None else "present"
-        yield Resource(f"{self.prefix}/revision", state, {"heads": list(self.holds or ())})
+        yield Resource(STAGING_REVISION, state, {"heads": list(self.holds or ())})
 
 
 def _place(parts: Parts) -> Iterator[Kind]:

@@ -128,7 +128,7 @@ environments = ["staging", "production"]
 _ALEMBIC = Path(backend.__file__).with_name("alembic.ini")
 _OPEN_WAYS = (
     "railway/members", "railway/trigger/api", "railway/trigger/worker", "supabase/legacy-keys", "supabase/network",
-    "supabase/ssl", "vercel/production-branch",
+    "supabase/ssl",
 )  # fmt: skip
 _ACCEPTED = """
 [[accepted_exposures]]
