@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
-from pantheon_runbook import clock
-from pantheon_runbook.database.migrations.units import Unit
-from pantheon_runbook.errors import HeldError, NotApprovedError, StalePlanError
+from pantheon_runbook import clock, outages
+from pantheon_runbook.database.migrations.units import BEGIN, Unit
+from pantheon_runbook.errors import HeldError, NotApprovedError, RunbookError, StalePlanError
 from pantheon_runbook.model import Approval, Change, Held, Plan, Snapshot, digest_of
 from pantheon_runbook.permission import Permission, Signed
 from pantheon_runbook.planning import plan_difference
@@ -51,6 +51,28 @@ class PromotingSession(Session):
         """The digest of the plan that was approved, and the nonces of its approvals, once the unit may begin."""
         assert self._under is not None
         return self._under.digest, self._started
+
+    def _act(self, act: str) -> tuple[Any, dict[str, Any]]:
+        try:
+            return super()._act(act)
+        except RunbookError as error:
+            raise self._told(act, error) from error.__cause__
+
+    def _told(self, act: str, error: RunbookError) -> RunbookError:
+        """What stops a run on production says in which state it leaves it, and how it goes on from there."""
+        if act == "verify":
+            return outages.after_the_unit(error, f"{self._plan_command} --apply")
+        if self.results:
+            run = f"pantheon-runbook run {self.opening.runbook} -e {self.opening.environment} --apply --resume "
+            return outages.in_the_unit(error, f"{run}{self.opening.run_id[:8]}", is_open=self._is_begun())
+        asked = " --apply" if self.opening.mode == "apply" else ""
+        left = "the unit that was begun is open still" if self.resumes else ""
+        return outages.before_the_unit(error, f"{self._plan_command}{asked}", left=left)
+
+    def _is_begun(self) -> bool:
+        """Its beginning is no step of this run when an earlier one made it."""
+        began = {one.address: one.outcome for one in self.results}.get(BEGIN, "done")
+        return began != "not-done"
 
     def _plan_for(self, snapshot: Snapshot) -> Plan:
         return replace(super()._plan_for(snapshot), release=dict(self.definition.release(snapshot)))
@@ -99,6 +121,14 @@ class PromotingSession(Session):
                     state="the unit has begun and is not finished; nothing further was sent",
                     next_step="look what was changed; to go back: pantheon-runbook run RB-040",
                 )
+
+    def _is_left_of(self, plan: Plan, new: Plan) -> bool:
+        """Of a unit that goes on, what was on its way may arrive at any time: that is no ground that moved."""
+        if self.resumes is None or any(one.blocks for one in new.findings):
+            return super()._is_left_of(plan, new)
+        then, now = ({one.address: (one.action, one.before, one.after) for one in each.changes} for each in (plan, new))
+        arrived = {one.address for one in plan.changes if one.action == "wait"} - now.keys()
+        return now == {address: told for address, told in then.items() if address not in arrived}
 
     def _signed_plan(self, plan: Plan) -> Signed:
         found = self.resumes or self.signed(plan.digest)

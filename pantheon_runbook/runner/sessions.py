@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -17,6 +18,7 @@ from pantheon_runbook.database.connection import Database
 from pantheon_runbook.database.locks import database_lock
 from pantheon_runbook.database.writer import Writer
 from pantheon_runbook.errors import CredentialError, ParameterError
+from pantheon_runbook.evidence import journal
 from pantheon_runbook.evidence.approval import Person
 from pantheon_runbook.evidence.bundle import Bundle
 from pantheon_runbook.evidence.journal import Journal
@@ -142,10 +144,12 @@ def _closing(begun: Begun) -> Session:
 
 
 def _promoting(begun: Begun) -> Session:
-    parts, parameters = begun.parts, begun.parameters
+    parts, named = begun.parts, str(begun.parameters["resume"])
     _require_password(parts.outside, begun.opening.mode)
     sealed = _once(parts.outside)
-    resumes = _resumed(parts.outside, sealed, str(parameters["resume"])) if parameters["resume"] else None
+    resumes = _resumed(parts.outside, sealed, named) if named else None
+    begun = _as_approved(begun, resumes) if resumes else begun
+    parameters = begun.parameters
     promotes = Promoting(
         parts,
         beside(parts, str(parameters["staging"])),
@@ -153,7 +157,7 @@ def _promoting(begun: Begun) -> Session:
         writer=begun.writer,
         sealed=sealed,
         under=lambda: made.under,
-        is_resumed=resumes is not None,
+        resumes=resumes.digest if resumes else "",
     )
     outside, operator = parts.outside, Person(begun.opening.operator, begun.opening.operator_source)
     made = begun.make(
@@ -212,21 +216,35 @@ def _once(outside: World) -> Callable[[], SealedRuns]:
 
 
 def _resumed(outside: World, sealed: Callable[[], SealedRuns], named: str) -> Signed:
-    """The plan of the unit of work that a run began or went on with. Errors: ParameterError."""
+    """The plan of the unit of work that a run began or went on with. Errors: ParameterError.
+
+    One that was to go on, and did not come so far, leads to the run that it named.
+    """
+    wanted = named
     for run in reversed(sealed().runs):
-        is_it = run.bundle == named or run.bundle.endswith(f"-{named[:8]}")
+        is_it = run.bundle == wanted or run.bundle.endswith(f"-{wanted[:8]}")
+        if not is_it or run.runbook not in ON_PRODUCTION or run.mode != "apply":
+            continue
         folder = outside.evidence / run.bundle
         plan = next((folder / one for one in (SIGNED_PLAN, "plan.json") if (folder / one).is_file()), None)
-        if not is_it or run.runbook not in ON_PRODUCTION or run.mode != "apply" or plan is None:
-            continue
-        signed = signed_plan(outside.evidence, sealed(), hashlib.sha256(plan.read_bytes()).hexdigest())
+        digest = hashlib.sha256(plan.read_bytes()).hexdigest() if plan else ""
+        signed = signed_plan(outside.evidence, sealed(), digest)
         if signed is not None:
             return replace(signed, continues=run.bundle if (folder / DECISIONS).is_file() else "")
+        wanted = str(journal.read(folder / "journal.jsonl")[0]["parameters"]["resume"]) or wanted
     raise ParameterError(
         f'there is no unit of work "{named}" to go on with',
         why=f"no sealed apply run in {outside.evidence} is called so and has a plan that was read",
         next_step="name its bundle, or the first 8 characters of its run: pantheon-runbook evidence list",
     )
+
+
+def _as_approved(begun: Begun, resumes: Signed) -> Begun:
+    """What was not given is as in the plan that goes on: nobody has to remember how it was made."""
+    approved = json.loads(resumes.plan)["parameters"]
+    unsaid = {name for name, value in begun.parameters.items() if value == begun.runbook.parameters[name]}
+    given = {name: approved.get(name, value) if name in unsaid else value for name, value in begun.parameters.items()}
+    return replace(begun, parameters=given)
 
 
 def vault_of(outside: World, registry: Registry) -> Vault:
