@@ -212,9 +212,9 @@ def raise_unfinished(results: tuple[StepResult, ...], errors: Mapping[str, Runbo
     if unknown:
         raise UnknownOutcomeError(
             f"the outcome of {', '.join(unknown)} is unknown", why=why, state=state, next_step=next_step
-        )
+        ) from first
     what = first.what if first else "the run was stopped"
-    raise StoppedError(what, why=why, state=state, next_step=next_step)
+    raise StoppedError(what, why=why, state=state, next_step=next_step) from first
 
 
 def order_of_looks(kinds: Iterable[tuple[str, tuple[str, ...]]]) -> list[tuple[str, ...]]:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
-from pantheon_runbook import clock
-from pantheon_runbook.database.migrations.units import Unit
+from pantheon_runbook import clock, outages
+from pantheon_runbook.database.migrations.units import BEGIN, Unit
 from pantheon_runbook.errors import HeldError, NotApprovedError, NotVerifiedError, RunbookError, StalePlanError
 from pantheon_runbook.evidence.decisions import Decisions
 from pantheon_runbook.model import Approval, Change, Held, Plan, Snapshot, StepResult, digest_of
@@ -72,6 +72,45 @@ class PromotingSession(Session):
         assert self._under is not None
         return self._under.digest, self._started
 
+    def _act(self, act: str) -> tuple[Any, dict[str, Any]]:
+        try:
+            return super()._act(act)
+        except RunbookError as error:
+            raise self._told(act, error) from error.__cause__
+
+    def _told(self, act: str, error: RunbookError) -> RunbookError:
+        """What stops a run on production says in which state it leaves it, and how it goes on from there, or back."""
+        if act == "verify":
+            return outages.after_the_unit(self._not_verified(error), f"{self._plan_command} --apply")
+        if any(one.outcome != "not-done" for one in self.results):
+            ways = f"{self._goes_on_by}; {self._ways_back}"
+            return outages.in_the_unit(self._part_way(error), ways, is_open=self._is_begun())
+        asked = " --apply" if self.opening.mode == "apply" else ""
+        left = "the unit that was begun is open still" if self.resumes else ""
+        return outages.before_the_unit(error, f"{self._plan_command}{asked}", left=left)
+
+    def _not_verified(self, error: RunbookError) -> RunbookError:
+        if isinstance(error, NotVerifiedError):
+            again = f"put right what it names and look again: {self._plan_command} --apply"
+            error.state = "the unit has ended, and production serves what it brought."
+            error.next_step = f"{again}; {self._ways_back}"
+        return error
+
+    def _part_way(self, error: RunbookError) -> RunbookError:
+        """For who is woken: what production has and lacks, and what to type to go on or back."""
+        assert self.plan is not None
+        _, found, half_done = error.state.rstrip(".").partition("; changed in part")
+        error.state = f"{state_of(steps_of(asdict(self.plan)), self.results)}{found}{half_done}."
+        first = _PLAN_AGAIN.sub("", error.next_step.rstrip(".")).strip(" ,;:")
+        told = "" if not first or first.startswith("pantheon-runbook ") else f"{first}; "
+        error.next_step = f"{told}to go on: {self._goes_on_by}; {self._ways_back}"
+        return error
+
+    def _is_begun(self) -> bool:
+        """Its beginning is no step of this run when an earlier one made it."""
+        began = {one.address: one.outcome for one in self.results}.get(BEGIN, "done")
+        return began != "not-done"
+
     def _plan_for(self, snapshot: Snapshot) -> Plan:
         return replace(super()._plan_for(snapshot), release=dict(self.definition.release(snapshot)))
 
@@ -125,6 +164,14 @@ class PromotingSession(Session):
                     next_step="look what was changed; to go back: pantheon-runbook run RB-040",
                 )
 
+    def _is_left_of(self, plan: Plan, new: Plan) -> bool:
+        """Of a unit that goes on, what was on its way may arrive at any time: that is no ground that moved."""
+        if self.resumes is None or any(one.blocks for one in new.findings):
+            return super()._is_left_of(plan, new)
+        then, now = ({one.address: (one.action, one.before, one.after) for one in each.changes} for each in (plan, new))
+        arrived = {one.address for one in plan.changes if one.action == "wait"} - now.keys()
+        return now == {address: told for address, told in then.items() if address not in arrived}
+
     def _signed_plan(self, plan: Plan) -> Signed:
         found = self.resumes or self.signed(plan.digest)
         if found is not None:
@@ -162,34 +209,11 @@ class PromotingSession(Session):
             self._started = self._goes_on() or self.permission.judge(self._under, **self._asked()).nonces
 
     def _apply(self) -> tuple[Any, dict[str, Any]]:
-        try:
-            value, facts = super()._apply()
-        except RunbookError as error:
-            self._say_where_it_stands(error)
-            raise
+        value, facts = super()._apply()
         if isinstance(value, Held):
             return value, facts
         assert self.plan is not None
         return AppliedUnit(self.plan, self.results), facts
-
-    def _verify(self) -> tuple[Any, dict[str, Any]]:
-        try:
-            return super()._verify()
-        except NotVerifiedError as error:
-            error.state = "the unit has ended, and production serves what it brought."
-            error.next_step = f"put right what it names and look again: {self._plan_command} --apply; {self._ways_back}"
-            raise
-
-    def _say_where_it_stands(self, error: RunbookError) -> None:
-        """For who is woken: what production has and lacks, and what to type to go on or back."""
-        assert self.plan is not None
-        if not any(one.outcome != "not-done" for one in self.results):
-            return  # nothing was begun, and the error says so
-        _, found, half_done = error.state.rstrip(".").partition("; changed in part")
-        error.state = f"{state_of(steps_of(asdict(self.plan)), self.results)}{found}{half_done}."
-        first = _PLAN_AGAIN.sub("", error.next_step.rstrip(".")).strip(" ,;:")
-        told = "" if not first or first.startswith("pantheon-runbook ") else f"{first}; "
-        error.next_step = f"{told}to go on: {self._goes_on_by}; {self._ways_back}"
 
     @property
     def _goes_on_by(self) -> str:

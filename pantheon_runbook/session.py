@@ -153,7 +153,7 @@ class Session:
         self._require_order(act)
         self.journal.write("act-begins", act=act)
         try:
-            value, facts = getattr(self, f"_{act}")()
+            value, facts = self._act(act)
             self.keep(value)  # before its end is journalled: an act that ended can be shown
         except RunbookError as error:
             self.journal.write("act-failed", act=act, **error.as_json())
@@ -161,6 +161,11 @@ class Session:
         self._done.append(act)
         self.journal.write("act-ends", act=act, **facts)
         return value
+
+    def _act(self, act: str) -> tuple[Any, dict[str, Any]]:
+        """What it came to, and what its last line says of it."""
+        value, facts = getattr(self, f"_{act}")()
+        return value, facts
 
     def end(self, stopped_by: str = "") -> None:
         """The run's own last line, and who asked for an early end.
@@ -336,7 +341,7 @@ class Session:
         now = self._look_at_everything()
         new = self._plan_for(now)
         self.journal.write("looked-again", snapshot=now.digest, plan=new.digest)
-        if new.digest != plan.digest:
+        if not self._is_left_of(plan, new):
             moved = _first_difference(self.snapshot, now)
             others = f"; {plan_difference(plan.to_bytes(), new)}" if new.changes != plan.changes else ""
             raise StalePlanError(
@@ -344,6 +349,10 @@ class Session:
                 why=f"{moved} ({self.snapshot.observed_at}, now {now.observed_at}){others}",
                 next_step=self._plan_command,
             )
+
+    def _is_left_of(self, plan: Plan, new: Plan) -> bool:
+        """Whether the plan of a moment later is this one, or what is left of it, so that it may be carried out."""
+        return new.digest == plan.digest
 
     def _as_desired(self, snapshot: Snapshot) -> tuple[Check, ...]:
         """One check per resource with what it should be and what it is; secrets by fingerprint, never by value."""

@@ -27,7 +27,7 @@ Resolve = Callable[[str, int], tuple[str, int] | None]
 
 
 class Database:
-    """The staging database behind its pooler. `resolve` gives another address for a host (the sandbox has one).
+    """An environment's database behind its pooler. `resolve` gives another address for a host (the sandbox has one).
 
     Vault: database.session_url (5432, for migrations), database.pool_url (6543), database.direct_url (IPv6 only
     unless bought; FACTS 1.1). `writes_by` names the URL of the login that writes, where another one only looks; then
@@ -173,7 +173,7 @@ def _connected(settings: dict[str, Any]) -> psycopg.Connection[Any]:
 def unreachable(error: psycopg.Error) -> VendorUnavailableError:
     """The database did not answer a connection or a read."""
     return VendorUnavailableError(
-        "the staging database cannot be reached",
+        "the database cannot be reached",
         vendor="supabase",
         operation="connect to the database",
         why=f"{type(error).__name__} on the pooler",
@@ -184,7 +184,7 @@ def unreachable(error: psycopg.Error) -> VendorUnavailableError:
 
 def _refused_login() -> VendorRefusedError:
     return VendorRefusedError(
-        "the staging database refused the login",
+        "the database refused the login",
         vendor="supabase",
         operation="connect to the database",
         status=401,

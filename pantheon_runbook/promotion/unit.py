@@ -128,8 +128,14 @@ def _promotion(commit: str, snapshot: Snapshot, deployments: Iterable[Desired]) 
         risk="low: the domains move to a build that is ready; nothing is built",
         undo=back,
         undo_of_create=back,
-        action="promote",
+        action="wait" if _is_on_its_way(snapshot) else "promote",
     )
+
+
+def _is_on_its_way(snapshot: Snapshot) -> bool:
+    """Whether the vendor is moving the domains to this very build."""
+    going, build = snapshot.get(PROMOTION).attributes.get("moving_to"), snapshot.get(BUILD).attributes.get("id")
+    return going is not None and going == build
 
 
 def _smoke(before: Iterable[str], deployments: Iterable[Desired]) -> Desired:

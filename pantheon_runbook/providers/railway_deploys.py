@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pantheon_runbook.errors import VendorRefusedError
+from pantheon_runbook.errors import StalePlanError, VendorRefusedError
 from pantheon_runbook.kind import Kind, Look, Surroundings
 from pantheon_runbook.model import Change, Resource
 from pantheon_runbook.providers.commands import may_hold_secret
@@ -89,7 +89,7 @@ class DeploymentKind(Kind):
         """One request, with the commit; where one is on its way already, none."""
         name = self._service_of(change)
         if change.action == "wait":
-            self._begun[change.address] = self._coming(name)["id"]
+            self._begun[change.address] = self._awaited(name, change)["id"]
             return "it was on its way"
         self._before.setdefault(change.address, frozenset(one["id"] for one in self._seen[name]))
         given = {
@@ -146,6 +146,18 @@ class DeploymentKind(Kind):
         """The newest, when it is on its way; one that serves is older."""
         newest = self._seen[name][0] if self._seen[name] else {}
         return newest if newest.get("status") in COMING else {}
+
+    def _awaited(self, name: str, change: Change) -> dict[str, Any]:
+        """What was on its way when the plan was made; it may serve by now. Errors: StalePlanError when it failed."""
+        serving = self._serving(name)
+        arrived = serving if commit_of(serving) == change.after.get("commit") else {}
+        if found := self._coming(name) or arrived:
+            return found
+        raise StalePlanError(
+            f"the deployment of {name} that was on its way does not serve",
+            why=self._note(name) or "Railway lists it no more",
+            next_step="run the plan again: it looks what became of it",
+        )
 
     def _resource(self, name: str, changed: str) -> Resource:
         serving, coming = self._serving(name), self._coming(name)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pantheon_runbook.config import Frontend
-from pantheon_runbook.errors import RefusedError, VendorRefusedError
+from pantheon_runbook.errors import RefusedError, StalePlanError, VendorRefusedError
 from pantheon_runbook.kind import Kind, Look, Surroundings
 from pantheon_runbook.model import Change, Finding, Resource
 from pantheon_runbook.providers.http import Client, json_of
@@ -88,7 +88,7 @@ class ProductionBuild(Kind):
     def write(self, change: Change) -> str | None:
         """One build of the commit; where one is on its way already, nothing is sent."""
         if change.action == "wait":
-            self._begun = self._coming()["uid"]
+            self._begun = self._awaited()
             return "it was on its way"
         if self._before is None:
             self._before = frozenset(one["uid"] for one in self._seen)
@@ -147,6 +147,17 @@ class ProductionBuild(Kind):
             "coming_since": moment(coming.get("created")),
         }
         return {**{name: value for name, value in facts.items() if value}, "goes_live_by_itself": self._goes_live()}
+
+    def _awaited(self) -> str:
+        """What was on its way when the plan was made; it may be ready by now. Errors: StalePlanError when it failed."""
+        ready = self._vault.get(BUILD)
+        if found := self._coming().get("uid") or (ready.reveal() if ready else None):
+            return str(found)
+        raise StalePlanError(
+            f"the production build of {self._commit[:12]} that was on its way has ended otherwise",
+            why=f"Vercel calls it {self._seen[0]['state']}" if self._seen else "Vercel lists it no more",
+            next_step="run the plan again: it looks what became of it",
+        )
 
     def _coming(self) -> Mapping[str, Any]:
         """The newest, when it is on its way."""

@@ -48,8 +48,8 @@ Under = Callable[[], tuple[str, Iterable[str]]]
 class Promoting:
     """The definition. `parts` are production's, `staging` those of the environment that is promoted.
 
-    `is_resumed`: a unit that was begun goes on, and what it was begun on is not asked again. `under` is what the unit
-    is begun under.
+    `resumes` is the digest of the plan that goes on, "" for none: once its unit was begun, what it was begun on is not
+    asked again. `under` is what the unit is begun under.
     """
 
     def __init__(
@@ -61,12 +61,12 @@ class Promoting:
         writer: Writer,
         sealed: Callable[[], SealedRuns],
         under: Under,
-        is_resumed: bool,
+        resumes: str,
     ) -> None:
         self._parts = parts
         self._outside = parts.outside
         self._config = parts.outside.config
-        self._is_resumed = is_resumed
+        self._resumes = resumes
         self._command = f"pantheon-runbook run RB-030 -e {parts.name}"
         self._staging_name = staging.name
         self._hotfix, self._commit = _hotfix_of(parameters)
@@ -144,7 +144,7 @@ class Promoting:
         if ground is None:
             return (self._no_database(),)
         found = (*self.revising.findings(ground), *self._of_the_rehearsal(ground), *self._of_the_release(snapshot))
-        if self._is_resumed:
+        if self.unit is not None and self.unit.plan_digest == self._resumes:
             return found
         proof = (*self._evidence(ground).findings, *artefact_findings(self._artefacts(ground, snapshot)))
         return (

@@ -18,6 +18,7 @@ from pantheon_runbook.database.connection import Database
 from pantheon_runbook.database.locks import database_lock
 from pantheon_runbook.database.writer import Writer
 from pantheon_runbook.errors import CredentialError, ParameterError
+from pantheon_runbook.evidence import journal
 from pantheon_runbook.evidence.approval import Person
 from pantheon_runbook.evidence.bundle import Bundle
 from pantheon_runbook.evidence.journal import Journal
@@ -146,12 +147,12 @@ def _closing(begun: Begun) -> Session:
 
 
 def _promoting(begun: Begun) -> Session:
-    parts, parameters = begun.parts, begun.parameters
+    parts, named = begun.parts, str(begun.parameters["resume"])
     _require_password(parts.outside, begun.opening.mode)
     sealed = _once(parts.outside)
-    resumes = _unit(parts.outside, sealed, str(parameters["resume"]))[0] if parameters["resume"] else None
-    if resumes is not None:  # the unit goes on as it was begun
-        parameters = {**parameters, **json.loads(resumes.plan)["parameters"]}
+    resumes = _unit(parts.outside, sealed, named)[0] if named else None
+    begun = _as_approved(begun, resumes) if resumes else begun
+    parameters = begun.parameters
     promotes = Promoting(
         parts,
         beside(parts, str(parameters["staging"])),
@@ -159,7 +160,7 @@ def _promoting(begun: Begun) -> Session:
         writer=begun.writer,
         sealed=sealed,
         under=lambda: made.under,
-        is_resumed=resumes is not None,
+        resumes=resumes.digest if resumes else "",
     )
     outside, operator = parts.outside, Person(begun.opening.operator, begun.opening.operator_source)
     made = begun.make(
@@ -249,21 +250,34 @@ def _once(outside: World) -> Callable[[], SealedRuns]:
 def _unit(outside: World, sealed: Callable[[], SealedRuns], named: str) -> tuple[Signed, SealedRun]:
     """The plan of the unit of work that a promotion began or went on with, and that run; "" is the latest.
 
-    Errors: ParameterError.
+    One that was to go on, and did not come so far, leads to the run that it named. Errors: ParameterError.
     """
+    wanted = named
     for run in reversed(sealed().runs):
-        folder, is_it = outside.evidence / run.bundle, named in {"", run.bundle} or run.bundle.endswith(f"-{named[:8]}")
-        plan = next((folder / one for one in (SIGNED_PLAN, "plan.json") if (folder / one).is_file()), None)
-        if not is_it or run.runbook != "RB-030" or run.mode != "apply" or plan is None:
+        is_it = wanted in {"", run.bundle} or run.bundle.endswith(f"-{wanted[:8]}")
+        if not is_it or run.runbook != "RB-030" or run.mode != "apply":
             continue
-        signed = signed_plan(outside.evidence, sealed(), hashlib.sha256(plan.read_bytes()).hexdigest())
-        if signed is not None and (named or (folder / DECISIONS).is_file()):
-            return replace(signed, continues=run.bundle if (folder / DECISIONS).is_file() else ""), run
+        folder = outside.evidence / run.bundle
+        plan = next((folder / one for one in (SIGNED_PLAN, "plan.json") if (folder / one).is_file()), None)
+        digest = hashlib.sha256(plan.read_bytes()).hexdigest() if plan else ""
+        signed, is_let_through = signed_plan(outside.evidence, sealed(), digest), (folder / DECISIONS).is_file()
+        if signed is not None and (named or is_let_through):
+            return replace(signed, continues=run.bundle if is_let_through else ""), run
+        if named:
+            wanted = str(journal.read(folder / "journal.jsonl")[0]["parameters"]["resume"]) or wanted
     raise ParameterError(
         f'there is no unit of work "{named}"' if named else "no promotion was ever let through",
         why=f"no sealed apply run of RB-030 in {outside.evidence} is called so and has a plan that was read",
         next_step="name its bundle, or the first 8 characters of its run: pantheon-runbook evidence list",
     )
+
+
+def _as_approved(begun: Begun, resumes: Signed) -> Begun:
+    """What was not given is as in the plan that goes on: nobody has to remember how it was made."""
+    approved = json.loads(resumes.plan)["parameters"]
+    unsaid = {name for name, value in begun.parameters.items() if value == begun.runbook.parameters[name]}
+    given = {name: approved.get(name, value) if name in unsaid else value for name, value in begun.parameters.items()}
+    return replace(begun, parameters=given)
 
 
 def _cover(outside: World, signed: Signed, run: SealedRun) -> Cover:

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from pantheon_runbook import clock, comparing
+from pantheon_runbook import clock, comparing, outages
 from pantheon_runbook.config import Environment, read_regular
 from pantheon_runbook.database.locks import MachineLock, holder_of
 from pantheon_runbook.errors import ParameterError, RunbookError
@@ -25,7 +25,7 @@ from pantheon_runbook.kind import Surroundings
 from pantheon_runbook.model import Snapshot
 from pantheon_runbook.planning import is_plan
 from pantheon_runbook.providers.http import WriteGate
-from pantheon_runbook.runbooks import Runbook, checked_parameters, find
+from pantheon_runbook.runbooks import Runbook, checked_parameters, find, spelled
 from pantheon_runbook.runner import hotfixes
 from pantheon_runbook.runner.clients import Clients, Parts
 from pantheon_runbook.runner.production import PRODUCTION
@@ -61,8 +61,9 @@ def open_run(
     with masked_errors(registry), ExitStack() as ends:  # what was begun is ended when opening does not come to its end
         restores_paused = bool(parameters.get("restore_paused"))
         if runbook.id in ON_PRODUCTION:
-            only = str(parameters.get("only", ""))
-            parts = _parts_of_production(outside, registry, ends, progress, only=_vendors(only))
+            with _outages_told(runbook, parameters):
+                only = _vendors(str(parameters.get("only", "")))
+                parts = _parts_of_production(outside, registry, ends, progress, only=only)
         else:
             parts = _parts(outside, name, registry, ends, progress, restores_paused=restores_paused)
         place = Place(outside.evidence, outside.config.cloud, name, runbook.id, clock.token("run"), clock.stamp())
@@ -97,6 +98,17 @@ def masked_errors(registry: Registry) -> Iterator[None]:
         for name in ("what", "why", "state", "next_step"):
             setattr(error, name, registry.redact(getattr(error, name)))
         raise
+
+
+@contextmanager
+def _outages_told(runbook: Runbook, parameters: Mapping[str, Any]) -> Iterator[None]:
+    """Who cannot open a run on production wants to know first in which state production is."""
+    try:
+        yield
+    except RunbookError as error:
+        asked = " --apply" if parameters.get("mode") == "apply" else ""
+        command = f"pantheon-runbook run {runbook.id} -e {PRODUCTION}{spelled(parameters, runbook.id)}{asked}"
+        raise outages.of_opening(error, command) from error.__cause__
 
 
 @contextmanager
