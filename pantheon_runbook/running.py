@@ -135,7 +135,7 @@ def _of_unit(outcome: Outcome, events: Sequence[Mapping[str, Any]]) -> str:
         told["next"] = unit_summary.without_commands(told["next"])
         lines += [f"{name.capitalize() + ':':<8} {text}" for name, text in told.items() if text]
         lines += [*unit_summary.stopped(events, folder), *_failed(events), *_places(folder)]
-        lines += unit_summary.to_type_after_stop(events, folder, again)
+        lines += unit_summary.to_type_after_stop(events, folder, again, is_held=verdict.word == "held")
     elif verdict.word == "planned":
         blocked = _is_blocked(events)
         lines += [*unit_summary.planned(folder), *_places(folder)]

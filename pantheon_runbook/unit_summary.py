@@ -18,7 +18,7 @@ from pantheon_runbook.rolling_back import COVERS
 
 Events = Sequence[Mapping[str, Any]]
 _SIGNS = {"done": "+", "not done": "-", "made but not ready": "~", "unknown": "?"}
-_COMMANDS = re.compile(r";? ?to go on: .*")
+_COMMANDS = re.compile(r";? ?to go on: .*|: pantheon-runbook approve .*")
 _PROMOTES = "RB-030"
 
 
@@ -67,16 +67,19 @@ def has_begun(events: Events) -> bool:
 
 def without_commands(next_step: str) -> str:
     """What is to be put right first; the commands have lines of their own."""
-    return _COMMANDS.sub("", next_step).strip()
+    told = _COMMANDS.sub("", next_step).strip().rstrip(".")
+    return f"{told}." if told else ""
 
 
-def to_type_after_stop(events: Events, folder: Path, again: str) -> Iterable[str]:
+def to_type_after_stop(events: Events, folder: Path, again: str, *, is_held: bool) -> Iterable[str]:
+    """How to go on and how to go back; of a run that only waits, what it waits for."""
     opened = events[0]
     if opened["runbook"] == _PROMOTES and has_begun(events):
         yield f"go on     pantheon-runbook run {_PROMOTES} --apply --resume {opened['run'][:8]}"
         yield f"go back   pantheon-runbook run RB-040 -p unit={folder.name}"
-    elif opened["parameters"].get("plan_file"):
-        yield f"then      {again} --apply --plan {opened['parameters']['plan_file']}"
+    elif (path := opened["parameters"].get("plan_file")) and is_held:
+        yield f"approve   pantheon-runbook approve {path} --key NAME --reason TEXT"
+        yield f"then      {again} --apply --plan {path}"
 
 
 def to_type_after_done(events: Events, folder: Path, follows: str) -> Iterable[str]:

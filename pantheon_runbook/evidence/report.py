@@ -6,11 +6,14 @@ The page holds no script, loads nothing, and says so to the browser (Content-Sec
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pantheon_runbook.drawing import image
 from pantheon_runbook.evidence import changes, journal, people
 from pantheon_runbook.model import banner, short_code
+from pantheon_runbook.promotion.steps import is_on_production, steps_of
+from pantheon_runbook.promotion.unit_picture import unit_picture
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _STYLE = """
@@ -19,7 +22,9 @@ header { border: 2px solid #1b1f24; padding: .6rem 1rem; margin-bottom: 1.5rem }
 header.sandbox { border-style: dashed }
 header.went-well { background: #eef7ee } header.stopped { background: #fdecea }
 .not-met { color: #b3261e; font-weight: bold }
+.code { font-size: 2em; margin: .2rem 0 }
 td { overflow-wrap: anywhere } td:first-child { min-width: 13rem } header td:first-child { white-space: nowrap }
+.changes td:nth-child(2), .changes td:nth-child(3) { white-space: nowrap }
 .pantheon-card td:first-child { min-width: 1rem } .pantheon-card td:not(:last-child) { overflow-wrap: normal }
 header h1 { font-size: 1.15rem; margin: 0 }
 pre, code { font: 13px/1.45 ui-monospace, monospace }
@@ -70,7 +75,8 @@ def report_html(
     facts = _table(_facts(listed, verdict, plan))
     how = f"{html.escape(str(verdict['cloud']))} {_how(verdict)}"
     rows = changes.rows_of(listed, plan)
-    became = f"<p>{html.escape(changes.summary(rows, listed))}</p>{_table(rows, heads=_HEADS if rows else ())}"
+    became = f"<p>{html.escape(changes.summary(rows, listed))}</p>{_unit(rows, plan)}"
+    became += f'<div class="changes">{_table(rows, heads=_HEADS if rows else ())}</div>'
     banner = html.escape(_banner(verdict))
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{banner}</title>\n'
@@ -79,6 +85,14 @@ def report_html(
         f"{_people(decisions)}"
         f"<h2>Changes</h2>{became}\n{body}\n<h2>Checks</h2>{_table(_checks(listed))}\n</body></html>\n"
     )
+
+
+def _unit(rows: Sequence[changes.Row], plan: Facts) -> str:
+    """Of a run on production the unit of work, step by step with its seconds; of a plan run the cards show it."""
+    if not is_on_production(plan) or not rows or all(row.outcome == "planned" for row in rows):
+        return ""
+    outcomes = {row.address: f"{row.outcome}, {row.seconds} s" if row.seconds else row.outcome for row in rows}
+    return image(unit_picture(steps_of(plan), outcomes))
 
 
 def _people(decisions: bytes | None) -> str:
@@ -174,7 +188,7 @@ def _notebook_body(notebook: str) -> str:
     return nh3.clean(
         body,
         tags=_TAGS,
-        attributes={"*": {"class"}, "a": {"href"}, "img": {"src", "alt"}},
+        attributes={"*": {"class"}, "td": {"colspan"}, "a": {"href"}, "img": {"src", "alt"}},
         attribute_filter=_kept,
         url_schemes={"https", "mailto", "data"},
     )

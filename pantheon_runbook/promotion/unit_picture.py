@@ -34,7 +34,10 @@ class _Place:
 
 
 def unit_picture(steps: Sequence[Step], outcomes: Mapping[str, str] | None = None) -> str:
-    """`outcomes` are words by address, of `evidence.changes`; without them every step is drawn as it is planned."""
+    """`outcomes` are words by address, of `evidence.changes`, with what was measured after a comma.
+
+    Without them every step is drawn as it is planned.
+    """
     places = _places(steps)
     height = max((place.y for place in places.values()), default=_TOP) + _BOX + 12
     parts = [*_lanes(height), *_lines(steps, places)]
@@ -83,7 +86,7 @@ def _lines(steps: Sequence[Step], places: Mapping[int, _Place]) -> list[str]:
 
 
 def _drawn(one: Step, place: _Place, word: str) -> str:
-    fill = _FILLS.get(word, _PLANNED)
+    fill = _FILLS.get(word.partition(",")[0], _PLANNED)
     dash = ' stroke-dasharray="4 4"' if word == "not reached" else ""
     room, where = int(place.width / _LETTER), f'x="{place.x:g}" y="{place.y:g}" width="{place.width:g}"'
     return "".join(

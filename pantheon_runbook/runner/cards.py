@@ -5,7 +5,6 @@ Nothing here depends on the time an act took or on the machine, so that stored o
 
 from __future__ import annotations
 
-import base64
 import html
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -15,6 +14,7 @@ from typing import Any
 
 from pantheon_runbook.certificate import open_ways, stood_for
 from pantheon_runbook.closure import Row as CriterionRow
+from pantheon_runbook.drawing import image
 from pantheon_runbook.errors import RunbookError
 from pantheon_runbook.evidence.verify import ALONE
 from pantheon_runbook.model import (
@@ -103,7 +103,7 @@ class Card:
         parts = [f"<p><strong>{html.escape(self.head)}</strong> {html.escape(self.tail)}</p>"]
         parts += [f'<p class="not-met" style="color: #b3261e"><b>{html.escape(line)}</b></p>' for line in self.alarms]
         parts += [f'<p class="code" style="font-size: 2em">{html.escape(self.code)}</p>'] if self.code else []
-        parts += map(_image, self.pictures)
+        parts += map(image, self.pictures)
         parts += [f"<table>{rows}</table>"] if self.rows else []
         parts += [f"<p>{html.escape(line)}</p>" for line in self.lines]
         parts += [f"<p><strong>Next:</strong> {html.escape(self.next_step)}</p>"] if self.next_step else []
@@ -127,13 +127,6 @@ def _is_alone(row: tuple[str, ...]) -> bool:
 
 def _alone(row: tuple[str, ...]) -> str:
     return f'<td></td><td colspan="3" style="text-align: left">{html.escape(row[1].strip())}</td>'
-
-
-def _image(picture: str) -> str:
-    """As an image: JupyterLab strips drawing elements from a notebook that it does not trust yet."""
-    title = picture.partition("<title>")[2].partition("</title>")[0]
-    source = base64.b64encode(picture.encode()).decode()
-    return f'<p><img alt="{title}" src="data:image/svg+xml;base64,{source}"></p>'
 
 
 @singledispatch
