@@ -107,8 +107,11 @@ class Rehearsals(Kind):
         pending = tuple(self._pending(ground))
         rows = production.rows if isinstance(production, _Source) else {}
         if self._is_of_production:
+            made_of_nothing = self._made_of_nothing(ground, server)
+            if not pending:
+                return Found(Rehearsal(), Rehearsal(), *made_of_nothing)
             own = production if isinstance(production, Rehearsal) else self._on(production, pending, server, rows)
-            return Found(own if pending else Rehearsal(), Rehearsal(), *self._made_of_nothing(ground, server))
+            return Found(own, Rehearsal(), *made_of_nothing)
         staging = self._on_its_own(ground, pending, server, rows) if pending else Rehearsal()
         made_of_nothing = self._made_of_nothing(ground, server)
         if isinstance(production, Rehearsal):
