@@ -138,6 +138,7 @@ def _outside() -> Iterator[Item]:
     yield Item("closing F25", "decided by [closure]" if outside.config.closure else _UNDECIDED)
     yield from _vendors(outside)
     yield _read_role(outside)
+    yield _promotion(outside)
     yield from backend_reach.examined(outside)
 
 
@@ -152,6 +153,19 @@ def _read_role(outside: World) -> Item:
         return Item(name, "none is named; SQL checks go through Supabase's read-only query")
     next_step = "" if probed.passed else "pantheon-runbook read-role prints what makes it, and lists what it may write"
     return Item(name, probed.found, next_step)
+
+
+def _promotion(outside: World) -> Item:
+    """What RB-030 needs beside the tokens; whoever only provisions needs none of it, and should hold none of it."""
+    read, credentials = outside.config.production_read, outside.credentials
+    looks = read is not None and read.dump_password in credentials.values
+    can = {
+        (False, False): "no: production is not looked at, and cannot be written to",
+        (True, False): "plan runs only: no password that writes is held",
+        (False, True): "no: the password that writes is held, and no role that only looks",
+        (True, True): "yes: the password of production's owner is held here, so keep this file where you keep that",
+    }
+    return Item("promotion (RB-030)", can[looks, credentials.production is not None])
 
 
 def _age(pinned_at: str) -> str:
