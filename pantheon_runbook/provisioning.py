@@ -26,6 +26,7 @@ _BROUGHT_BY = {
 _READS = {"supabase": 16, "railway": 16, "vercel": 2, "openrouter": 2}
 _ALSO = {"railway": ("production/deployment/",)}
 _READS_PER_WRITE = 2
+_ADDRESSES = {"railway": ("railway/", "production/deployment/")}  # what one of its calls changes
 _READS_WHILE_A_PROJECT_COMES_UP = 45
 _LIMITS = {
     "supabase": "120 a minute (as commonly quoted)",
@@ -350,17 +351,20 @@ def _unnamed_variables(config: Config, name: str, snapshot: Snapshot) -> Iterabl
             yield f"variables of {place}: production has {unnamed}, pantheon.toml names no value for {name}"
 
 
-def calls(changes: Iterable[Change]) -> dict[str, dict[str, Any]]:
-    """Per vendor: about how many reads and writes an apply sends, and the limit they count against."""
+def calls(changes: Iterable[Change], *, reads: Mapping[str, int] = _READS) -> dict[str, dict[str, Any]]:
+    """Per vendor: about how many reads and writes an apply sends, and the limit they count against.
+
+    `reads` are those of its looks, as they were measured.
+    """
     listed = tuple(changes)
     counted: dict[str, dict[str, Any]] = {}
-    for vendor, reads in _READS.items():
-        writes = sum(change.address.startswith((f"{vendor}/", *_ALSO.get(vendor, ()))) for change in listed)
+    for vendor, looks in reads.items():
+        writes = sum(change.address.startswith(_ADDRESSES.get(vendor, f"{vendor}/")) for change in listed)
         waits = _READS_WHILE_A_PROJECT_COMES_UP * any(
             change.address == "supabase/project" and vendor == "supabase" for change in listed
         )
         counted[vendor] = {
-            "reads": reads + _READS_PER_WRITE * writes + waits,
+            "reads": looks + _READS_PER_WRITE * writes + waits,
             "writes": writes,
             "limit": _LIMITS[vendor],
         }
