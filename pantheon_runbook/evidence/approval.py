@@ -198,9 +198,16 @@ def _may_withdraw(one: Read, case: Case) -> bool:
 
 def _weighed(where: str, one: Read, withdrawals: list[Read], case: Case) -> _Weighed:
     names = _names_of_signer(one, case)
-    duty = next((duty for duty, person in case.people if _is_of(person, one, names, case)), "")
+    duty = next((_duty(duty, person, one) for duty, person in case.people if _is_of(person, one, names, case)), "")
     weighed = _Weighed(one, None, duty, names)
     return _Weighed(one, next(_problems(where, weighed, withdrawals, case), None), duty, names)
+
+
+def _duty(duty: str, person: Person, one: Read) -> str:
+    """With the name by which they are it, where that is not the one that the approval has."""
+    return (
+        duty if verify.plain_name(person.name) == verify.plain_name(one.said.approver) else f'{duty} ("{person.name}")'
+    )
 
 
 def _problems(where: str, weighed: _Weighed, withdrawals: list[Read], case: Case) -> Iterator[RunbookError]:
@@ -222,7 +229,7 @@ def _of_the_key(where: str, one: Read, case: Case) -> Iterator[RunbookError]:
         yield _refused(where, case, f"the key of {key.owner} may not approve this plan", pinned)
     if key.owner != said.approver:
         why = f"its key is pinned as {key.owner}'s"
-        yield _refused(where, case, f"{said.approver} has not signed the approval in his name", why)
+        yield _refused(where, case, f"{said.approver} has not signed the approval themselves", why)
     times = (said.issued_at,) if case.started else (said.issued_at, case.now)
     outside = next((moment for moment in times if not key.is_valid_at(moment)), "")
     if outside:
@@ -235,16 +242,20 @@ def _of_the_key(where: str, one: Read, case: Case) -> Iterator[RunbookError]:
 def _of_the_plan(where: str, one: Read, case: Case) -> Iterator[RunbookError]:
     said, plan = one.said.about, case.about
     if said.cloud != plan.cloud:
-        yield _stale(where, case, f'it is for the cloud "{said.cloud}", and this plan is for "{plan.cloud}"')
+        why = f'it is for the cloud "{said.cloud}", and this plan is for "{plan.cloud}"'
+        yield _stale(where, case, "another cloud", why)
     if said.environment != plan.environment:
-        yield _stale(where, case, f'it is for "{said.environment}", and this plan is for "{plan.environment}"')
+        why = f'it is for "{said.environment}", and this plan is for "{plan.environment}"'
+        yield _stale(where, case, "another environment", why)
     if said.runbook != plan.runbook:
-        yield _stale(where, case, f"it is for {said.runbook}, and this plan is of {plan.runbook}")
+        yield _stale(where, case, "another runbook", f"it is for {said.runbook}, and this plan is of {plan.runbook}")
     if said.plan_digest != plan.plan_digest:
-        yield _stale(where, case, f"it is for the plan {said.short_code}, and this is {plan.short_code}")
+        yield _stale(
+            where, case, "another plan", f"it is for the plan {said.short_code}, and this is {plan.short_code}"
+        )
     if said.is_hotfix != plan.is_hotfix:
         kinds = ("a hotfix", "no hotfix") if said.is_hotfix else ("no hotfix", "a hotfix")
-        yield _stale(where, case, f"it was given for {kinds[0]}, and this plan is {kinds[1]}")
+        yield _stale(where, case, "a plan of another kind", f"it was given for {kinds[0]}, and this plan is {kinds[1]}")
     if one.said.code != plan.short_code:
         why = f'"{one.said.code}" was typed, and the plan is {plan.short_code}'
         yield _refused(where, case, "the short code of another plan was typed", why)
@@ -289,12 +300,12 @@ def _of_the_person(where: str, weighed: _Weighed, case: Case) -> Iterator[Runboo
         why = f"[approval] in pantheon.toml names {', '.join(policy.approvers)}"
         yield _refused(where, case, f"{said.approver} is not asked to approve", why)
     if weighed.duty and not policy.is_solo:
-        why = f"he is {weighed.duty}, and approving is another person's"
+        why = f"they are {weighed.duty}, and approving is another person's"
         yield _refused(where, case, f"{said.approver} cannot approve this plan", why)
     if weighed.duty and policy.is_solo:
         ready = verify.moment_of(case.sealed_at) + policy.delay
         if min(verify.moment_of(said.issued_at), verify.moment_of(case.now)) < ready:
-            why = f"he is {weighed.duty}: alone he approves {policy.delay} after it was sealed ({case.sealed_at})"
+            why = f"they are {weighed.duty}: alone they approve {policy.delay} after it was sealed ({case.sealed_at})"
             yield _refused(where, case, f"{said.approver} signed too soon after making the plan", why)
 
 
@@ -302,8 +313,8 @@ def _refused(where: str, case: Case, what: str, why: str) -> NotApprovedError:
     return NotApprovedError(what, why=f"{why} ({where})", state=case.state, next_step=_NEXT.format(case.anew))
 
 
-def _stale(where: str, case: Case, why: str) -> StalePlanError:
-    what = "the approval is for another plan"
+def _stale(where: str, case: Case, other: str, why: str) -> StalePlanError:
+    what = f"the approval is for {other}"
     return StalePlanError(what, why=f"{why} ({where})", state=case.state, next_step=_NEXT.format(case.anew))
 
 
