@@ -23,6 +23,7 @@ Kind = Literal["approved", "separation of duties: not met"]
 
 _UNTOUCHED = "nothing was changed"
 _NEXT = "have somebody who may approve it sign the plan of now: {}"
+_BEGUN = "put back what the unit began under as it was signed, and go on with it; or go back: {}"
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,15 @@ class Case:
         return (("its requester", self.requester), ("its executor", self.executor), *authors)
 
     @property
+    def next_step(self) -> str:
+        """For what is refused: a unit that has begun has no use for another approval."""
+        return _BEGUN.format(self.back) if self.started else _NEXT.format(self.anew)
+
+    @property
+    def back(self) -> str:
+        return f"pantheon-runbook run RB-040 -e {self.about.environment}"
+
+    @property
     def anew(self) -> str:
         return f"pantheon-runbook approve {self.where} --key NAME --reason TEXT"
 
@@ -171,7 +181,9 @@ def _trusted(where: str, raw: bytes, case: Case) -> Read:
         f"{where} cannot be trusted",
         why=f"{found}; it may be what is left of a withdrawal, so nothing beside it counts",
         state=case.state,
-        next_step=f"look where it comes from, take it away or pin its key, and approve anew: {case.anew}",
+        next_step=case.next_step
+        if case.started
+        else f"look where it comes from, take it away or pin its key, and approve anew: {case.anew}",
     )
 
 
@@ -183,7 +195,7 @@ def _refuse_stopped(approvals: Mapping[str, Read], withdrawals: list[Read], case
     for one in withdrawals:
         if one.said.nonce in case.started and _may_withdraw(one, case):
             what = f"{one.said.approver} has withdrawn the approval that the unit began under"
-            raise _refused("the withdrawal", case, what, f"on {one.said.issued_at}: {one.said.reason}")
+            raise _taken_back("the withdrawal", case, what, one)
 
 
 def _may_withdraw(one: Read, case: Case) -> bool:
@@ -269,8 +281,7 @@ def _withdrawn(where: str, one: Read, withdrawals: Iterable[Read], case: Case) -
         is_his = _may_withdraw(withdrawal, case) and taken.approver == said.approver
         is_later = verify.moment_of(said.issued_at) < verify.moment_of(taken.issued_at)
         if is_his and (taken.nonce == said.nonce or is_later):
-            why = f"on {taken.issued_at}: {taken.reason}"
-            return _refused(where, case, f"{said.approver} has withdrawn the approval", why)
+            return _taken_back(where, case, f"{said.approver} has withdrawn the approval", withdrawal)
     return None
 
 
@@ -309,13 +320,21 @@ def _of_the_person(where: str, weighed: _Weighed, case: Case) -> Iterator[Runboo
             yield _refused(where, case, f"{said.approver} signed too soon after making the plan", why)
 
 
-def _refused(where: str, case: Case, what: str, why: str) -> NotApprovedError:
-    return NotApprovedError(what, why=f"{why} ({where})", state=case.state, next_step=_NEXT.format(case.anew))
+def _refused(where: str, case: Case, what: str, why: str, *, next_step: str = "") -> NotApprovedError:
+    return NotApprovedError(what, why=f"{why} ({where})", state=case.state, next_step=next_step or case.next_step)
+
+
+def _taken_back(where: str, case: Case, what: str, withdrawal: Read) -> NotApprovedError:
+    """Whoever has withdrawn it is asked first, and not somebody else for another signature."""
+    taken = withdrawal.said
+    go_on = f"go back: {case.back}" if case.started else f"once that is settled it may be approved anew: {case.anew}"
+    step = f"ask {taken.approver} about it; {go_on}"
+    return _refused(where, case, what, f"on {taken.issued_at}: {taken.reason}", next_step=step)
 
 
 def _stale(where: str, case: Case, other: str, why: str) -> StalePlanError:
     what = f"the approval is for {other}"
-    return StalePlanError(what, why=f"{why} ({where})", state=case.state, next_step=_NEXT.format(case.anew))
+    return StalePlanError(what, why=f"{why} ({where})", state=case.state, next_step=case.next_step)
 
 
 def _first_refusal(counted: list[_Weighed], weighed: list[_Weighed], case: Case) -> RunbookError:
@@ -331,7 +350,7 @@ def _first_refusal(counted: list[_Weighed], weighed: list[_Weighed], case: Case)
         f"the plan waits for {missing} more approval{'s' if missing > 1 else ''}",
         why=f"[approval] asks for {case.policy.required} people, and {names} approved",
         state=case.state,
-        next_step=case.anew,
+        next_step=case.next_step if case.started else case.anew,
     )
 
 

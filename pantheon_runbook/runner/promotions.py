@@ -139,13 +139,15 @@ class Promoting:
         found = (*self.revising.findings(ground), *self._of_the_rehearsal(ground), *self._of_the_release(snapshot))
         if self._is_resumed:
             return found
+        evidence = self._evidence(ground)
         return (
             *found,
             *self._of_another_unit(),
-            *self._evidence(ground).findings,
+            *evidence.findings,
             *self._backup().findings,
             *exposure_findings(self._exposures(snapshot), self._config.accepted_exposures, now=clock.now()),
-            *artefact_findings(self._artefacts(ground, snapshot)),
+            # Without a run to hold them against there is one thing to clear, and that is said already.
+            *(artefact_findings(self._artefacts(ground, snapshot)) if evidence.standing else ()),
             *self._of_the_checks(),
         )
 
