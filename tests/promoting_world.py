@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from migrating_world import Staging, staging_in
 
 from pantheon_runbook import approving
 from pantheon_runbook.errors import RunbookError
 from pantheon_runbook.evidence import seal
 from pantheon_runbook.model import Finding, Plan
+from pantheon_runbook.runner import rehearsals
 from pantheon_runbook.sandbox import customer
 from pantheon_runbook.session import ACTS
 from pantheon_runbook.verdict import Verdict
@@ -132,6 +134,23 @@ class Production(Staging):
         rows = self.hands.sql(self.production, "select revision, state from pantheon_runbook.migrations order by id")
         units = self.hands.sql(self.production, "select state from pantheon_runbook.units order by id")
         return [(row["revision"], row["state"]) for row in rows] + [("unit", row["state"]) for row in units]
+
+
+@contextmanager
+def remembered_rehearsals() -> Iterator[None]:
+    """A rehearsal is done once for each ground, in all runs: by what a run itself knows it by. It costs seconds."""
+    done: dict[tuple[str, ...], Any] = {}
+    rehearse = rehearsals.Rehearsals._rehearsed
+
+    def remembered(self: Any, ground: Any, production: Any) -> Any:
+        key = rehearsals._key(ground, production), *self._heads(ground), *(one.id for one in self._pending(ground))
+        if key not in done:
+            done[key] = rehearse(self, ground, production)
+        return done[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rehearsals.Rehearsals, "_rehearsed", remembered)
+        yield
 
 
 @contextmanager

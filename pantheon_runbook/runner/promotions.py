@@ -147,7 +147,10 @@ class Promoting:
         found = (*self.revising.findings(ground), *self._of_the_rehearsal(ground), *self._of_the_release(snapshot))
         if self.unit is not None and self.unit.plan_digest == self._resumes:
             return found
-        proof = (*self._evidence(ground).findings, *artefact_findings(self._artefacts(ground, snapshot)))
+        evidence = self._evidence(ground)
+        # Without a run to hold them against there is one thing to clear, and that is said already.
+        artefacts = artefact_findings(self._artefacts(ground, snapshot)) if evidence.standing else ()
+        proof = (*evidence.findings, *artefacts)
         return (
             *found,
             *self._of_another_unit(),
