@@ -38,6 +38,7 @@ def production_rows(snapshot: Snapshot) -> tuple[Row, ...]:
         *_project(snapshot),
         *_database(snapshot),
         *_served(snapshot),
+        ("", "to fall back on, and what was tried out", "", ""),
         *_way_back(snapshot),
     )
 
@@ -138,6 +139,10 @@ def _backup(seen: Resource) -> Row:
 def ways_in_rows(snapshot: Snapshot) -> Iterable[Row]:
     """Ways past this tool: the open ones with who accepted them, then those that cannot be read."""
     accepted = {one.address: one for one in snapshot.findings}
+    states = [str(one.attributes["state"]) for one in snapshot.resources if one.address.startswith("exposure/")]
+    if states:
+        closed = sum(state.startswith("closed") for state in states)
+        yield "", f"ways into production past this tool: {states.count('open')} open, {closed} closed", "", ""
     for sign, state in (("o", "open"), ("?", "cannot be read")):
         for one in snapshot.resources:
             if one.address.startswith("exposure/") and one.attributes["state"] == state:
@@ -151,12 +156,6 @@ def _how_open(seen: Resource, finding: Finding | None) -> str:
     if finding is not None and finding.blocks:
         return f"{found} -> BLOCKS: {finding.next_step}"
     return found
-
-
-def counted_ways(snapshot: Snapshot) -> str:
-    states = [str(one.attributes["state"]) for one in snapshot.resources if one.address.startswith("exposure/")]
-    closed = sum(state.startswith("closed") for state in states)
-    return f"ways into production past this tool: {states.count('open')} open, {closed} closed" if states else ""
 
 
 def rests_on(plan: Plan) -> Iterable[str]:
