@@ -18,6 +18,7 @@ from pantheon_runbook.runner.lock_timeline import longest_lock_of
 from pantheon_runbook.runner.production import PRODUCTION
 from pantheon_runbook.runner.staging_now import DEPLOYMENT as STAGING_DEPLOYMENT
 from pantheon_runbook.runner.staging_now import STAGING_REVISION
+from pantheon_runbook.standing import MISSING
 
 Row = tuple[str, str, str, str]
 PROJECT, PLACE = "production/project", "staging/place"
@@ -62,10 +63,12 @@ def _database(snapshot: Snapshot) -> Iterable[Row]:
         at, beside = tree.attributes["at"] or [], snapshot.get(STAGING_REVISION)
         staging = ", ".join(beside.attributes.get("heads", ())) if beside.state == "present" else ""
         yield _sign(_at(at), staging), "database", f"at {_at(at)}", f"at {staging}" if staging else ""
-    if marker.state != "present" and tree.state == "present":
+    if marker.note == MISSING:
         yield "+", "mark", "not marked as production yet", ""
-    if ledger.state == "present" or tree.state == "present":
-        yield ("=" if ledger.state == "present" else "+"), "ledger", ledger.note.rpartition("; ")[2] or "not there", ""
+    if ledger.state == "present":
+        yield "=", "ledger", ledger.note.rpartition("; ")[2], ""
+    elif ledger.note == MISSING:
+        yield "+", "ledger", "not there yet", ""
     unit = snapshot.get(BEGIN)
     if unit.state == "present":
         yield "!", "unit of work", "open", unit.note
