@@ -50,6 +50,11 @@ def surroundings_of_a_notebook(folder: Path, notebook: Path) -> tuple[control.Ru
     return running, variables
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if getattr(config.option, "nbval_sanitize_with", "") is None:
+        config.option.nbval_sanitize_with = str(Path(__file__).parent / "tests" / "unpinned.cfg")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Before nbval starts the notebook's kernel: fixtures do not reach its cells, the environment does."""

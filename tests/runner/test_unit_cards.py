@@ -27,7 +27,7 @@ from pantheon_runbook.promoting import AppliedUnit, LetThrough, PromotingSession
 from pantheon_runbook.promotion.steps import steps_of
 from pantheon_runbook.promotion.unit_picture import unit_picture
 from pantheon_runbook.runner.cards import draw
-from pantheon_runbook.session import Opening
+from pantheon_runbook.session import Opening, Session
 
 BEGIN, END, SMOKE = "database/unit/begin", "database/unit/end", "production/smoke"
 EXPAND, CONTRACT = "database/revision/0009", "database/revision/0011"
@@ -147,6 +147,18 @@ def test_way_back_that_is_covered_needs_nobody_else():
     assert "approve PLAN" not in text
 
 
+def test_hostile_words_stay_words():
+    """A revision's title and a vendor's answer are text, in the red lines and under a step too."""
+    hostile = "<script>alert(1)</script>"
+    titled = replace(CHANGES[1], after={"title": hostile})
+    plan = replace(PLAN, changes=(CHANGES[0], titled), findings=(replace(BLOCKING, what=hostile),))
+
+    shown = draw(plan).html()
+
+    assert "<script" not in shown
+    assert 2 == shown.count(html.escape(hostile))
+
+
 # ---- who let it through
 
 PERSON = {"source": "key 1", "keyid": "1", "nonce": "2", "reason": "read it"}
@@ -181,7 +193,7 @@ def test_duties_that_are_not_separated_are_never_called_approved():
 
     assert "approved" not in card.text().lower()
     assert "approved" not in card.html().lower()
-    assert '<p class="not-met" style="color: #b3261e"><b>separation of duties: not met' in card.html()
+    assert '<p class="not-met" style="color: #b3261e"><strong>separation of duties: not met' in card.html()
     assert "separation of duties: not met" in card.text().splitlines()[1]
 
 
@@ -223,10 +235,16 @@ def session():
     return made
 
 
-def test_failed_unit_says_where_production_stands_and_what_to_type():
-    error = StoppedError("api crashed", why="so", state="3 of 9 changes are done", next_step="see why, then plan again")
+def test_failed_unit_says_where_production_stands_and_what_to_type(monkeypatch):
+    def stop(_self):
+        raise StoppedError(
+            "api crashed", why="so", state="3 of 9 changes are done", next_step="see why, then plan again"
+        )
 
-    session()._say_where_it_stands(error)
+    monkeypatch.setattr(Session, "_apply", stop)
+    with pytest.raises(StoppedError) as stopped:
+        session()._apply()
+    error = stopped.value
 
     assert (
         "State:   production: done: begin the unit of work, expand revision 0009, build the page; "
