@@ -182,6 +182,11 @@ def statements(production: Production) -> Counter[str]:
     return Counter(one for one in told if not WRITER.search(one))
 
 
+def written(production: Production) -> tuple[int, int]:
+    """Mutating calls, and statements of ours on production, so far; who held the lock is none."""
+    return len(production.world.mutating()), statements(production).total()
+
+
 def journals_of(production: Production) -> list[list[dict[str, Any]]]:
     """Of every sealed apply run on production, the oldest first."""
     folders = sorted(production.world.evidence.glob("2*-RB-030-*"), key=lambda one: one.stat().st_mtime)

@@ -27,6 +27,7 @@ from promotions import (
     left_by,
     outage,
     runner,
+    written,
 )
 from tables import GREEN, Call, calls_of, chosen
 
@@ -323,14 +324,23 @@ def test_open_unit_blocks_another_run(approved: Approved, production: Production
     assert touched == production.touched()
 
 
-def test_somebody_elses_deployment_stops_the_resumed_run(approved: Approved, production: Production) -> None:
-    bundle, _ = killed(production, Point("before", "write-intent", API), **approved.named)
-    production.hands.edit(lambda document: document["railway"]["commits"].update({STRANGE: "Somebody's own"}))
+def deployed_by_somebody(production: Production) -> None:
+    """A commit that nobody has approved serves."""
     railway = production.world.facts["railway"]
     given = {"s": railway["services"]["api"], "e": railway["environment_id"], "c": STRANGE}
     deploy = "serviceInstanceDeployV2(serviceId: $s, environmentId: $e, commitSha: $c)"
     production.hands.railway(f"mutation D($s: String!, $e: String!, $c: String) {{ {deploy} }}", **given)
     until(lambda: STRANGE == production.serving("api")[1])
+
+
+def made_known(document: Any) -> None:
+    document["railway"]["commits"][STRANGE] = "Somebody's own"
+
+
+def test_somebody_elses_deployment_stops_the_resumed_run(approved: Approved, production: Production) -> None:
+    bundle, _ = killed(production, Point("before", "write-intent", API), **approved.named)
+    production.hands.edit(made_known)
+    deployed_by_somebody(production)
     touched = production.touched()
 
     _, stopped, _ = production.promote(resume=bundle, baseline="")
@@ -341,12 +351,34 @@ def test_somebody_elses_deployment_stops_the_resumed_run(approved: Approved, pro
     assert touched == production.touched()
 
 
+@pytest.mark.parametrize("what", ["another deployment", "a finding"])
+def test_ground_that_moves_before_the_lock_stops_the_resumed_run(
+    approved: Approved, production: Production, what: str
+) -> None:
+    bundle, _ = killed(production, after("database/revision/0009"), **approved.named)
+    production.hands.edit(made_known)
+    wrote: list[tuple[int, int]] = []
+
+    def move() -> None:
+        if what == "a finding":
+            production.open_the_domains()
+        else:
+            deployed_by_somebody(production)
+        wrote.append(written(production))
+
+    _, stopped, _ = production.promote(resume=bundle, baseline="", when=("act-ends", "approve"), then=move)
+
+    assert isinstance(stopped, StalePlanError)
+    assert wrote == [written(production)]
+
+
 @pytest.mark.rare
 def test_index_that_was_being_built_blocks_until_it_is_gone(approved: Approved, production: Production) -> None:
     """A revision that had left its transaction: what it left is named, then it is run again by the resumed run."""
+    first, _ = killed(production, after("database/revision/0009"), **approved.named)
     with (
         psycopg.connect(production.url_of_production, application_name="somebody") as somebody,
-        runner(production, **approved.named) as process,
+        runner(production, resume=first) as process,
     ):
         somebody.execute("lock table public.messages in row exclusive mode")
         until(lambda: production.hands.sql(production.production, BUILDS)[0]["n"], seconds=60)
