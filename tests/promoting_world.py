@@ -26,6 +26,18 @@ APPROVER = "second-person"
 class Production(Staging):
     """The same world seen from production's side; runs are RB-030's."""
 
+    def close_the_domains(self) -> None:
+        """Production's holder turns off what would let a build go live by itself."""
+        self._assign_domains(by_itself=False)
+
+    def open_the_domains(self) -> None:
+        self._assign_domains(by_itself=True)
+
+    def _assign_domains(self, *, by_itself: bool) -> None:
+        vercel = self.world.facts["vercel"]
+        path = f"/v9/projects/{vercel['project_id']}?teamId={vercel['team_id']}"
+        self.hands.call("vercel", "PATCH", path, {"autoAssignCustomDomains": by_itself})
+
     def open(self, mode: str = "apply", **parameters: Any) -> Any:
         given = {"environment": "production", "baseline": "0008", **parameters}
         return self.world.open(mode, runbook="RB-030", **given)
