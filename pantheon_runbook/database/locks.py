@@ -16,7 +16,7 @@ from pantheon_runbook import clock
 from pantheon_runbook.database.connection import Database, unreachable
 from pantheon_runbook.database.sessions import require_session
 from pantheon_runbook.database.writer import Writer, busy, writer_lock
-from pantheon_runbook.errors import UsageError
+from pantheon_runbook.errors import CredentialError, UsageError
 from pantheon_runbook.providers.http import WriteGate
 from pantheon_runbook.secrets import Vault
 
@@ -111,9 +111,16 @@ def database_lock(
     """The writer's lock on a session of its own, said in words; before the database exists there is nothing to lock.
 
     Until then two creators are told apart by listing again after every create. Once that session has ended, `gate` lets
-    no write through. Errors: AnotherWriterError, and RefusedError when the way to the database is a transaction pooler.
+    no write through. Errors: AnotherWriterError, RefusedError when the way to the database is a transaction pooler, and
+    CredentialError where people gave the login that writes, and it is refused.
     """
     if vault.get(database.writes_by) is None or not database.connects(url=database.writes_by):
+        if database.has_own_writer:
+            raise CredentialError(
+                "the database refused the login that writes to it",
+                why="its password is not the one under [production] in the credentials",
+                next_step="correct it there, or set PANTHEON_PRODUCTION_PASSWORD; then pantheon-runbook doctor",
+            )
         yield "this machine's; there is no database yet that lets us in"
         return
     with database.writing(application_name=writer.session_name) as connection, ExitStack() as held:
