@@ -39,7 +39,8 @@ def _of_resources(before: Seen, now: Seen) -> Iterator[str]:
             yield f"{address} is {new['state']}, and was {old['state']}{f': {few(names)}' if names else ''}"
         elif old != new:
             differ = ", ".join(_of_attributes(old["attributes"], new["attributes"]))
-            yield f"{address} changed: {differ or new['note'] or 'it has no note any more'}"
+            note = f'now "{new["note"]}"'
+            yield f"{address} changed: {differ or note}"
 
 
 def _of_attributes(old: Seen, new: Seen) -> Iterator[str]:

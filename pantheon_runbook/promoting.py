@@ -164,7 +164,8 @@ class PromotingSession(Session):
             return changes
         moved = ground_difference(seen, as_kept(self.snapshot))
         times = f"planned {seen['observed_at']}, found {self.snapshot.observed_at}"
-        return f"{moved} ({times}); {changes}" if moved else changes
+        is_same = json.loads(self.read_plan)["changes"] == json.loads(plan.to_bytes())["changes"]
+        return f"{moved} ({times})" + ("" if is_same else f"; {changes}") if moved else changes
 
     @property
     def _plan_anew(self) -> str:

@@ -345,10 +345,10 @@ def _first_refusal(counted: list[_Weighed], weighed: list[_Weighed], case: Case)
     if ours or (stale and not counted):
         return (ours or stale)[0]
     names = ", ".join(one.one.said.approver for one in counted) or "nobody"
-    missing = case.policy.required - len(counted)
+    missing, people = case.policy.required - len(counted), "person" if case.policy.required == 1 else "people"
     return HeldError(
         f"the plan waits for {missing} more approval{'s' if missing > 1 else ''}",
-        why=f"[approval] asks for {case.policy.required} people, and {names} approved",
+        why=f"[approval] asks for {case.policy.required} {people}, and {names} approved",
         state=case.state,
         next_step=case.next_step if case.started else case.anew,
     )

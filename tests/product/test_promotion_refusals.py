@@ -52,7 +52,7 @@ PLACE = (
     r"pantheon-runbook |https://|\.toml|PANTHEON_|pantheon_runbook\.|-p |plan\.json"  # a command or a place to look at
 )
 # A command, or a place to look at; another run is only waited for.
-PLACE = r"pantheon-runbook |https://|\.toml|PANTHEON_|pantheon_runbook\.|-p |plan\.json|wait for it to end"
+PLACE = r"pantheon-runbook |https://|\.toml|PANTHEON_|pantheon_runbook\.|-p |plan\.json|wait for it to end|grant usage"
 CARDS: dict[str, RunbookError] = {}
 
 
@@ -589,7 +589,7 @@ BLOCKED: dict[str, tuple[Callable[[Production], None], str, str, str]] = {
         "database/revision/0010", f"put the file back as it was, or write a new revision and {RB_020}"),
     "proof of another commit": (
         another_commit, "production would get is different: staging has proven .{12}, and .{12} would run",
-        "production/deployment/api", r"promote \S{12}, or run RB-020 with -p commit=\S{40}"),
+        "production/deployment/api", r"put \S{12} back on staging, or let RB-020 prove the other: -p commit=\S{40}"),
     "staging has moved": (
         staging_moved, "staging no longer holds what its run has proven: 0011", "staging/evidence", RB_020),
     "no backup": (
@@ -674,7 +674,7 @@ def test_revision_that_fails_on_productions_schema(free: Production) -> None:
 
     assert "3 pending revisions were not rehearsed on production's schema" in stopped.what
     assert "found at database/rehearsal." == stopped.why
-    assert "correct the revision, on staging first" in stopped.next_step
+    assert "correct the revision, and prove it: pantheon-runbook run RB-020 -e staging --apply" in stopped.next_step
 
 
 def test_plan_that_was_read_is_not_the_plan_of_now(free: Production, standing: Standing) -> None:
@@ -685,7 +685,7 @@ def test_plan_that_was_read_is_not_the_plan_of_now(free: Production, standing: S
     stopped = refused("read another plan", free, path=standing.path)
 
     assert (STALE, "the plan that was read is not the plan of now.") == (type(stopped), stopped.what)
-    assert r"production/variables/railway changed: api (FEATURE_FLAG is new) (planned " in stopped.why
+    assert re.search(r"railway changed: api \(FEATURE_FLAG is new\) \(planned \S+Z, found \S+Z\)\.$", stopped.why)
     assert re.fullmatch(rf"{PLAN}, and have the new plan approved\.", stopped.next_step)
 
 
@@ -697,6 +697,40 @@ def test_plan_that_nobody_has_read(free: Production) -> None:
     assert (HELD, "nobody has had this plan to read.") == (type(stopped), stopped.what)
     assert re.search("no sealed plan run has the plan .{9}", stopped.why)
     assert re.search(PLAN, stopped.next_step)
+
+
+def test_password_that_is_not_productions(free: Production, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked before the lock, which nobody would hold without it."""
+    path = free.approved()
+    text = (free.world.customer / "credentials.toml").read_text()
+    credentials = free.world.folder / "credentials.toml"
+    credentials.write_text(re.sub(r"(\[production\]\npassword) = .*", r'\1 = "of another project"', text))
+    credentials.chmod(0o600)
+    monkeypatch.setenv("PANTHEON_CREDENTIALS", str(credentials))
+    mark = free.touched()
+
+    verdict, stopped, _ = free.promote(path)
+
+    assert isinstance(stopped, CredentialError)
+    shown("wrong password", stopped)
+    assert ("refused", UNTOUCHED, mark) == (verdict.word, stopped.state, free.touched())
+    assert "the database refused the login that writes to it." == stopped.what
+    assert "or set PANTHEON_PRODUCTION_PASSWORD" in stopped.next_step
+
+
+def test_database_that_does_not_let_itself_be_read(free: Production) -> None:
+    """Somebody has put our schema there, and the login that looks may not see what it says."""
+    marked("production")(free)
+    free.hands.sql(free.production, "revoke usage on schema pantheon_runbook from pantheon_dump")
+    mark = free.touched()
+
+    verdict, stopped, _ = free.promote(until="approve")
+
+    assert isinstance(stopped, CredentialError)
+    shown("its schema cannot be read", stopped)
+    assert ("refused", UNTOUCHED, mark) == (verdict.word, stopped.state, free.touched())
+    assert "permission denied for schema pantheon_runbook, for pantheon_dump." == stopped.why
+    assert "grant usage on schema pantheon_runbook to pantheon_dump;" in stopped.next_step
 
 
 # ---- no run is opened: another environment, no password, somebody else
@@ -758,7 +792,7 @@ class Stopped:
     """What a unit was that lost its approval on its way; `since` is what was sent when it was withdrawn."""
 
     verdict: Verdict
-    card: RunbookError
+    card: RunbookError | None
     run: str
     since: tuple[int, int]
     after: tuple[int, int]
@@ -780,7 +814,6 @@ def _stopped(_proven: Production, _standing: Standing) -> Stopped:
         begun = ("change-ends", "database/unit/begin")
         verdict, card, session = _proven.promote(path, when=begun, then=withdraw)
         after = _proven.touched()
-        assert card is not None
         shutil.copytree(_proven.world.folder / "approvals", _proven.world.folder / "stopped-approvals")
         _proven.keep("stopped")
     return Stopped(verdict, card, session.opening.run_id[:8], marks[0], after)
@@ -796,9 +829,9 @@ def stopped(free: Production, _stopped: Stopped) -> Stopped:
 
 def test_approval_withdrawn_between_two_writes(free: Production, stopped: Stopped) -> None:
     """Nothing is sent after it, and what is done and what is not is told."""
+    assert isinstance(stopped.card, StoppedError)
     shown("withdrawn between two writes", stopped.card)
     assert ("partial", 5) == (stopped.verdict.word, stopped.verdict.exit_code)
-    assert isinstance(stopped.card, StoppedError)
     assert stopped.since == stopped.after
     assert "second-person has withdrawn the approval." == stopped.card.what
     assert re.search(r"on \S+Z: the index is missing", stopped.card.why)
