@@ -236,14 +236,14 @@ def session():
 
 
 def test_failed_unit_says_where_production_stands_and_what_to_type(monkeypatch):
-    def stop(_self):
+    def stop(_self, _act):
         raise StoppedError(
             "api crashed", why="so", state="3 of 9 changes are done", next_step="see why, then plan again"
         )
 
-    monkeypatch.setattr(Session, "_apply", stop)
+    monkeypatch.setattr(Session, "_act", stop)
     with pytest.raises(StoppedError) as stopped:
-        session()._apply()
+        session()._act("apply")
     error = stopped.value
 
     assert (
@@ -261,9 +261,9 @@ def test_unit_that_was_not_begun_says_what_its_error_says():
     made, error = session(), StoppedError("stopped", why="so", state="nothing was changed", next_step="plan again")
     made.results = tuple(StepResult(one.address, "not-done", "waits") for one in CHANGES)
 
-    made._say_where_it_stands(error)
+    told = made._told("apply", error)
 
-    assert ("nothing was changed.", "plan again.") == (error.state, error.next_step)
+    assert ("nothing was changed.", "plan again.") == (told.state, told.next_step)
 
 
 # ---- production beside staging
@@ -363,6 +363,22 @@ def test_failed_unit_ends_with_the_way_on_and_the_way_back(bundle):
         f"go on     {AGAIN} --apply --resume 12345678",
         f"go back   pantheon-runbook run RB-040 -p unit={bundle.name}",
     ] == lines[-2:]
+
+
+@pytest.mark.parametrize(
+    ("told", "left"),
+    [
+        ("see why; to go on: a --resume 1; to go back: b", "see why."),
+        ("to go on: a --resume 1; to go back: b", ""),
+        (
+            "look at the page, and when it answers again: pantheon-runbook run",
+            "look at the page, and when it answers again.",
+        ),
+    ],
+)
+def test_commands_are_told_once(told, left):
+    """On lines of their own, as they are typed."""
+    assert left == unit_summary.without_commands(told)
 
 
 def test_run_that_waits_ends_with_what_it_waits_for(bundle):
