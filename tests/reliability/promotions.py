@@ -248,7 +248,7 @@ def _is_call(request: httpx.Request, call: Call) -> bool:
     if request.url.host != HOSTS[service]:
         return False
     if service == "railway":
-        return operation in request.content.decode()
+        return operation in request.read().decode()
     method, path = operation.split(" ")
     return request.method == method and re.fullmatch(re.sub(r"{\w+}", "[^/]+", path), request.url.path) is not None
 

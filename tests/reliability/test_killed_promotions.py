@@ -384,8 +384,8 @@ def test_index_that_was_being_built_blocks_until_it_is_gone(approved: Approved, 
         until(lambda: production.hands.sql(production.production, BUILDS)[0]["n"], seconds=60)
         process.kill()
         process.communicate()
+        bundle = left_by(production)  # before the build could go on without its client
         somebody.rollback()
-        bundle = left_by(production)
     _, stopped, _ = production.promote(resume=bundle, baseline="")
     assert isinstance(stopped, BlockedPlanError)
     assert "messages_session_id_id" in stopped.what
