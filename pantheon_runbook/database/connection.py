@@ -49,6 +49,11 @@ class Database:
         self.writes_by = writes_by
         self.read_by = read_by
 
+    @property
+    def has_own_writer(self) -> bool:
+        """Whether another login writes than the one that looks, as on production."""
+        return self.writes_by != _URLS[0]
+
     def recover_password(self) -> bool:
         """Take the password out of Railway's DATABASE_URL, if that names this project and connects.
 
