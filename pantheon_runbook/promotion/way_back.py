@@ -254,14 +254,12 @@ def _of_pointer(promoted: Promoted, seen: Resource, address: str, pointer: Mappi
     if coming is not None and coming not in {pointer.get("id"), pointer.get("commit")}:
         what = f"{coming} is on its way to production still: it would serve after everything was taken back"
         yield Finding("on-its-way", address, what, "wait until it serves or has failed, then plan again")
-    is_page = address == PROMOTION
-    if _is_back(seen, pointer, by_image=not is_page and is_kept(seen, pointer)) and not is_page:
-        return
-    if seen.attributes.get("id") != pointer.get("id"):
-        yield from _of_a_page(seen, pointer) if is_page else _of_an_image(seen, address, pointer)
+    yield from (_of_a_page if address == PROMOTION else _of_an_image)(seen, pointer)
 
 
 def _of_a_page(seen: Resource, pointer: Mapping[str, Any]) -> Iterator[Finding]:
+    if seen.attributes.get("id") == pointer.get("id"):
+        return
     if not pointer.get("id"):
         what = "no page was shown before this unit: there is none to go back to"
         step = "to show none again, take the domains from the project in Vercel"
@@ -272,17 +270,18 @@ def _of_a_page(seen: Resource, pointer: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("build-gone", seen.address, what, step)
 
 
-def _of_an_image(seen: Resource, address: str, pointer: Mapping[str, Any]) -> Iterator[Finding]:
+def _of_an_image(seen: Resource, pointer: Mapping[str, Any]) -> Iterator[Finding]:
+    address = seen.address
+    if _is_back(seen, pointer, by_image=is_kept(seen, pointer)):
+        return
     if not pointer:
         what = f"nothing of {address.rpartition('/')[2]} served before this unit: there is nothing to go back to"
         yield Finding("nothing-before", address, what, "to have none again, remove it in Railway", blocks=False)
-    elif is_kept(seen, pointer):
-        return
-    elif pointer.get("commit"):
+    elif not is_kept(seen, pointer) and pointer.get("commit"):
         what = f"Railway no longer keeps the image of {pointer.get('id')}: its commit is built anew"
         step = "the plan needs an approval of its own: what would run is not what ran before"
         yield Finding("image-gone", address, what, step, blocks=False)
-    else:
+    elif not is_kept(seen, pointer):
         what = f"Railway no longer keeps the image of {pointer.get('id')}, and nobody knows of which commit it was"
         step = "for the rest: -p only=vercel and -p only=database; for the backend, a fix through staging and RB-030"
         yield Finding("image-gone", address, what, step)
