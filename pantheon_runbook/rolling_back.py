@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from pantheon_runbook import clock
+from pantheon_runbook.errors import HeldError, NotVerifiedError, RefusedError, RunbookError
+from pantheon_runbook.evidence.decisions import Decisions
 from pantheon_runbook.evidence.verify import moment_of
 from pantheon_runbook.model import Approval, Held, Snapshot
 from pantheon_runbook.permission import Permission, Signed
@@ -18,16 +20,37 @@ COVERS = clock.span("24h")
 
 @dataclass(frozen=True)
 class Cover:
-    """What the unit was let through by, as its sealed bundle keeps it; `sealed_at` is that bundle's."""
+    """What the unit was let through by, as its sealed bundle keeps it; `sealed_at` is that bundle's.
+
+    `refused`: why whoever runs this cannot rest on it, "" when he can.
+    """
 
     signed: Signed
     envelopes: Mapping[str, bytes]
     nonces: frozenset[str]
     sealed_at: str
+    refused: str = ""
 
-    def holds(self) -> bool:
-        """Until a day after sealing; a withdrawal stops a promotion, and never the way back."""
-        return bool(self.nonces) and clock.now() < moment_of(self.sealed_at) + COVERS
+    def why_not(self) -> str:
+        """Until a day after sealing it covers; a withdrawal stops a promotion, and never the way back."""
+        if not self.nonces:
+            return "nobody had let that run through"
+        if clock.now() >= moment_of(self.sealed_at) + COVERS:
+            return f"it did for 24 hours after the promotion was sealed, at {self.sealed_at}"
+        return self.refused
+
+    def judged(self, permission: Permission) -> Cover:
+        """For whoever runs it now: an approver who carries it out himself has nobody beside him."""
+        try:
+            if self.nonces:
+                self.decided(permission, b"")
+        except (HeldError, RefusedError) as error:
+            return replace(self, refused=f"{error.what}: {error.why}")
+        return self
+
+    def decided(self, permission: Permission, own_plan: bytes) -> Decisions:
+        """Errors: HeldError, RefusedError."""
+        return permission.decided(self.signed, own_plan, envelopes=self.envelopes, started=self.nonces)
 
 
 class ToTheWayBack(OnProduction, Protocol):
@@ -55,12 +78,8 @@ class RollingBackSession(PromotingSession):
             return super()._approve()
         refuse_findings(self.plan)
         self._refuse_another_plan(self.plan)
-        cover = self.cover
-        decisions = self.permission.decided(
-            cover.signed, self.plan.to_bytes(), envelopes=cover.envelopes, started=cover.nonces
-        )
-        self._under, self._is_covered = cover.signed, True
-        return self._let_through(decisions)
+        self._under, self._is_covered = self.cover.signed, True
+        return self._let_through(self.cover.decided(self.permission, self.plan.to_bytes()))
 
     def _begin(self) -> None:
         if not self._is_covered:
@@ -71,6 +90,12 @@ class RollingBackSession(PromotingSession):
             Session._before_write(self, event)  # noqa: SLF001  what was approved is the way back, to the end of it
         else:
             super()._before_write(event)
+
+    def _not_verified(self, error: RunbookError) -> RunbookError:
+        if isinstance(error, NotVerifiedError):
+            error.state = "all that was to be taken back is, and not verified."
+            error.next_step = f"put right what it names and look again: {self._plan_command} --apply"
+        return error
 
     @property
     def _goes_on_by(self) -> str:

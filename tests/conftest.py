@@ -17,12 +17,10 @@ import pytest
 from forks import Forks
 from vendors import Hands
 
-from pantheon_runbook.errors import RunbookError
 from pantheon_runbook.model import Plan
 from pantheon_runbook.runner import wiring
 from pantheon_runbook.runner.serve import OpenRun
 from pantheon_runbook.sandbox import control, customer
-from pantheon_runbook.session import ACTS
 from pantheon_runbook.verdict import NotebookStatus, Verdict
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -92,16 +90,6 @@ class SandboxWorld:
         finally:
             verdict = self.seal(run)
         return verdict
-
-    def driven(self, run: OpenRun) -> tuple[Verdict, RunbookError | None]:
-        """All acts of an opened run, as far as it gets; sealed."""
-        stopped = None
-        try:
-            for act in ACTS:
-                run.session.perform(act)
-        except RunbookError as error:
-            stopped = error
-        return self.seal(run), stopped
 
     def seal(self, run: OpenRun) -> Verdict:
         try:

@@ -1,4 +1,5 @@
-"""A runner of its own: `promotion_driver.py {"points": [[when, event, address], ...], "parameters"}` applies RB-030.
+"""A runner of its own: `promotion_driver.py {"points": [[when, event, address], ...], "parameters"}` applies RB-030,
+or the "runbook" that is named.
 
 It is killed right "before" or "after" the first of these lines that comes in its journal, and prints which it was; else
 it prints the verdict's word, or the error, as JSON.
@@ -18,8 +19,8 @@ from pantheon_runbook.session import ACTS
 from pantheon_runbook.verdict import NotebookStatus
 
 
-def main(points: list[list[str]], parameters: dict[str, Any]) -> int:
-    run = wiring.open_run("RB-030", {"mode": "apply", **parameters})
+def main(points: list[list[str]], parameters: dict[str, Any], runbook: str = "RB-030") -> int:
+    run = wiring.open_run(runbook, {"mode": "apply", **parameters})
     write = run.session.journal.write
 
     def die_at(moment: str, name: str, fields: dict[str, Any]) -> None:

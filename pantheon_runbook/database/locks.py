@@ -121,7 +121,8 @@ def database_lock(
                 why="its password is not the one under [production] in the credentials",
                 next_step="correct it there, or set PANTHEON_PRODUCTION_PASSWORD; then pantheon-runbook doctor",
             )
-        yield "this machine's; there is no database yet that lets us in"
+        there_is_none = "there is no database yet that lets us in"
+        yield f"this machine's; {'this run does not reach the database' if database.has_own_writer else there_is_none}"
         return
     with database.writing(application_name=writer.session_name) as connection, ExitStack() as held:
         try:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from pantheon_runbook.model import Finding
-from pantheon_runbook.providers.supabase_backups import ADDRESS, Backups
+from pantheon_runbook.providers.supabase_backups import ADDRESS, FURTHEST_BEHIND, WHOLE, Backups
 
 Strength = Literal["strong", "weak", "none"]
 _DASHBOARD = "https://supabase.com/dashboard/project"
@@ -46,6 +46,25 @@ def backup_evidence(seen: Backups | None, *, ref: str, now: datetime, why_not: s
         age = age_in_words(now - datetime.fromisoformat(seen.newest.at))
         return BackupEvidence("weak", f"vendor backup of {seen.newest.at}, {age} old", tuple(_of_a_weak_one(seen, ref)))
     return _none(*_why_none(seen, ref, now))
+
+
+def restoring(seen: Backups | None, *, ref: str, moment: str, why_not: str = "") -> str:
+    """What to do to have the whole database as it was right before `moment` (UTC), or how near one comes.
+
+    It goes into the plan, so that nothing in it moves by itself.
+    """
+    to, at = f"to just before {moment}", datetime.fromisoformat(moment)
+    if seen is None:
+        return f"restore production's database {to}: whether it can be is not known ({why_not or 'nobody looked'})"
+    if seen.is_point_in_time and seen.earliest and seen.earliest <= moment and at <= _end_of(seen) + FURTHEST_BEHIND:
+        return f"restore production's database {to}: {_place(ref, 'pitr')}"
+    former = next((one for one in seen.backups if one.status == WHOLE and one.at <= moment), None)
+    told = f"the vendor's last whole backup before it is of {former.at}: {_place(ref, 'scheduled')}" if former else ""
+    return f"restore production's database: {to} it cannot be; {told or 'there is no backup from before it'}"
+
+
+def _end_of(seen: Backups) -> datetime:
+    return datetime.fromisoformat(seen.latest or seen.earliest)
 
 
 def _none(what: str, next_step: str) -> BackupEvidence:

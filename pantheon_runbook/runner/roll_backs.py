@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
-from pantheon_runbook import clock
 from pantheon_runbook.database.kinds import Marker
+from pantheon_runbook.database.migrations.indexes import index_findings
 from pantheon_runbook.database.migrations.revision_kinds import REVISION, Revisions
 from pantheon_runbook.database.migrations.undo_kind import Undo
-from pantheon_runbook.database.migrations.units import Unit, Units
+from pantheon_runbook.database.migrations.units import BEGIN, UNIT, Unit, Units
 from pantheon_runbook.database.writer import Writer
 from pantheon_runbook.kind import Kind
 from pantheon_runbook.model import Change, Check, Comparison, Desired, Finding, Snapshot
 from pantheon_runbook.planning import few, plan_changes
 from pantheon_runbook.promotion import way_back
-from pantheon_runbook.promotion.backups import backup_evidence
+from pantheon_runbook.promotion.backups import restoring
 from pantheon_runbook.promotion.way_back import VENDORS, Promoted
 from pantheon_runbook.providers import railway_promotion, vercel_promotion
 from pantheon_runbook.providers.supabase_backups import ProductionBackups
@@ -33,17 +34,29 @@ _READS = {"supabase": 12, "railway": 48, "vercel": 12}  # measured on the sandbo
 class RollingBack:
     """The definition. `only` is the one vendor that is rolled back, "" for all three.
 
-    `is_covered`: the approval of the unit itself covers it, as far as it leads to the captured pointers.
+    `why_not_covered` says why the approval of the unit itself does not cover it, "" when it does, as far as it leads
+    to the captured pointers; `is_of_a_way_back` whether a run with this id took something back; `command` applies it.
     """
 
     def __init__(
-        self, parts: Parts, promoted: Promoted, *, only: str, writer: Writer, under: Under, is_covered: bool
+        self,
+        parts: Parts,
+        promoted: Promoted,
+        *,
+        only: str,
+        writer: Writer,
+        under: Under,
+        why_not_covered: Callable[[], str],
+        is_of_a_way_back: Callable[[str], bool],
+        command: str,
     ) -> None:
         self._parts = parts
         self._config = parts.outside.config
         self._promoted = promoted
         self._vendors = (only,) if only else VENDORS
-        self._is_covered = is_covered
+        self._why_not_covered = why_not_covered
+        self._is_of_a_way_back = is_of_a_way_back
+        self._command = command
         self._site = site_of(parts, writer)
         self._units = Units(self._site, under=under, ends="rolled back", begins_anew=True)
         known = parts.outside.identities.production
@@ -91,42 +104,97 @@ class RollingBack:
         ground = self._site.ground
         return ground.history.below(ground.heads or ()) if ground is not None else frozenset()
 
+    @property
+    def _held(self) -> Mapping[str, str]:
+        """Revisions that another one builds on which stands and is not of the unit, and which that is."""
+        ground, held = self._site.ground, dict[str, str]()
+        for one in sorted(self._standing - set(self._promoted.revisions)):
+            assert ground is not None
+            held |= dict.fromkeys(ground.history.below([one]), one)
+        return held
+
+    @property
+    def _undone(self) -> tuple[str, ...]:
+        return way_back.undoable(self._promoted, self._standing, held=self._held)
+
+    @property
+    def _is_told(self) -> bool:
+        """Whether the ledger says how the unit ended, and nothing that was begun is open."""
+        last = self._units.last
+        if last is None or last.state == "rolled back":
+            return True
+        return last.plan_digest != self._promoted.digest and not last.is_open
+
     def desired(self, snapshot: Snapshot) -> tuple[Desired, ...]:
         return way_back.desired_way_back(
             self._promoted,
             snapshot,
-            undone=way_back.undoable(self._promoted, self._standing),
+            undone=self._undone,
             vendors=self._vendors,
-            begins=not self._is_covered or not way_back.is_as_captured(self._of_way(snapshot)),
+            begins=not self.is_covered(snapshot),
+            is_told=self._is_told,
         )
 
     def _of_way(self, snapshot: Snapshot) -> tuple[Finding, ...]:
-        standing = tuple(self._standing)
-        return tuple(way_back.findings(self._promoted, snapshot, standing=standing, restore=self._restore()))
+        standing, restore = tuple(self._standing), self._restore()
+        return tuple(way_back.findings(self._promoted, snapshot, standing=standing, restore=restore, held=self._held))
 
     def findings(self, snapshot: Snapshot) -> tuple[Finding, ...]:
-        missing = self._has("database") and self._site.ground is None
-        what = "production's database is not there to be looked at"
-        step = "look at production's project in Supabase; what needs no database: -p only=railway, -p only=vercel"
-        lost = (Finding("no-database", "database", what, step),) if missing else ()
-        return (*lost, *self._of_way(snapshot))
+        return (*self._of_the_database(), *self._of_way(snapshot), *self._of_the_run(snapshot))
+
+    def _of_the_database(self) -> Iterable[Finding]:
+        if not self._has("database"):
+            return
+        ground = self._site.ground
+        if ground is None:
+            what = "production's database is not there to be looked at"
+            step = "look at production's project in Supabase; what needs no database: -p only=railway, -p only=vercel"
+            yield Finding("no-database", "database", what, step)
+            return
+        yield from self._of_another_unit()
+        files = {one.id: one.digest for one in ground.history.revisions}
+        yield from way_back.tree_findings(self._promoted, self._undone, files=files, heads=ground.heads or ())
+        sources = {one: self._source(one) for one in self._promoted.revisions}
+        for one in index_findings(ground.invalid, ground.rows, sources):
+            yield replace(one, blocks=False)
+
+    def _of_another_unit(self) -> Iterable[Finding]:
+        """One that another promotion has begun and left open comes first; a way back that was broken off goes on."""
+        last = self._units.last
+        if last is None or not last.is_open or last.plan_digest == self._promoted.digest:
+            return
+        if not self._is_of_a_way_back(last.run_id):
+            what = f"a later unit of work, which run {last.run_id[:8]} of {last.operator} began, has not ended"
+            yield Finding("unit-not-ended", BEGIN, what, f"take that one back first: -p unit={last.run_id[:8]}")
+
+    def _source(self, revision: str) -> str:
+        """Of its file in the tree; it says whether it has begun an index that is not usable."""
+        found = self._site.ground.history.get(revision) if self._site.ground else None
+        path = self._site.backend.ini.parent / found.file if found else None
+        return path.read_text(errors="replace") if path and path.is_file() else ""
+
+    def _of_the_run(self, snapshot: Snapshot) -> Iterable[Finding]:
+        if not plan_changes(self.desired(snapshot), snapshot)[0]:
+            return
+        if why := self._why_not_covered():
+            what = f"the approval of the promotion does not cover this: {why}"
+            step = f"another person signs this plan; or somebody else runs it: {self._command}"
+            yield Finding("not-covered", BEGIN, what, step, blocks=False)
+        if not self._has("database"):
+            what = "whether a promotion runs on another machine is not looked at: that stands in the database"
+            yield Finding("lock-of-this-machine", UNIT, what, "ask before you apply it", blocks=False)
 
     def _restore(self) -> str:
         """In words: to which moment, and by what."""
-        last, backups = self._units.last, self._backups
-        since = f"just before {last.at}" if last is not None else "just before the unit was begun"
-        if backups is None:
-            return f"restore production's database to {since}"
+        began = self._units.began.get(self._promoted.digest)
+        if self._backups is None or began is None:
+            return "restore production's database to just before the unit was begun"
         ref = self._parts.outside.identities.production.supabase_ref
-        found = backup_evidence(backups.seen, ref=ref, now=clock.now(), why_not=backups.why_not)
-        where = f"https://supabase.com/dashboard/project/{ref}/database/backups/pitr"
-        if found.strength == "strong":
-            return f"restore production's database to {since} ({where})"
-        return f"restore production's database; to {since} it cannot be, there is: {found.in_words}"
+        return restoring(self._backups.seen, ref=ref, moment=began, why_not=self._backups.why_not)
 
     def is_covered(self, snapshot: Snapshot) -> bool:
         """Whether the unit's own approval covers what is about to be done."""
-        return self._is_covered and way_back.is_as_captured(self._of_way(snapshot))
+        return not self._why_not_covered() and way_back.is_as_captured(self._of_way(snapshot))
 
     @property
     def unit(self) -> Unit | None:
@@ -157,10 +225,12 @@ class RollingBack:
     def _of_the_schema(self) -> Iterable[Check]:
         """As it was before the unit, unless something of it stays: then that is named."""
         ground = self._site.ground
-        assert ground is not None
+        name = "the schema is as it was before the unit"
+        if ground is None:
+            yield Check(name, "as it was", "the database is not there to be looked at", passed=False)
+            return
         before = str(self._promoted.pointers[REVISION].get("schema", ""))
         stays = sorted(self._standing & set(self._promoted.revisions))
-        name = "the schema is as it was before the unit"
         if stays:
             yield Check(name, f"but for {few(stays)}", f"but for {few(stays)}", passed=True)
         else:

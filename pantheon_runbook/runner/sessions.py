@@ -31,7 +31,7 @@ from pantheon_runbook.promoting import PromotingSession
 from pantheon_runbook.promotion.way_back import Promoted
 from pantheon_runbook.providers import railway_services
 from pantheon_runbook.rolling_back import Cover, RollingBackSession
-from pantheon_runbook.runbooks import Runbook
+from pantheon_runbook.runbooks import Runbook, spelled
 from pantheon_runbook.runner.clients import Parts, kinds_of
 from pantheon_runbook.runner.closed import Closing
 from pantheon_runbook.runner.isolation_proof import Inventories, IsolationProof, inventories, ways_in
@@ -181,22 +181,27 @@ def _rolling_back(begun: Begun) -> Session:
         _require_password(outside, begun.opening.mode)
     sealed = _once(outside)
     signed, run = _unit(outside, sealed, str(parameters["unit"]))
-    cover = _cover(outside, signed, run)
+    operator = Person(begun.opening.operator, begun.opening.operator_source)
+    permission = Permission(outside.config, outside.folder, outside.evidence, operator)
+    cover = _cover(outside, signed, run).judged(permission)
     takes_back = RollingBack(
         begun.parts,
         Promoted(signed.plan),
         only=only,
         writer=begun.writer,
         under=lambda: made.under,
-        is_covered=cover.holds(),
+        why_not_covered=cover.why_not,
+        is_of_a_way_back=lambda run_id: any(
+            one.runbook == "RB-040" and one.bundle.endswith(f"-{run_id[:8]}") for one in sealed().runs
+        ),
+        command=f"pantheon-runbook run RB-040{spelled(parameters, 'RB-040')} --apply",
     )
-    operator = Person(begun.opening.operator, begun.opening.operator_source)
     made = begun.make(
         RollingBackSession,
         known=Known(PRODUCTION, {}, identities_of_production(outside)),
         definition=takes_back,
         kinds=takes_back.kinds(begun.ends),
-        permission=Permission(outside.config, outside.folder, outside.evidence, operator),
+        permission=permission,
         signed=lambda digest: signed_plan(outside.evidence, sealed(), digest),
         cover=cover,
     )

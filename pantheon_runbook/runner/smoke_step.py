@@ -38,5 +38,5 @@ class SmokeStep(Kind):
                 f"{len(wrong)} smoke checks of production failed, first: {wrong[0].name}",
                 why=f"expected {wrong[0].expected}, found {wrong[0].found}",
                 state="changed in part: what came before the checks stands, what waits for them was not begun",
-                next_step="to check again and go on: resume the unit; to go back: pantheon-runbook run RB-040",
+                next_step="put right what it names",
             )

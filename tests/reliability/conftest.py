@@ -18,6 +18,7 @@ TABLES = (
     "test_swapped_identity",
     "test_killed_promotion_is_finished",
     "test_promotion_survives",
+    "test_promotion_that_fails",
 )
 POLICY = "request_seconds = 1\nwait_seconds = 30"
 

@@ -29,6 +29,10 @@ select u.plan_digest, u.state, u.run_id, u.operator, to_char(u.at at time zone '
           where began.plan_digest = u.plan_digest order by nonce)
 from {SCHEMA}.units as u order by u.id desc limit 1
 """  # noqa: S608  every name is ours
+_BEGAN = f"""
+select distinct on (plan_digest) plan_digest, to_char(at at time zone 'utc', {_UTC})
+from {SCHEMA}.units where state = 'begun' order by plan_digest, id
+"""  # noqa: S608
 _CONSUMED = f"select nonce from {SCHEMA}.nonces"  # noqa: S608
 _ADD = f"insert into {SCHEMA}.units (plan_digest, state, run_id, operator) values (%s, %s, %s, %s) returning id"  # noqa: S608
 _CONSUME = f"insert into {SCHEMA}.nonces (nonce, unit) values (%s, %s)"  # noqa: S608
@@ -66,6 +70,13 @@ def consumed(connection: psycopg.Connection[Any]) -> frozenset[str]:
     return frozenset(str(row[0]) for row in connection.execute(_CONSUMED.encode()))
 
 
+def beginnings(connection: psycopg.Connection[Any]) -> dict[str, str]:
+    """When the unit of each plan was begun (UTC, whole seconds), by the plan's digest; reads only."""
+    if not ledger.stands(connection):
+        return {}
+    return {str(digest): str(at) for digest, at in connection.execute(_BEGAN.encode())}
+
+
 class Units(Kind):
     """Its beginning and its end. `under` gives, once it is approved, the plan's digest and the nonces of its approvals.
 
@@ -88,14 +99,16 @@ class Units(Kind):
         self._under = under
         self._ends: State = ends
         self.last: Unit | None = None
+        self.began: dict[str, str] = {}  # by the digest of its plan
         self.consumed: frozenset[str] = frozenset()
 
     def look(self) -> Look:
-        self.last, self.consumed = None, frozenset()
+        self.last, self.consumed, self.began = None, frozenset(), {}
         if not self._site.is_there:
             return Look()
         with self._site.session() as connection:
             self.last, self.consumed = last_unit(connection), consumed(connection)
+            self.began = beginnings(connection)
         if self.last is None or not self.last.is_open or self._begins_anew:
             return Look()
         note = f"begun by run {self.last.run_id[:8]} of {self.last.operator} at {self.last.at}"
