@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from pantheon_runbook import clock
+from pantheon_runbook import clock, outages
 from pantheon_runbook.errors import HeldError, NotVerifiedError, RefusedError, RunbookError
 from pantheon_runbook.evidence.decisions import Decisions
 from pantheon_runbook.evidence.verify import moment_of
@@ -45,7 +45,7 @@ class Cover:
             if self.nonces:
                 self.decided(permission, b"")
         except (HeldError, RefusedError) as error:
-            return replace(self, refused=f"{error.what}: {error.why}")
+            return replace(self, refused=f"{error.what.rstrip('.')}: {error.why.rstrip('.')}")
         return self
 
     def decided(self, permission: Permission, own_plan: bytes) -> Decisions:
@@ -90,6 +90,14 @@ class RollingBackSession(PromotingSession):
             Session._before_write(self, event)  # noqa: SLF001  what was approved is the way back, to the end of it
         else:
             super()._before_write(event)
+
+    def _told(self, act: str, error: RunbookError) -> RunbookError:
+        """An outage is told there in the words of a promotion, which may have ended long ago."""
+        told = super()._told(act, error)
+        if outages.vendor_that_is_down(told):
+            told.what = told.what.replace("the promotion", "the way back").replace("promoted", "taken back")
+            told.state = told.state.replace("the unit is open, and nothing", "nothing")
+        return told
 
     def _not_verified(self, error: RunbookError) -> RunbookError:
         if isinstance(error, NotVerifiedError):

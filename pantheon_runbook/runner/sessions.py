@@ -194,7 +194,7 @@ def _rolling_back(begun: Begun) -> Session:
         is_of_a_way_back=lambda run_id: any(
             one.runbook == "RB-040" and one.bundle.endswith(f"-{run_id[:8]}") for one in sealed().runs
         ),
-        command=f"pantheon-runbook run RB-040{spelled(parameters, 'RB-040')} --apply",
+        command=f"pantheon-runbook run RB-040 -e {PRODUCTION}{spelled(parameters, 'RB-040')} --apply",
     )
     made = begun.make(
         RollingBackSession,

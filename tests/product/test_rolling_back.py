@@ -149,7 +149,7 @@ def test_whole_promotion_is_taken_back(promoted: Promoted, production: Productio
     assert sorted([PAGE_BACK, IMAGE_BACK, IMAGE_BACK]) == sorted(sent)
     assert [("unit", "begun"), ("unit", "done"), ("unit", "rolled back")] == production.ledger()[-3:]
     assert isinstance(refused, NotApprovedError)
-    assert "the unit of work cannot go on: it is rolled back" == refused.what
+    assert "the unit of work cannot go on: it is rolled back." == refused.what
     assert is_intact(production)
 
 
@@ -164,12 +164,30 @@ def test_smoke_check_that_fails_is_looked_at_again(promoted: Promoted, productio
     verdict, none, session = production.roll_back()
 
     assert stopped is not None
-    assert "pantheon-runbook run RB-040 --apply; it looks at what is left" in stopped.next_step
+    assert "pantheon-runbook run RB-040 -e production --apply; it looks at what is left" in stopped.next_step
     assert "resume" not in stopped.next_step
     assert ("unit", "done") == ledger
     assert ("done", None) == (verdict.word, none)
     assert ["production/smoke", "database/unit/end"] == [one.address for one in session.plan.changes]
     assert ("unit", "rolled back") == production.ledger()[-1]
+    assert promoted.before == standing(production)
+
+
+def test_vendor_that_is_down_stops_the_way_back(promoted: Promoted, production: Production) -> None:
+    """The card speaks of the way back, and running again goes on from there."""
+    down = {"service": "railway", "operation": "deploymentRollback", "kind": "500-before", "times": 1000}
+    production.world.running.faults([down])
+    _, stopped, _ = production.roll_back()
+    production.world.running.faults([])
+    left = standing(production)
+    verdict, none, _ = production.roll_back()
+
+    assert stopped is not None
+    assert "railway does not answer: the way back has stopped part-way." == stopped.what
+    assert "the unit is open" not in stopped.state
+    assert "pantheon-runbook run RB-040 -e production --apply" in stopped.next_step
+    assert (promoted.before["page"], promoted.after["serving"]) == (left["page"], left["serving"])
+    assert ("done", None) == (verdict.word, none)
     assert promoted.before == standing(production)
 
 
@@ -250,20 +268,19 @@ def test_approver_needs_another_person_to_take_it_back(
     verdict, stopped, _ = production.roll_back(plan_file=str(path))
 
     assert "second-person cannot approve this plan: he is its executor" in told.what
-    assert told.next_step.endswith("or somebody else runs it: pantheon-runbook run RB-040 --apply")
+    assert told.next_step.endswith("or somebody else runs it: pantheon-runbook run RB-040 -e production --apply")
     assert isinstance(held, HeldError)
     assert ("done", None) == (verdict.word, stopped)
     assert promoted.before == standing(production)
 
 
 def test_what_somebody_deployed_since_is_not_covered(production: Production) -> None:
-    railway = production.world.facts["railway"]
+    railway, commit = production.world.facts["railway"], "c" * 40
+    production.hands.edit(lambda whole: whole["railway"]["commits"].update({commit: "by hand"}))
     mutation = """mutation D($s: String!, $e: String!, $c: String) {
       serviceInstanceDeployV2(serviceId: $s, environmentId: $e, commitSha: $c) }"""
-    place = {"s": railway["services"]["api"], "e": railway["environment_id"]}
-    former = next(one for name, one in sorted(railway["commits"].items()) if one not in serving(production))
-    production.hands.railway(mutation, **place, c=former)
-    until_served(production, former)
+    production.hands.railway(mutation, s=railway["services"]["api"], e=railway["environment_id"], c=commit)
+    until(lambda: production.serving("api")[1] == commit)
 
     _, plan = planned(production)
     _, held, _ = production.roll_back()
@@ -272,14 +289,6 @@ def test_what_somebody_deployed_since_is_not_covered(production: Production) -> 
     assert API == findings(plan)["moved-since"].address
     assert "database/unit/begin" == plan.changes[0].address
     assert isinstance(held, HeldError)
-
-
-def serving(production: Production) -> set[str]:
-    return {commit for _, commit in (production.serving(name) for name in ("api", "worker"))}
-
-
-def until_served(production: Production, commit: str) -> None:
-    until(lambda: production.serving("api")[1] == commit)
 
 
 def test_image_that_is_gone_is_built_anew(promoted: Promoted, production: Production) -> None:
@@ -474,6 +483,18 @@ def bundle_of(production: Production) -> str:
         if json.loads(one.read_text())["word"] == "done"
     ]
     return done
+
+
+def test_later_unit_that_is_open_comes_first(production: Production) -> None:
+    """Its line would be hidden under the end of the older one."""
+    with production.superuser(production.production) as session:
+        columns = "insert into pantheon_runbook.units (plan_digest, state, run_id, operator)"
+        session.execute(f"{columns} values (repeat('e', 64), 'begun', repeat('5', 32), 'somebody')")
+
+    told = findings(planned(production)[1])["unit-not-ended"]
+
+    assert told.blocks
+    assert "take that one back first: -p unit=55555555" == told.next_step
 
 
 def test_vendor_that_there_is_not_is_refused(production: Production) -> None:

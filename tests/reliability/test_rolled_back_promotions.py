@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 from promoting_world import Production, production_in
-from promotions import BUILD, PROMOTE, SMOKE, Approved, statements
+from promotions import BUILD, PROMOTE, SMOKE, Approved, Point, killed, statements
 from tables import chosen
 
 from pantheon_runbook.database.schema import look_at_schema
@@ -267,3 +267,16 @@ def test_index_that_a_failed_revision_left_is_named(approved: Approved, before: 
     assert "the schema is as it was before the unit" in failed.what
     assert "nothing-to-do" == again.word
     assert [] == Standing.of(production).differences(before, redeployed=done & {"api"})
+
+
+@pytest.mark.rare
+def test_killed_promotion_is_taken_back(approved: Approved, before: Standing) -> None:
+    """It is sealed as abandoned when the way back is opened, with the approval that let it through."""
+    production = approved.anew()
+    _, at = killed(production, Point("after", "change-ends", "vercel/promotion"), **approved.named)
+    done = frozenset(list(approved.changes)[: list(approved.changes).index("vercel/promotion") + 1])
+
+    word, wrong = taken_back(approved, before, done)
+
+    assert at is not None
+    assert ("done", []) == (word, wrong)
