@@ -13,7 +13,7 @@ from typing import Any
 
 from pantheon_runbook.errors import AmbiguousTargetError, RefusedError, WrongEnvironmentError
 from pantheon_runbook.kind import ROLL_BACK, Kind, Look, Surroundings
-from pantheon_runbook.model import Change, Resource
+from pantheon_runbook.model import Change, Finding, Resource
 from pantheon_runbook.providers.enumerated import reads
 from pantheon_runbook.providers.railway import VENDOR, RailwayApi, every_page, nodes
 from pantheon_runbook.providers.railway_deploys import COMING, SERVING, DeploymentKind, commit_of, digest_of
@@ -66,7 +66,8 @@ class ProductionServices(Kind):
         """Errors: WrongEnvironmentError, AmbiguousTargetError, VendorRefusedError (a token that does not see it)."""
         (environment,) = every_page(self._api, ENVIRONMENT.document, ENVIRONMENT.path, self._where)
         listed = every_page(self._api, SERVICES.document, SERVICES.path, self._where)
-        there = [(node["serviceName"], node["serviceId"]) for node in listed if not node["deletedAt"]]
+        kept = [node for node in listed if not node["deletedAt"]]
+        there = [(node["serviceName"], node["serviceId"]) for node in kept]
         self._refuse_others(str(environment["id"]), [name for name, _ in there])
         self._ids = {name: identifier for name, identifier in there if name in self._services}
         self._vault.hold("railway.project_id", self._where["projectId"], secret=False)
@@ -78,10 +79,23 @@ class ProductionServices(Kind):
             for name, identifier in sorted(self._ids.items())
         )
         identities = {"railway_project": self._where["projectId"], "railway_environment": str(environment["id"])}
-        return Look(tuple(seen), (), identities)
+        undrained = [node["serviceName"] for node in kept if not node["drainingSeconds"]]
+        found = tuple(self._not_drained(name) for name in sorted(undrained) if name in self._ids)
+        return Look(tuple(seen), found, identities)
 
     def ids(self) -> tuple[str, ...]:
         return (*self._where.values(), *self._ids.values()) if self._ids else ()
+
+    def _not_drained(self, name: str) -> Finding:
+        """Source: Railway's documentation, "Deployments" (singleton deploys): 0 seconds unless asked for."""
+        return Finding(
+            "no-draining",
+            f"{self.prefix}/{name}",
+            f"Railway kills {name} in the moment another deployment takes over: what it has in hand then fails",
+            f"set draining seconds of {name} in Railway, for example 10, and deploy it once, unless its variable "
+            "RAILWAY_DEPLOYMENT_DRAINING_SECONDS does",
+            blocks=False,
+        )
 
     def _refuse_others(self, environment_id: str, names: list[str]) -> None:
         if environment_id != self._where["id"]:

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import migrations
+import promotions
 
 from pantheon_runbook.config import load_identities
 from pantheon_runbook.runner import wiring
@@ -35,6 +36,7 @@ def main() -> None:
     help_beside_papermill()
     guard_beside_grep()
     migrations.main()
+    promotions.main(ROUNDS)
 
 
 def apply_beside_the_chain() -> None:

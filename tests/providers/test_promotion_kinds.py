@@ -455,3 +455,19 @@ def test_production_has_each_service_once(road: Road) -> None:
     assert {name: road.world.facts["railway"]["services"][name] for name in ("api", "worker")} == {
         one.address.removeprefix("production/service/"): one.attributes["id"] for one in look.resources
     }
+
+
+def test_service_that_is_given_no_time_to_drain_is_named(road: Road) -> None:
+    """What it has in hand fails when it is promoted."""
+    run, place = road.run(), road.production
+    asked = {"i": {"drainingSeconds": None}, "e": place["environment_id"]}
+    document = """mutation S($s: String!, $e: String!, $i: ServiceInstanceUpdateInput!) {
+      serviceInstanceUpdate(serviceId: $s, environmentId: $e, input: $i) }"""
+    kind = ProductionServices(run.api, run.around, **place, services=("api", "worker"))
+    asked_for = kind.look().findings
+    road.hands.railway(document, s=road.world.facts["railway"]["services"]["api"], **asked)
+
+    assert () == asked_for
+    assert [("no-draining", "production/service/api", False)] == [
+        (one.code, one.address, one.blocks) for one in kind.look().findings
+    ]
