@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -18,7 +19,13 @@ PINNED_AT = "2026-11-23T10:00:00+00:00"
 AFTER_ANY_MIGRATION = "2036-11-24T10:00:00+00:00"
 _PROVISION = ("run", "RB-010", "--apply")
 _MIGRATE = ("run", "RB-020", "--apply")
-BEFORE = {"RB-020": (_PROVISION,), "RB-030": (_PROVISION, _MIGRATE), "RB-060": (_PROVISION,)}
+BEFORE = {
+    "RB-020": (_PROVISION,),
+    "RB-030": (_PROVISION, _MIGRATE),
+    "RB-040": (_PROVISION, _MIGRATE),
+    "RB-060": (_PROVISION,),
+}
+_ON_PRODUCTION = frozenset({"RB-030", "RB-040"})
 _worlds: dict[Path, tuple[control.Running, Path]] = {}
 
 
@@ -26,10 +33,10 @@ def surroundings_of_a_notebook(folder: Path, notebook: Path) -> tuple[control.Ru
     """A fresh pinned world in the folder, and the environment that points the notebook at it and at nothing else.
 
     What went before in the story is done in it: RB-020 and RB-060 are shown on a staging that stands, RB-030 on one
-    that is proven, beside a production that has been promoted to before.
+    that is proven, beside a production that has been promoted to before, and RB-040 after the promotion.
     """
     name = notebook.stem[:6]
-    pinned = AFTER_ANY_MIGRATION if name == "RB-030" else PINNED_AT
+    pinned = AFTER_ANY_MIGRATION if name in _ON_PRODUCTION else PINNED_AT
     running = control.start(folder / "sandbox", pinned=pinned, pace=0.0, in_memory=True)
     variables = {
         "PANTHEON_SANDBOX": str(running.folder),
@@ -39,15 +46,46 @@ def surroundings_of_a_notebook(folder: Path, notebook: Path) -> tuple[control.Ru
         "XDG_CONFIG_HOME": str(folder / "config"),
         "XDG_STATE_HOME": str(folder / "state"),
     }
-    if name in {"RB-020", "RB-030"}:
+    if name in {"RB-020", *_ON_PRODUCTION}:
         customer.give_read_roles(running)
-    if name == "RB-030":
+    if name in _ON_PRODUCTION:
         customer.make_promotable(running)
         customer.hold_ledger(running, at="0008")
     for command in BEFORE.get(name, ()):
-        called = [sys.executable, "-m", "pantheon_runbook", *command]
-        subprocess.run(called, check=True, capture_output=True, env={**os.environ, **variables}, cwd=folder)
+        _called(folder, variables, *command)
+    if name == "RB-040":
+        _promoted(folder, variables)
     return running, variables
+
+
+def _called(folder: Path, variables: dict[str, str], *command: str) -> None:
+    """With the world's clock also where a command asks no world for it."""
+    script = "import sys; from pantheon_runbook import cli, clock; clock.pin(sys.argv.pop(1)); cli.main()"
+    called = [sys.executable, "-c", script, variables["PANTHEON_PIN"], *command]
+    subprocess.run(called, check=True, capture_output=True, env={**os.environ, **variables}, cwd=folder)
+
+
+def _promoted(folder: Path, variables: dict[str, str]) -> None:
+    """As two people do it; each run at a time of its own, for two of one moment would be one."""
+    evidence = customer_folder(variables) / "evidence"
+    _called(folder, variables, "run", "RB-030")
+    (plan,) = evidence.glob("*-RB-030-*/plan.json")
+    digest = hashlib.sha256(plan.read_bytes()).hexdigest()
+    _called(folder, variables, "keys", "new", "second-person", "--role", "approve")
+    signed = ("--key", "second-person", "--reason", "read", "--code", f"{digest[:4]}-{digest[4:8]}")
+    _called(folder, variables, "approve", str(plan), *signed)
+    variables["PANTHEON_PIN"] = variables["PANTHEON_PIN"].replace("T10:", "T11:")
+    _called(folder, variables, "run", "RB-030", "--apply", "--plan", str(plan))
+    variables["PANTHEON_PIN"] = variables["PANTHEON_PIN"].replace("T11:", "T12:")
+
+
+def customer_folder(variables: dict[str, str]) -> Path:
+    return Path(variables["PANTHEON_CONFIG"]).parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if getattr(config.option, "nbval_sanitize_with", "") is None:
+        config.option.nbval_sanitize_with = str(Path(__file__).parent / "tests" / "unpinned.cfg")
 
 
 @pytest.hookimpl(tryfirst=True)

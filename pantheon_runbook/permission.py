@@ -86,6 +86,13 @@ class Permission:
             where=str(self.evidence / signed.bundle / "plan.json"),
         )
 
+    def seen(self, signed: Signed) -> dict[str, Any] | None:
+        """What the plan run has observed, as snapshot.json holds it; None when that is not there. For a reader only."""
+        try:
+            return dict(json.loads((self.evidence / signed.bundle / "snapshot.json").read_bytes())["observed"])
+        except (OSError, ValueError, KeyError):
+            return None
+
     def envelopes(self, signed: Signed) -> Mapping[str, bytes]:
         """What lies there now, by the names of the files. Errors: EvidenceError."""
         return envelopes_for(self.folder, signed.digest)

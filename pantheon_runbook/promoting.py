@@ -6,6 +6,7 @@ the ground now: what is left must be part of what was approved, and nobody else 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -17,6 +18,7 @@ from pantheon_runbook.database.migrations.units import BEGIN, Unit
 from pantheon_runbook.errors import HeldError, NotApprovedError, NotVerifiedError, RunbookError, StalePlanError
 from pantheon_runbook.evidence.decisions import Decisions
 from pantheon_runbook.model import Approval, Change, Held, Plan, Snapshot, StepResult, digest_of
+from pantheon_runbook.moved_ground import as_kept, ground_difference
 from pantheon_runbook.permission import Permission, Signed
 from pantheon_runbook.planning import plan_difference
 from pantheon_runbook.promotion.steps import state_of, steps_of
@@ -102,6 +104,7 @@ class PromotingSession(Session):
         _, found, half_done = error.state.rstrip(".").partition("; changed in part")
         error.state = f"{state_of(steps_of(asdict(self.plan)), self.results)}{found}{half_done}."
         first = _PLAN_AGAIN.sub("", error.next_step.rstrip(".")).strip(" ,;:")
+        first = first.partition("; go back: ")[0]
         told = "" if not first or first.startswith("pantheon-runbook ") else f"{first}; "
         error.next_step = f"{told}to go on: {self._goes_on_by}; {self._ways_back}"
         return error
@@ -147,9 +150,26 @@ class PromotingSession(Session):
         elif self.read_plan and self.read_plan != plan.to_bytes():
             raise StalePlanError(
                 "the plan that was read is not the plan of now",
-                why=plan_difference(self.read_plan, plan),
-                next_step=f"{self._plan_command}, and have the new plan approved",
+                why=self._difference(plan),
+                next_step=self._plan_anew,
             )
+
+    def _difference(self, plan: Plan) -> str:
+        """By what its run has seen, where that is still there to be compared: a plan tells of changes only."""
+        assert self.snapshot is not None
+        changes = plan_difference(self.read_plan, plan)
+        planned = self.signed(hashlib.sha256(self.read_plan).hexdigest())
+        seen = self.permission.seen(planned) if planned else None
+        if seen is None:
+            return changes
+        moved = ground_difference(seen, as_kept(self.snapshot))
+        times = f"planned {seen['observed_at']}, found {self.snapshot.observed_at}"
+        is_same = json.loads(self.read_plan)["changes"] == json.loads(plan.to_bytes())["changes"]
+        return f"{moved} ({times})" + ("" if is_same else f"; {changes}") if moved else changes
+
+    @property
+    def _plan_anew(self) -> str:
+        return f"{self._plan_command}, and have the new plan approved"
 
     def _refuse_beyond(self, plan: Plan, approved: Mapping[str, Any]) -> None:
         listed = {one["address"]: one for one in approved["changes"]}
@@ -180,7 +200,7 @@ class PromotingSession(Session):
             "nobody has had this plan to read",
             why=f"no sealed plan run has the plan {plan.short_code}",
             state="nothing was changed",
-            next_step=f"{self._plan_command}, and have its plan approved",
+            next_step=self._plan_anew,
         )
 
     def _asked(self) -> dict[str, Any]:

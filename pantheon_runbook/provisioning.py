@@ -24,7 +24,6 @@ _BROUGHT_BY = {
 # Measured on the sandbox: an apply looks at everything twice more, each write is followed by about two reads, and a
 # wait of three minutes asks about 45 times (`providers.http.wait_until`).
 _READS = {"supabase": 16, "railway": 16, "vercel": 2, "openrouter": 2}
-_ALSO = {"railway": ("production/deployment/",)}
 _READS_PER_WRITE = 2
 _ADDRESSES = {"railway": ("railway/", "production/deployment/")}  # what one of its calls changes
 _READS_WHILE_A_PROJECT_COMES_UP = 45

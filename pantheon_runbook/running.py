@@ -132,10 +132,10 @@ def _of_unit(outcome: Outcome, events: Sequence[Mapping[str, Any]]) -> str:
     lines = [*_head(events, verdict)]
     if verdict.word in _STOPPED:
         told = journal.told(events, why=verdict.why)
-        told["next"] = unit_summary.without_commands(told["next"])
+        to_type = [*unit_summary.to_type_after_stop(events, folder, again, is_held=verdict.word == "held")]
+        told["next"] = unit_summary.without_commands(told["next"]) if to_type else told["next"]
         lines += [f"{name.capitalize() + ':':<8} {text}" for name, text in told.items() if text]
-        lines += [*unit_summary.stopped(events, folder), *_failed(events), *_places(folder)]
-        lines += unit_summary.to_type_after_stop(events, folder, again, is_held=verdict.word == "held")
+        lines += [*unit_summary.stopped(events, folder), *_failed(events), *_places(folder), *to_type]
     elif verdict.word == "planned":
         blocked = _is_blocked(events)
         lines += [*unit_summary.planned(folder), *_places(folder)]

@@ -41,6 +41,7 @@ from pantheon_runbook.model import (
     WithFiles,
     digest_of,
 )
+from pantheon_runbook.moved_ground import as_kept, ground_difference
 from pantheon_runbook.planning import build_plan, difference, is_plan_for, plan_difference, shown
 from pantheon_runbook.providers.http import WriteGate
 from pantheon_runbook.runbooks import spelled
@@ -342,12 +343,12 @@ class Session:
         new = self._plan_for(now)
         self.journal.write("looked-again", snapshot=now.digest, plan=new.digest)
         if not self._is_left_of(plan, new):
-            moved = _first_difference(self.snapshot, now)
+            moved = ground_difference(as_kept(self.snapshot), as_kept(now))
             others = f"; {plan_difference(plan.to_bytes(), new)}" if new.changes != plan.changes else ""
             raise StalePlanError(
                 f'the plan for "{self.opening.environment}" is out of date',
-                why=f"{moved} ({self.snapshot.observed_at}, now {now.observed_at}){others}",
-                next_step=self._plan_command,
+                why=f"{moved} (planned {self.snapshot.observed_at}, found {now.observed_at}){others}",
+                next_step=self._plan_anew,
             )
 
     def _is_left_of(self, plan: Plan, new: Plan) -> bool:
@@ -391,6 +392,11 @@ class Session:
         said = spelled(self.parameters, self.opening.runbook)
         return f"pantheon-runbook run {self.opening.runbook} -e {self.opening.environment}{said}"
 
+    @property
+    def _plan_anew(self) -> str:
+        """What to do about a plan that is out of date."""
+        return self._plan_command
+
     def _before_write(self, event: dict[str, Any]) -> None:
         self.journal.write("write-intent", address=current_change.get(), **event)
 
@@ -424,16 +430,3 @@ def refuse_findings(plan: Plan) -> None:
             why=f"found at {blocking[0].address}",
             next_step=blocking[0].next_step,
         )
-
-
-def _first_difference(before: Snapshot, now: Snapshot) -> str:
-    for address in sorted({resource.address for resource in (*before.resources, *now.resources)}):
-        then, today = before.get(address), now.get(address)
-        if then != today:
-            names = sorted(
-                name
-                for name in {*then.attributes, *today.attributes}
-                if then.attributes.get(name) != today.attributes.get(name)
-            )
-            return f"{address} changed: {', '.join(names) or f'{then.state}, now {today.state}'}"
-    return "the findings or identities changed"

@@ -18,7 +18,7 @@ from pantheon_runbook.rolling_back import COVERS
 
 Events = Sequence[Mapping[str, Any]]
 _SIGNS = {"done": "+", "not done": "-", "made but not ready": "~", "unknown": "?"}
-_COMMANDS = re.compile(r";? ?to go on: .*|: pantheon-runbook approve .*")
+_COMMANDS = re.compile(r";? ?to go on: .*|: pantheon-runbook .*")
 _PROMOTES = "RB-030"
 
 

@@ -77,6 +77,10 @@ class Staging:
         self.checkout = Checkout(self.world.folder / "backend")
         self.configure()
 
+    def spoil(self) -> None:
+        """It was changed behind the logs, as `Hands.edit` does: `back_to` loads it again."""
+        self._clean = ("", (0, 0))
+
     # ---- what the logs say
 
     def touched(self) -> Touched:

@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from migrating_world import Staging, staging_in
 
 from pantheon_runbook import approving
 from pantheon_runbook.errors import RunbookError
 from pantheon_runbook.evidence import seal
 from pantheon_runbook.model import Finding, Plan
+from pantheon_runbook.runner import rehearsals
 from pantheon_runbook.sandbox import customer
 from pantheon_runbook.session import ACTS
 from pantheon_runbook.verdict import Verdict
@@ -23,6 +25,18 @@ APPROVER = "second-person"
 
 class Production(Staging):
     """The same world seen from production's side; runs are RB-030's."""
+
+    def close_the_domains(self) -> None:
+        """Production's holder turns off what would let a build go live by itself."""
+        self._assign_domains(by_itself=False)
+
+    def open_the_domains(self) -> None:
+        self._assign_domains(by_itself=True)
+
+    def _assign_domains(self, *, by_itself: bool) -> None:
+        vercel = self.world.facts["vercel"]
+        path = f"/v9/projects/{vercel['project_id']}?teamId={vercel['team_id']}"
+        self.hands.call("vercel", "PATCH", path, {"autoAssignCustomDomains": by_itself})
 
     def open(self, mode: str = "apply", **parameters: Any) -> Any:
         given = {"environment": "production", "baseline": "0008", **parameters}
@@ -132,6 +146,23 @@ class Production(Staging):
         rows = self.hands.sql(self.production, "select revision, state from pantheon_runbook.migrations order by id")
         units = self.hands.sql(self.production, "select state from pantheon_runbook.units order by id")
         return [(row["revision"], row["state"]) for row in rows] + [("unit", row["state"]) for row in units]
+
+
+@contextmanager
+def remembered_rehearsals() -> Iterator[None]:
+    """A rehearsal is done once for each ground, in all runs: by what a run itself knows it by. It costs seconds."""
+    done: dict[tuple[str, ...], Any] = {}
+    rehearse = rehearsals.Rehearsals._rehearsed
+
+    def remembered(self: Any, ground: Any, production: Any) -> Any:
+        key = rehearsals._key(ground, production), *self._heads(ground), *(one.id for one in self._pending(ground))
+        if key not in done:
+            done[key] = rehearse(self, ground, production)
+        return done[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rehearsals.Rehearsals, "_rehearsed", remembered)
+        yield
 
 
 @contextmanager

@@ -21,6 +21,8 @@ _CONNECT_SECONDS = 10
 _CONNECT_ATTEMPTS = 3
 _FIRST_PAUSE_SECONDS = 0.2
 
+_RESET = "run the plan again: it resets a password that does not connect"
+_CORRECT = "correct its password in the credentials: pantheon-runbook doctor says which"
 _URLS = ("database.session_url", "database.pool_url", "database.direct_url")
 
 Resolve = Callable[[str, int], tuple[str, int] | None]
@@ -51,7 +53,7 @@ class Database:
 
     @property
     def has_own_writer(self) -> bool:
-        """Whether another login writes than the one that looks, as on production."""
+        """Whether people gave it the login that writes: nothing resets that one's password."""
         return self.writes_by != _URLS[0]
 
     def recover_password(self) -> bool:
@@ -112,7 +114,8 @@ class Database:
         Errors: VendorRefusedError (the login), VendorUnavailableError (nobody answers, after three tries).
         """
         settings = _resolved(self._vault.text(url), self._resolve)
-        connection = _connected({**settings, "application_name": application_name})
+        step = _CORRECT if self.has_own_writer else _RESET
+        connection = _connected({**settings, "application_name": application_name}, refused_step=step)
         try:
             yield connection
         finally:
@@ -160,7 +163,7 @@ def _password_for(ref: str, url: str) -> str | None:
     return parts.password if is_own else None
 
 
-def _connected(settings: dict[str, Any]) -> psycopg.Connection[Any]:
+def _connected(settings: dict[str, Any], *, refused_step: str) -> psycopg.Connection[Any]:
     for attempt in range(_CONNECT_ATTEMPTS):
         try:
             return psycopg.connect(
@@ -168,7 +171,7 @@ def _connected(settings: dict[str, Any]) -> psycopg.Connection[Any]:
             )
         except psycopg.OperationalError as error:
             if is_refused_login(error):
-                raise _refused_login() from error
+                raise _refused_login(refused_step) from error
             if attempt == _CONNECT_ATTEMPTS - 1:
                 raise unreachable(error) from error
             clock.sleep(clock.jittered(_FIRST_PAUSE_SECONDS * 2**attempt))
@@ -187,7 +190,7 @@ def unreachable(error: psycopg.Error) -> VendorUnavailableError:
     )
 
 
-def _refused_login() -> VendorRefusedError:
+def _refused_login(next_step: str) -> VendorRefusedError:
     return VendorRefusedError(
         "the database refused the login",
         vendor="supabase",
@@ -195,7 +198,7 @@ def _refused_login() -> VendorRefusedError:
         status=401,
         why="the password that is held is not the database's",
         state="nothing was changed by this call",
-        next_step="run the plan again: it resets a password that does not connect",
+        next_step=next_step,
     )
 
 

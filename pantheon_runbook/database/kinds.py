@@ -10,7 +10,7 @@ from psycopg import sql
 from pantheon_runbook import clock
 from pantheon_runbook.database.connection import Database, unreachable
 from pantheon_runbook.database.writes import DatabaseGate
-from pantheon_runbook.errors import WrongEnvironmentError
+from pantheon_runbook.errors import CredentialError, WrongEnvironmentError
 from pantheon_runbook.kind import Kind, Look, Surroundings
 from pantheon_runbook.model import Change, Resource
 from pantheon_runbook.providers.http import Client, WriteGate
@@ -125,6 +125,18 @@ class Marker(Kind):
                 return marker_of(connection)
             except psycopg.OperationalError as error:
                 raise unreachable(error) from error
+            except psycopg.errors.InsufficientPrivilege as error:
+                raise self._unreadable(error) from error
+
+    def _unreadable(self, error: psycopg.Error) -> CredentialError:
+        """Somebody else has made our schema there: what we write, we let the login read that looks."""
+        role = self._database.read_by or "the login that looks"
+        return CredentialError(
+            "whose database it is cannot be read",
+            why=f"{str(error).splitlines()[0]}, for {role}",
+            next_step=f"as its owner: grant usage on schema {SCHEMA} to {role}; "
+            f"grant select on all tables in schema {SCHEMA} to {role};",
+        )
 
     def _refuse_marked(self, connection: psycopg.Connection[Any]) -> None:
         """In the transaction that writes, with everybody else kept from the table: no look before it can say this."""

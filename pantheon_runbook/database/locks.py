@@ -111,16 +111,16 @@ def database_lock(
     """The writer's lock on a session of its own, said in words; before the database exists there is nothing to lock.
 
     Until then two creators are told apart by listing again after every create. Once that session has ended, `gate` lets
-    no write through. Errors: AnotherWriterError, and RefusedError when the way to the database is a transaction pooler.
+    no write through. Errors: AnotherWriterError, RefusedError when the way to the database is a transaction pooler, and
+    CredentialError where people gave the login that writes, and it is refused.
     """
-    is_known = vault.get(database.writes_by) is not None and database.connects(url=database.writes_by)
-    if not is_known and database.read_by and vault.get("supabase.ref") is not None:
-        raise CredentialError(
-            "the login that writes to this database was refused",
-            why="its password is not the one that is held, or its pooler is not there",
-            next_step="look at the password under [production] in the credentials; pantheon-runbook doctor",
-        )
-    if not is_known:
+    if vault.get(database.writes_by) is None or not database.connects(url=database.writes_by):
+        if database.has_own_writer and vault.get("supabase.ref") is not None:
+            raise CredentialError(
+                "the database refused the login that writes to it",
+                why="its password is not the one under [production] in the credentials",
+                next_step="correct it there, or set PANTHEON_PRODUCTION_PASSWORD; then pantheon-runbook doctor",
+            )
         there_is_none = "there is no database yet that lets us in"
         yield f"this machine's; {'this run does not reach the database' if database.has_own_writer else there_is_none}"
         return

@@ -23,6 +23,7 @@ Kind = Literal["approved", "separation of duties: not met"]
 
 _UNTOUCHED = "nothing was changed"
 _NEXT = "have somebody who may approve it sign the plan of now: {}"
+_BEGUN = "put back what the unit began under as it was signed, and go on with it; or go back: {}"
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,15 @@ class Case:
         return (("its requester", self.requester), ("its executor", self.executor), *authors)
 
     @property
+    def next_step(self) -> str:
+        """For what is refused: a unit that has begun has no use for another approval."""
+        return _BEGUN.format(self.back) if self.started else _NEXT.format(self.anew)
+
+    @property
+    def back(self) -> str:
+        return f"pantheon-runbook run RB-040 -e {self.about.environment}"
+
+    @property
     def anew(self) -> str:
         return f"pantheon-runbook approve {self.where} --key NAME --reason TEXT"
 
@@ -171,7 +181,9 @@ def _trusted(where: str, raw: bytes, case: Case) -> Read:
         f"{where} cannot be trusted",
         why=f"{found}; it may be what is left of a withdrawal, so nothing beside it counts",
         state=case.state,
-        next_step=f"look where it comes from, take it away or pin its key, and approve anew: {case.anew}",
+        next_step=case.next_step
+        if case.started
+        else f"look where it comes from, take it away or pin its key, and approve anew: {case.anew}",
     )
 
 
@@ -183,7 +195,7 @@ def _refuse_stopped(approvals: Mapping[str, Read], withdrawals: list[Read], case
     for one in withdrawals:
         if one.said.nonce in case.started and _may_withdraw(one, case):
             what = f"{one.said.approver} has withdrawn the approval that the unit began under"
-            raise _refused("the withdrawal", case, what, f"on {one.said.issued_at}: {one.said.reason}")
+            raise _taken_back("the withdrawal", case, what, one)
 
 
 def _may_withdraw(one: Read, case: Case) -> bool:
@@ -198,9 +210,16 @@ def _may_withdraw(one: Read, case: Case) -> bool:
 
 def _weighed(where: str, one: Read, withdrawals: list[Read], case: Case) -> _Weighed:
     names = _names_of_signer(one, case)
-    duty = next((duty for duty, person in case.people if _is_of(person, one, names, case)), "")
+    duty = next((_duty(duty, person, one) for duty, person in case.people if _is_of(person, one, names, case)), "")
     weighed = _Weighed(one, None, duty, names)
     return _Weighed(one, next(_problems(where, weighed, withdrawals, case), None), duty, names)
+
+
+def _duty(duty: str, person: Person, one: Read) -> str:
+    """With the name by which they are it, where that is not the one that the approval has."""
+    return (
+        duty if verify.plain_name(person.name) == verify.plain_name(one.said.approver) else f'{duty} ("{person.name}")'
+    )
 
 
 def _problems(where: str, weighed: _Weighed, withdrawals: list[Read], case: Case) -> Iterator[RunbookError]:
@@ -222,7 +241,7 @@ def _of_the_key(where: str, one: Read, case: Case) -> Iterator[RunbookError]:
         yield _refused(where, case, f"the key of {key.owner} may not approve this plan", pinned)
     if key.owner != said.approver:
         why = f"its key is pinned as {key.owner}'s"
-        yield _refused(where, case, f"{said.approver} has not signed the approval in his name", why)
+        yield _refused(where, case, f"{said.approver} has not signed the approval themselves", why)
     times = (said.issued_at,) if case.started else (said.issued_at, case.now)
     outside = next((moment for moment in times if not key.is_valid_at(moment)), "")
     if outside:
@@ -235,16 +254,20 @@ def _of_the_key(where: str, one: Read, case: Case) -> Iterator[RunbookError]:
 def _of_the_plan(where: str, one: Read, case: Case) -> Iterator[RunbookError]:
     said, plan = one.said.about, case.about
     if said.cloud != plan.cloud:
-        yield _stale(where, case, f'it is for the cloud "{said.cloud}", and this plan is for "{plan.cloud}"')
+        why = f'it is for the cloud "{said.cloud}", and this plan is for "{plan.cloud}"'
+        yield _stale(where, case, "another cloud", why)
     if said.environment != plan.environment:
-        yield _stale(where, case, f'it is for "{said.environment}", and this plan is for "{plan.environment}"')
+        why = f'it is for "{said.environment}", and this plan is for "{plan.environment}"'
+        yield _stale(where, case, "another environment", why)
     if said.runbook != plan.runbook:
-        yield _stale(where, case, f"it is for {said.runbook}, and this plan is of {plan.runbook}")
+        yield _stale(where, case, "another runbook", f"it is for {said.runbook}, and this plan is of {plan.runbook}")
     if said.plan_digest != plan.plan_digest:
-        yield _stale(where, case, f"it is for the plan {said.short_code}, and this is {plan.short_code}")
+        yield _stale(
+            where, case, "another plan", f"it is for the plan {said.short_code}, and this is {plan.short_code}"
+        )
     if said.is_hotfix != plan.is_hotfix:
         kinds = ("a hotfix", "no hotfix") if said.is_hotfix else ("no hotfix", "a hotfix")
-        yield _stale(where, case, f"it was given for {kinds[0]}, and this plan is {kinds[1]}")
+        yield _stale(where, case, "a plan of another kind", f"it was given for {kinds[0]}, and this plan is {kinds[1]}")
     if one.said.code != plan.short_code:
         why = f'"{one.said.code}" was typed, and the plan is {plan.short_code}'
         yield _refused(where, case, "the short code of another plan was typed", why)
@@ -258,8 +281,7 @@ def _withdrawn(where: str, one: Read, withdrawals: Iterable[Read], case: Case) -
         is_his = _may_withdraw(withdrawal, case) and taken.approver == said.approver
         is_later = verify.moment_of(said.issued_at) < verify.moment_of(taken.issued_at)
         if is_his and (taken.nonce == said.nonce or is_later):
-            why = f"on {taken.issued_at}: {taken.reason}"
-            return _refused(where, case, f"{said.approver} has withdrawn the approval", why)
+            return _taken_back(where, case, f"{said.approver} has withdrawn the approval", withdrawal)
     return None
 
 
@@ -289,22 +311,30 @@ def _of_the_person(where: str, weighed: _Weighed, case: Case) -> Iterator[Runboo
         why = f"[approval] in pantheon.toml names {', '.join(policy.approvers)}"
         yield _refused(where, case, f"{said.approver} is not asked to approve", why)
     if weighed.duty and not policy.is_solo:
-        why = f"he is {weighed.duty}, and approving is another person's"
+        why = f"they are {weighed.duty}, and approving is another person's"
         yield _refused(where, case, f"{said.approver} cannot approve this plan", why)
     if weighed.duty and policy.is_solo:
         ready = verify.moment_of(case.sealed_at) + policy.delay
         if min(verify.moment_of(said.issued_at), verify.moment_of(case.now)) < ready:
-            why = f"he is {weighed.duty}: alone he approves {policy.delay} after it was sealed ({case.sealed_at})"
+            why = f"they are {weighed.duty}: alone they approve {policy.delay} after it was sealed ({case.sealed_at})"
             yield _refused(where, case, f"{said.approver} signed too soon after making the plan", why)
 
 
-def _refused(where: str, case: Case, what: str, why: str) -> NotApprovedError:
-    return NotApprovedError(what, why=f"{why} ({where})", state=case.state, next_step=_NEXT.format(case.anew))
+def _refused(where: str, case: Case, what: str, why: str, *, next_step: str = "") -> NotApprovedError:
+    return NotApprovedError(what, why=f"{why} ({where})", state=case.state, next_step=next_step or case.next_step)
 
 
-def _stale(where: str, case: Case, why: str) -> StalePlanError:
-    what = "the approval is for another plan"
-    return StalePlanError(what, why=f"{why} ({where})", state=case.state, next_step=_NEXT.format(case.anew))
+def _taken_back(where: str, case: Case, what: str, withdrawal: Read) -> NotApprovedError:
+    """Whoever has withdrawn it is asked first, and not somebody else for another signature."""
+    taken = withdrawal.said
+    go_on = f"go back: {case.back}" if case.started else f"once that is settled it may be approved anew: {case.anew}"
+    step = f"ask {taken.approver} about it; {go_on}"
+    return _refused(where, case, what, f"on {taken.issued_at}: {taken.reason}", next_step=step)
+
+
+def _stale(where: str, case: Case, other: str, why: str) -> StalePlanError:
+    what = f"the approval is for {other}"
+    return StalePlanError(what, why=f"{why} ({where})", state=case.state, next_step=case.next_step)
 
 
 def _first_refusal(counted: list[_Weighed], weighed: list[_Weighed], case: Case) -> RunbookError:
@@ -315,12 +345,12 @@ def _first_refusal(counted: list[_Weighed], weighed: list[_Weighed], case: Case)
     if ours or (stale and not counted):
         return (ours or stale)[0]
     names = ", ".join(one.one.said.approver for one in counted) or "nobody"
-    missing = case.policy.required - len(counted)
+    missing, people = case.policy.required - len(counted), "person" if case.policy.required == 1 else "people"
     return HeldError(
         f"the plan waits for {missing} more approval{'s' if missing > 1 else ''}",
-        why=f"[approval] asks for {case.policy.required} people, and {names} approved",
+        why=f"[approval] asks for {case.policy.required} {people}, and {names} approved",
         state=case.state,
-        next_step=case.anew,
+        next_step=case.next_step if case.started else case.anew,
     )
 
 

@@ -76,7 +76,7 @@ def report_html(
     how = f"{html.escape(str(verdict['cloud']))} {_how(verdict)}"
     rows = changes.rows_of(listed, plan)
     became = f"<p>{html.escape(changes.summary(rows, listed))}</p>{_unit(rows, plan)}"
-    became += f'<div class="changes">{_table(rows, heads=_HEADS if rows else ())}</div>'
+    became += _table(rows, heads=_HEADS if rows else (), how=' class="changes"')
     banner = html.escape(_banner(verdict))
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{banner}</title>\n'
@@ -162,10 +162,10 @@ def _line(row: changes.Row) -> str:
     )
 
 
-def _table(rows: Iterable[tuple[str, ...]], *, heads: tuple[str, ...] = ()) -> str:
+def _table(rows: Iterable[tuple[str, ...]], *, heads: tuple[str, ...] = (), how: str = "") -> str:
     head = f"<tr>{''.join(f'<th>{html.escape(name)}</th>' for name in heads)}</tr>" if heads else ""
     cells = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table>{head}{cells}</table>"
+    return f"<table{how}>{head}{cells}</table>"
 
 
 def _cards_body(events: list[Mapping[str, Any]]) -> str:

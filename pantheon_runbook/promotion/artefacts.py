@@ -110,7 +110,12 @@ def _by_commit(address: str, staging: Mapping[str, Any], production: Mapping[str
         return Artefact(address, NOT_KNOWN, f"of {whose} neither an image digest nor a commit can be compared", step)
     if ours != theirs:
         why = f"staging has proven {ours[:12]}, and {theirs[:12]} would run"
-        return Artefact(address, DIFFERENT, why, f"promote {ours[:12]}, or run RB-020 with -p commit={theirs}")
+        return Artefact(
+            address,
+            DIFFERENT,
+            why,
+            f"put {ours[:12]} back on staging, or let RB-020 prove the other: -p commit={theirs}",
+        )
     return Artefact(address, REBUILT, f"commit {ours[:12]}; {rebuilt}")
 
 

@@ -235,7 +235,9 @@ def _of_commits(release: Release, asked: Asked, stood: Standing) -> Iterator[Fin
         if proven and proven == commit:
             continue
         what = f"{asked.environment} was proven with {proven[:12] or 'no commit that is known'} at {address}"
-        step = f"promote that one, or {_run(asked)}" + (f" -p commit={commit}" if commit else "")
+        step = f"put that one back on {asked.environment}, or prove the other: {_run(asked)}" + (
+            f" -p commit={commit}" if commit else ""
+        )
         yield Finding("commit-not-on-staging", address, f"{what}, and {commit[:12] or 'none'} is to be promoted", step)
 
 

@@ -25,7 +25,7 @@ _ONCE = {
     END: ("end", "the unit of work", "the ledger says how it came out"),
     MARKER: ("mark", "the database", "no mark -> production"),
     LEDGER: ("make", "the ledger", "none -> tables of this tool's own schema"),
-    SMOKE: ("check", "production", "by checks that only read"),
+    SMOKE: ("check", "production", "read-only checks"),
 }
 
 

@@ -6,6 +6,7 @@ list of the same steps. Colours only repeat what the words say.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ _FILLS = {
 }  # fmt: skip
 _PLANNED = "#eef3f8"
 _LETTER = 6.4  # width of one at the font's size, about
+_COMMIT = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{4}\b")  # as the list has it; here is room for less
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def _drawn(one: Step, place: _Place, word: str) -> str:
         (
             f'<rect {where} height="{_BOX}" rx="4" fill="{fill}" stroke="#57606a"{dash}></rect>',
             text(place.middle, place.y + 16, _fitting(f"{one.number} {one.name}", room), anchor="middle", bold=True),
-            text(place.middle, place.y + 32, _fitting(word or one.change, room), anchor="middle"),
+            text(place.middle, place.y + 32, _fitting(word or _COMMIT.sub(r"\1", one.change), room), anchor="middle"),
         )
     )
 

@@ -44,7 +44,6 @@ from pantheon_runbook.runner.lock_timeline import lock_timeline_of
 from pantheon_runbook.runner.matrix_picture import matrix_picture
 from pantheon_runbook.runner.production_lines import (
     TOLD_ELSEWHERE,
-    counted_ways,
     differs,
     is_of_production,
     production_rows,
@@ -99,10 +98,10 @@ class Card:
 
     def html(self) -> str:
         """The pictures, when there are some, above a table of the same rows."""
-        rows = "".join(f"<tr>{_alone(row) if _is_alone(row) else ''.join(map(_cell, row))}</tr>" for row in self.rows)
+        rows = "".join(f"<tr>{_alone(row) if _is_alone(row) else _cells(row)}</tr>" for row in self.rows)
         parts = [f"<p><strong>{html.escape(self.head)}</strong> {html.escape(self.tail)}</p>"]
-        parts += [f'<p class="not-met" style="color: #b3261e"><b>{html.escape(line)}</b></p>' for line in self.alarms]
-        parts += [f'<p class="code" style="font-size: 2em">{html.escape(self.code)}</p>'] if self.code else []
+        parts += map(_alarm, self.alarms)
+        parts += [_code(self.code)] if self.code else []
         parts += map(image, self.pictures)
         parts += [f"<table>{rows}</table>"] if self.rows else []
         parts += [f"<p>{html.escape(line)}</p>" for line in self.lines]
@@ -117,8 +116,19 @@ class Card:
         return {"text": self.text(), "html": self.html()}
 
 
-def _cell(text: str) -> str:
-    return f'<td style="text-align: left">{html.escape(text)}</td>'
+def _cells(row: tuple[str, ...]) -> str:
+    """A numbered row is the head of those under it."""
+    sign, what, *more = (html.escape(text) for text in row)
+    shown = (sign, f"<strong>{what}</strong>" if sign.isdigit() else what, *more)
+    return "".join(f'<td style="text-align: left">{text}</td>' for text in shown)
+
+
+def _alarm(line: str) -> str:
+    return f'<p class="not-met" style="color: #b3261e"><strong>{html.escape(line)}</strong></p>'
+
+
+def _code(code: str) -> str:
+    return f'<p>short code <span class="code" style="font-size: 2em">{html.escape(code)}</span></p>'
 
 
 def _is_alone(row: tuple[str, ...]) -> bool:
@@ -158,12 +168,11 @@ def _of_production(snapshot: Snapshot) -> Card:
     """What serves now beside what staging has, what there is to fall back on, and the ways in that are open."""
     apart = ", ".join(differs(snapshot))
     told = [one for one in _gravest_first(snapshot) if one.blocks or one.code not in TOLD_ELSEWHERE]
-    ways = counted_ways(snapshot)
     return Card(
         f"OBSERVED  {snapshot.environment}",
-        f"differs from staging: {apart}" if apart else "the same as before the look" if not ways else "as staging",
+        f"differs from staging: {apart}" if apart else "",
         rows=(*production_rows(snapshot), *ways_in_rows(snapshot)),
-        lines=(*(f"{_weight(one)} {one.what} ({one.address})" for one in told), *(ways for _ in range(bool(ways)))),
+        lines=tuple(f"{_weight(one)} {one.what} ({one.address})" for one in told),
         pictures=_pictures(snapshot),
     )
 

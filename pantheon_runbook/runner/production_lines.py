@@ -18,6 +18,7 @@ from pantheon_runbook.runner.lock_timeline import longest_lock_of
 from pantheon_runbook.runner.production import PRODUCTION
 from pantheon_runbook.runner.staging_now import DEPLOYMENT as STAGING_DEPLOYMENT
 from pantheon_runbook.runner.staging_now import STAGING_REVISION
+from pantheon_runbook.standing import MISSING
 
 Row = tuple[str, str, str, str]
 PROJECT, PLACE = "production/project", "staging/place"
@@ -38,6 +39,7 @@ def production_rows(snapshot: Snapshot) -> tuple[Row, ...]:
         *_project(snapshot),
         *_database(snapshot),
         *_served(snapshot),
+        ("", "to fall back on, and what was tried out", "", ""),
         *_way_back(snapshot),
     )
 
@@ -61,10 +63,12 @@ def _database(snapshot: Snapshot) -> Iterable[Row]:
         at, beside = tree.attributes["at"] or [], snapshot.get(STAGING_REVISION)
         staging = ", ".join(beside.attributes.get("heads", ())) if beside.state == "present" else ""
         yield _sign(_at(at), staging), "database", f"at {_at(at)}", f"at {staging}" if staging else ""
-    if marker.state != "present" and tree.state == "present":
+    if marker.note == MISSING:
         yield "+", "mark", "not marked as production yet", ""
-    if ledger.state == "present" or tree.state == "present":
-        yield ("=" if ledger.state == "present" else "+"), "ledger", ledger.note.rpartition("; ")[2] or "not there", ""
+    if ledger.state == "present":
+        yield "=", "ledger", ledger.note.rpartition("; ")[2], ""
+    elif ledger.note == MISSING:
+        yield "+", "ledger", "not there yet", ""
     unit = snapshot.get(BEGIN)
     if unit.state == "present":
         yield "!", "unit of work", "open", unit.note
@@ -138,6 +142,10 @@ def _backup(seen: Resource) -> Row:
 def ways_in_rows(snapshot: Snapshot) -> Iterable[Row]:
     """Ways past this tool: the open ones with who accepted them, then those that cannot be read."""
     accepted = {one.address: one for one in snapshot.findings}
+    states = [str(one.attributes["state"]) for one in snapshot.resources if one.address.startswith("exposure/")]
+    if states:
+        closed = sum(state.startswith("closed") for state in states)
+        yield "", f"ways into production past this tool: {states.count('open')} open, {closed} closed", "", ""
     for sign, state in (("o", "open"), ("?", "cannot be read")):
         for one in snapshot.resources:
             if one.address.startswith("exposure/") and one.attributes["state"] == state:
@@ -151,12 +159,6 @@ def _how_open(seen: Resource, finding: Finding | None) -> str:
     if finding is not None and finding.blocks:
         return f"{found} -> BLOCKS: {finding.next_step}"
     return found
-
-
-def counted_ways(snapshot: Snapshot) -> str:
-    states = [str(one.attributes["state"]) for one in snapshot.resources if one.address.startswith("exposure/")]
-    closed = sum(state.startswith("closed") for state in states)
-    return f"ways into production past this tool: {states.count('open')} open, {closed} closed" if states else ""
 
 
 def rests_on(plan: Plan) -> Iterable[str]:

@@ -147,7 +147,10 @@ class Promoting:
         found = (*self.revising.findings(ground), *self._of_the_rehearsal(ground), *self._of_the_release(snapshot))
         if self.unit is not None and self.unit.plan_digest == self._resumes:
             return found
-        proof = (*self._evidence(ground).findings, *artefact_findings(self._artefacts(ground, snapshot)))
+        evidence = self._evidence(ground)
+        # Without a run to hold them against there is one thing to clear, and that is said already.
+        artefacts = artefact_findings(self._artefacts(ground, snapshot)) if evidence.standing else ()
+        proof = (*evidence.findings, *artefacts)
         return (
             *found,
             *self._of_another_unit(),
@@ -173,7 +176,8 @@ class Promoting:
         if left:
             why = rehearsed.not_rehearsed or (rehearsed.failed.why if rehearsed.failed else "it did not get that far")
             what = f"{len(left)} pending revisions were not rehearsed on production's schema: {why}"
-            step = rehearsed.next_step or "correct the revision, on staging first"
+            prove = f"pantheon-runbook run RB-020 -e {self._staging_name} --apply"
+            step = rehearsed.next_step or f"correct the revision, and prove it: {prove}"
             yield Finding("not-rehearsed-on-production", "database/rehearsal", what, step)
 
     def _of_the_release(self, snapshot: Snapshot) -> Iterable[Finding]:
@@ -219,7 +223,8 @@ class Promoting:
         last = self.units.last
         if last is not None and last.is_open:
             what = f"a unit of work that run {last.run_id[:8]} of {last.operator} began at {last.at} has not ended"
-            step = f"go on with it: {self._command} --apply --resume {last.run_id[:8]}; or back: run RB-040"
+            on, back = f"{self._command} --apply --resume {last.run_id[:8]}", "pantheon-runbook run RB-040"
+            step = f"go on with it: {on}; or back: {back} -e {self._parts.name}"
             yield Finding("unit-not-ended", BEGIN, what, step)
 
     def _evidence(self, ground: Ground) -> StagingEvidence:

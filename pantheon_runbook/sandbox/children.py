@@ -24,6 +24,8 @@ from pantheon_runbook.servers.parent import IS_LINUX, die_with_parent
 LIKE_DASH_M = "import json, runpy, sys; sys.path += json.loads(sys.argv.pop(1)); module = sys.argv.pop(1); \
 runpy.run_module(module, run_name='__main__', alter_sys=True)"
 
+KILLED_SECONDS = 5.0  # nothing outlives SIGKILL for long
+
 
 @dataclass
 class Child:
@@ -48,9 +50,13 @@ class Child:
             if not await self._ended_within(grace_seconds):
                 with suppress(ProcessLookupError):
                     os.killpg(self.pid, signal.SIGKILL)
-                await self._ended_within(grace_seconds)
         self.record.unlink(missing_ok=True)
-        return self.process.wait(timeout=grace_seconds)
+        return await self._exit_code()
+
+    async def _exit_code(self) -> int:
+        """Of a process that has ended, or has been killed and takes a moment."""
+        await self._ended_within(KILLED_SECONDS)
+        return self.process.wait(timeout=0)
 
     async def _ended_within(self, seconds: float) -> bool:
         deadline = asyncio.get_running_loop().time() + seconds

@@ -215,10 +215,10 @@ def _prepare(target: Path, *, seed: str, pinned: str | None) -> None:
 
 
 def _sandbox_digest() -> str:
-    """Changes with any file of the sandbox, and with the versions that shape a world."""
+    """Changes with any file of the sandbox and of its servers, and with the versions that shape a world."""
     digest = hashlib.sha256()
-    root = Path(__file__).parent
-    for file in sorted(root.rglob("*")):
+    root = Path(__file__).parents[1]
+    for file in sorted([*(root / "sandbox").rglob("*"), *(root / "servers").rglob("*")]):
         if file.is_file() and file.suffix != ".pyc":
             digest.update(f"{file.relative_to(root)}\0".encode() + file.read_bytes())
     for name in DECIDES_A_WORLD:

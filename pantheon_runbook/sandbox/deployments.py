@@ -14,7 +14,7 @@ CONTAINER = "pantheon_runbook.sandbox.container"
 HEALTH_SECONDS = 20.0  # the vendor waits 300 s
 POLL_SECONDS = 0.02
 SETTLE_SECONDS = 0.8  # a worker that has spoken and still runs after this has started; last words need a moment
-DRAIN_SECONDS = 8.0
+CLOSING_SECONDS = 8.0  # when the sandbox itself ends, whatever the vendor would give
 LOG = "output.log"
 HEALTHY_STATUS = b"200"
 
@@ -45,13 +45,13 @@ class Process:
         )
         status = await (self._listening() if self.deployment.listens else self._working(settle_seconds))
         if status != "SUCCESS":
-            await self.end()
+            await self.end(grace_seconds=CLOSING_SECONDS)
         return status
 
-    async def end(self) -> None:
-        """SIGTERM, time to drain, then SIGKILL."""
+    async def end(self, *, grace_seconds: float) -> None:
+        """SIGTERM, then SIGKILL."""
         if self._child is not None:
-            await self._child.end(grace_seconds=DRAIN_SECONDS)
+            await self._child.end(grace_seconds=grace_seconds)
 
     def _command(self, networks_file: Path) -> list[str]:
         surroundings = ["--networks", str(networks_file), "--network", self.deployment.network]
@@ -125,10 +125,10 @@ class Deployments:
         self._dormant[deployment.deployment_id] = deployment
 
     async def remove(self, deployment_id: str) -> None:
-        """End the process, if it still runs."""
+        """End the process, if it still runs, with as much time to drain as the vendor was told to give it."""
         self._dormant.pop(deployment_id, None)
         if process := self._processes.pop(deployment_id, None):
-            await process.end()
+            await process.end(grace_seconds=process.deployment.draining_seconds)
 
     def output(self, deployment_id: str) -> list[str]:
         """What it wrote; nothing for one that never ran here."""
@@ -173,7 +173,7 @@ class Deployments:
 
     async def stop(self) -> None:
         """End every process and forget all."""
-        await asyncio.gather(*(process.end() for process in self._processes.values()))
+        await asyncio.gather(*(process.end(grace_seconds=CLOSING_SECONDS) for process in self._processes.values()))
         self._processes.clear()
         self._hosts.clear()
         self._dormant.clear()

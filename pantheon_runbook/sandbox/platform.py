@@ -17,6 +17,7 @@ class Deployment:
     variables: Mapping[str, str]  # exactly the process environment, PORT apart
     listens: bool  # a worker does not listen
     health_path: str = "/health"
+    draining_seconds: float = 0.0  # from SIGTERM to SIGKILL, once another has taken its place
 
 
 class Platform(Protocol):

@@ -358,7 +358,7 @@ CASES: dict[str, tuple[Callable[[Team], Path], tuple[str, ...], int, str]] = {
         )[1],
         SIGN,
         4,
-        "he is its requester",
+        "they are its requester",
     ),
     "not asked": (
         with_(_config("[closure]", '[approval]\napprovers = ["member-a"]\n[closure]')),

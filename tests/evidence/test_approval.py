@@ -228,12 +228,12 @@ REFUSALS: dict[str, tuple[Callable[[Desk], object], type[RunbookError], str]] = 
     "other plan": (about(plan_digest="0" * 64), STALE, "for the plan 0000-0000"),
     "hotfix, and the plan is none": (about(is_hotfix=True), STALE, "given for a hotfix"),
     "other code typed": (said(code="0000-0000"), REFUSED, "short code of another plan"),
-    "approver is the requester": (lambda desk: desk.set(requester=Person("ana", "")), REFUSED, "he is its requester"),
-    "approver is the executor": (lambda desk: desk.set(executor=Person(" ANA ", "")), REFUSED, "he is its executor"),
+    "approver is the requester": (lambda desk: desk.set(requester=Person("ana", "")), REFUSED, "are its requester"),
+    "approver is the executor": (lambda desk: desk.set(executor=Person(" ANA ", "")), REFUSED, "they are its executor"),
     "approver is an author": (renamed("Ana"), REFUSED, "an author of a commit in the release"),
     "approver is an author by an alias": (alias, REFUSED, "an author of a commit in the release"),
-    "key is the requester's too": (key_of_requester, REFUSED, "he is its requester"),
-    "requester is known by this key": (known_by_key, REFUSED, "he is its requester"),
+    "key is the requester's too": (key_of_requester, REFUSED, "they are its requester"),
+    "requester is known by this key": (known_by_key, REFUSED, "they are its requester"),
     "not asked": (lambda desk: desk.policy(approvers=("ben", "cy")), REFUSED, "ana is not asked to approve"),
     "unknown key": (lambda desk: desk.says(by="stranger"), REFUSED, "no pinned key signed it"),
     "key outside its validity": (
@@ -298,7 +298,8 @@ def test_refusal_has_its_own_message(what: str):
         desk.judged()
 
     assert (kind, True) == (type(stopped.value), words in str(stopped.value)), stopped.value
-    assert "pantheon-runbook approve plan.json" in stopped.value.next_step
+    step = "pantheon-runbook run RB-040 -e production" if desk.case.started else "pantheon-runbook approve plan.json"
+    assert step in stopped.value.next_step
 
 
 @pytest.mark.parametrize("who", ["requester", "executor", "authors"])
@@ -321,7 +322,7 @@ def test_what_does_not_count_beside_enough_is_told(name: str):
     found = desk.judged()
 
     assert [{"ana": "ben", "ben": "ana"}[name]] == [one.name for one in found.approvers]
-    assert f"{name} cannot approve this plan. he is its requester" in found.not_counted[0]
+    assert f"{name} cannot approve this plan. they are its requester" in found.not_counted[0]
 
 
 def test_two_of_three_are_two_people():

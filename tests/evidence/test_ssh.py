@@ -125,7 +125,7 @@ def test_same_key_pinned_twice_is_one_person(desk):
     (key,) = found.keys.values()
     found.keys["0" * 64] = replace(key, owner="req", role="attest")
 
-    with pytest.raises(NotApprovedError, match="he is its requester"):
+    with pytest.raises(NotApprovedError, match="they are its requester"):
         found.judged()
 
 

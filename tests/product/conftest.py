@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from migrating_world import Staging, Touched, staging_in
+from promoting_world import Production, production_in
 
 from pantheon_runbook.model import Plan
 from pantheon_runbook.verdict import Verdict
@@ -74,3 +75,17 @@ def unmigrated(_migrated: tuple[Staging, First], monkeypatch: pytest.MonkeyPatch
     _migrated[0].world.enter(monkeypatch)
     _migrated[0].back_to("provisioned")
     return _migrated[0]
+
+
+@pytest.fixture(scope="session")
+def _proven(new_world: Any) -> Iterator[Production]:
+    with production_in(new_world) as production:
+        yield production
+
+
+@pytest.fixture
+def production(_proven: Production, monkeypatch: pytest.MonkeyPatch) -> Production:
+    """A staging that is proven, and a production that is behind it."""
+    _proven.world.enter(monkeypatch)
+    _proven.back_to("proven")
+    return _proven

@@ -89,7 +89,7 @@ def test_moved_ground_stops_apply(world, hands):
         run.session.perform("apply")
 
     assert [] == hands.sent_since(sent)
-    assert "vercel/variables/preview changed: NEXT_PUBLIC_API_URL" in stopped.value.why
+    assert "vercel/variables/preview is present, and was absent: NEXT_PUBLIC_API_URL" in stopped.value.why
     assert "nothing was changed." == stopped.value.state
     assert "refused" == world.seal(run).word
 

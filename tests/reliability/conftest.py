@@ -13,10 +13,12 @@ from pantheon_runbook.sandbox import control
 HERE = Path(__file__).resolve().parent
 TABLES = (
     "test_killed_run_is_finished",
-    "test_promotion_that_fails",
+    "test_write_that_fails",
     "test_read_that_fails",
     "test_swapped_identity",
-    "test_write_that_fails",
+    "test_killed_promotion_is_finished",
+    "test_promotion_survives",
+    "test_promotion_that_fails",
 )
 POLICY = "request_seconds = 1\nwait_seconds = 30"
 

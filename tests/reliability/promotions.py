@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
@@ -15,14 +16,19 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
+import pytest
 from migrating_world import until
 from promoting_world import Production
+from tables import Call, rule
 
 from pantheon_runbook.evidence.verify import verify
+from pantheon_runbook.providers import http
 from pantheon_runbook.providers.vercel_deploys import commit_of
 from pantheon_runbook.sandbox.faults import WITHOUT_EFFECT
 
 DRIVER = Path(__file__).parents[1] / "promotion_driver.py"
+HOSTS = {"railway": "backboard.railway.com", "vercel": "api.vercel.com"}
 SMOKE = "production/smoke"
 PROMOTE = "POST /v10/projects/{projectId}/promote/{deploymentId}"
 BUILD, DEPLOY = "POST /v13/deployments", "serviceInstanceDeployV2"
@@ -176,6 +182,11 @@ def statements(production: Production) -> Counter[str]:
     return Counter(one for one in told if not WRITER.search(one))
 
 
+def written(production: Production) -> tuple[int, int]:
+    """Mutating calls, and statements of ours on production, so far; who held the lock is none."""
+    return len(production.world.mutating()), statements(production).total()
+
+
 def journals_of(production: Production) -> list[list[dict[str, Any]]]:
     """Of every sealed apply run on production, the oldest first."""
     folders = sorted(production.world.evidence.glob("2*-RB-030-*"), key=lambda one: one.stat().st_mtime)
@@ -200,6 +211,51 @@ def build(production: Production, identifier: str) -> dict[str, Any]:
     team = production.world.facts["vercel"]["team_id"]
     found = production.hands.call("vercel", "GET", f"/v13/deployments/{identifier}?teamId={team}")
     return {**found, "commit": commit_of(found)}
+
+
+# ---- calls that fail
+
+
+@contextmanager
+def failing(production: Production, call: Call, kind: str, *, times: int = 1) -> Iterator[None]:
+    """One call, and as many of its like as are said, "refused" before they leave or by a fault of the sandbox."""
+    if kind == "refused":
+        with refused(call, times):
+            yield
+        return
+    production.world.running.faults([{**rule(call, kind), "times": times}])
+    yield
+    production.world.running.faults([])
+
+
+@contextmanager
+def refused(call: Call, times: int) -> Iterator[None]:
+    """No connection is made for it."""
+    sent, numbers = http._SandboxTransport.handle_request, itertools.count()
+
+    def handle(transport: Any, request: httpx.Request) -> httpx.Response:
+        if _is_call(request, call) and call[2] <= next(numbers) < call[2] + times:
+            raise httpx.ConnectError("refused")
+        return sent(transport, request)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(http._SandboxTransport, "handle_request", handle)
+        yield
+
+
+def _is_call(request: httpx.Request, call: Call) -> bool:
+    service, operation, _ = call
+    if request.url.host != HOSTS[service]:
+        return False
+    if service == "railway":
+        return operation in request.read().decode()
+    method, path = operation.split(" ")
+    return request.method == method and re.fullmatch(re.sub(r"{\w+}", "[^/]+", path), request.url.path) is not None
+
+
+def outage(production: Production, vendor: str) -> None:
+    """From now on it answers nothing but errors."""
+    production.world.running.faults([{"service": vendor, "operation": "*", "kind": "500-before", "times": 1_000_000}])
 
 
 # ---- runs that are broken off, and the next one
@@ -244,6 +300,11 @@ def killed(production: Production, *points: Point, **parameters: Any) -> tuple[s
     if process.returncode != -signal.SIGKILL:
         return "", None
     return left_by(production), Point(*json.loads(said))
+
+
+def last_bundle(production: Production) -> str:
+    """Of the last run on production that was sealed."""
+    return max(production.world.evidence.glob("2*-RB-030-*"), key=lambda one: one.stat().st_mtime).name
 
 
 def left_by(production: Production) -> str:

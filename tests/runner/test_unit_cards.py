@@ -27,7 +27,7 @@ from pantheon_runbook.promoting import AppliedUnit, LetThrough, PromotingSession
 from pantheon_runbook.promotion.steps import steps_of
 from pantheon_runbook.promotion.unit_picture import unit_picture
 from pantheon_runbook.runner.cards import draw
-from pantheon_runbook.session import Opening
+from pantheon_runbook.session import Opening, Session
 
 BEGIN, END, SMOKE = "database/unit/begin", "database/unit/end", "production/smoke"
 EXPAND, CONTRACT = "database/revision/0009", "database/revision/0011"
@@ -147,6 +147,18 @@ def test_way_back_that_is_covered_needs_nobody_else():
     assert "approve PLAN" not in text
 
 
+def test_hostile_words_stay_words():
+    """A revision's title and a vendor's answer are text, in the red lines and under a step too."""
+    hostile = "<script>alert(1)</script>"
+    titled = replace(CHANGES[1], after={"title": hostile})
+    plan = replace(PLAN, changes=(CHANGES[0], titled), findings=(replace(BLOCKING, what=hostile),))
+
+    shown = draw(plan).html()
+
+    assert "<script" not in shown
+    assert 2 == shown.count(html.escape(hostile))
+
+
 # ---- who let it through
 
 PERSON = {"source": "key 1", "keyid": "1", "nonce": "2", "reason": "read it"}
@@ -181,7 +193,7 @@ def test_duties_that_are_not_separated_are_never_called_approved():
 
     assert "approved" not in card.text().lower()
     assert "approved" not in card.html().lower()
-    assert '<p class="not-met" style="color: #b3261e"><b>separation of duties: not met' in card.html()
+    assert '<p class="not-met" style="color: #b3261e"><strong>separation of duties: not met' in card.html()
     assert "separation of duties: not met" in card.text().splitlines()[1]
 
 
@@ -223,10 +235,16 @@ def session():
     return made
 
 
-def test_failed_unit_says_where_production_stands_and_what_to_type():
-    error = StoppedError("api crashed", why="so", state="3 of 9 changes are done", next_step="see why, then plan again")
+def test_failed_unit_says_where_production_stands_and_what_to_type(monkeypatch):
+    def stop(_self, _act):
+        raise StoppedError(
+            "api crashed", why="so", state="3 of 9 changes are done", next_step="see why, then plan again"
+        )
 
-    session()._say_where_it_stands(error)
+    monkeypatch.setattr(Session, "_act", stop)
+    with pytest.raises(StoppedError) as stopped:
+        session()._act("apply")
+    error = stopped.value
 
     assert (
         "State:   production: done: begin the unit of work, expand revision 0009, build the page; "
@@ -243,9 +261,9 @@ def test_unit_that_was_not_begun_says_what_its_error_says():
     made, error = session(), StoppedError("stopped", why="so", state="nothing was changed", next_step="plan again")
     made.results = tuple(StepResult(one.address, "not-done", "waits") for one in CHANGES)
 
-    made._say_where_it_stands(error)
+    told = made._told("apply", error)
 
-    assert ("nothing was changed.", "plan again.") == (error.state, error.next_step)
+    assert ("nothing was changed.", "plan again.") == (told.state, told.next_step)
 
 
 # ---- production beside staging
@@ -345,6 +363,22 @@ def test_failed_unit_ends_with_the_way_on_and_the_way_back(bundle):
         f"go on     {AGAIN} --apply --resume 12345678",
         f"go back   pantheon-runbook run RB-040 -p unit={bundle.name}",
     ] == lines[-2:]
+
+
+@pytest.mark.parametrize(
+    ("told", "left"),
+    [
+        ("see why; to go on: a --resume 1; to go back: b", "see why."),
+        ("to go on: a --resume 1; to go back: b", ""),
+        (
+            "look at the page, and when it answers again: pantheon-runbook run",
+            "look at the page, and when it answers again.",
+        ),
+    ],
+)
+def test_commands_are_told_once(told, left):
+    """On lines of their own, as they are typed."""
+    assert left == unit_summary.without_commands(told)
 
 
 def test_run_that_waits_ends_with_what_it_waits_for(bundle):

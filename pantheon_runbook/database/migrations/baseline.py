@@ -75,7 +75,8 @@ def baseline_finding(expected: Sequence[str], found: Sequence[str], stated: Stat
     code = difference_code(missing, added)
     lines = [*(f"missing: {one}" for one in missing), *(f"only here: {one}" for one in added)]
     first = few([" ".join(one.split()) for one in lines], most=_FIRST_DIFFERENCES, parted="; ")
-    what = f"the schema is not what the revisions up to {stated.in_words} make ({len(lines)} differences, {code}): "
+    counted = "1 difference" if len(lines) == 1 else f"{len(lines)} differences"
+    what = f"the schema is not what the revisions up to {stated.in_words} make ({counted}, {code}): "
     if stated.code == code:
         accepted = f"{what}{first}; accepted by its code"
         return Finding("baseline-accepted", "database/ledger", accepted, "read them before you approve", blocks=False)

@@ -32,6 +32,7 @@ class Api:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._database = store.Database(settings.database_pool_url)
         self._queue = valkey.asyncio.Valkey.from_url(
             settings.redis_url, socket_connect_timeout=CONNECT_SECONDS, decode_responses=True
         )
@@ -71,21 +72,21 @@ class Api:
 
     async def list_sessions(self, request: Request) -> Response:
         limit = min(int(request.query_params.get("limit", "20")), MAXIMUM_LISTED)
-        async with await self._database() as connection:
+        async with self._database.connection() as connection:
             return _json(await store.list_sessions(connection, limit))
 
     async def create_session(self, request: Request) -> Response:
         body = await _body(request)
-        async with await self._database() as connection:
+        async with self._database.connection() as connection:
             return _json(await store.create_session(connection, str(body.get("title", ""))), 201)
 
     async def show_session(self, request: Request) -> Response:
-        async with await self._database() as connection:
+        async with self._database.connection() as connection:
             session = await store.find_session(connection, request.path_params["session_id"])
         return _json(_found(session, "session"))
 
     async def delete_session(self, request: Request) -> Response:
-        async with await self._database() as connection:
+        async with self._database.connection() as connection:
             found = await store.delete_session(connection, request.path_params["session_id"])
         return _json(_found(found, "session"))
 
@@ -94,7 +95,7 @@ class Api:
         author, content = body.get("author", "user"), body.get("content")
         if author not in AUTHORS or not isinstance(content, str) or not content:
             raise HTTPException(422, f"content must be text and author one of {', '.join(AUTHORS)}")
-        async with await self._database() as connection:
+        async with self._database.connection() as connection:
             try:
                 added = await store.add_message(connection, request.path_params["session_id"], author, content)
             except psycopg.errors.ForeignKeyViolation as error:
@@ -107,7 +108,7 @@ class Api:
             session_id = UUID(str(body.get("session_id")))
         except ValueError as error:
             raise HTTPException(422, "session_id must be a UUID") from error
-        async with await self._database() as connection:
+        async with self._database.connection() as connection:
             try:
                 job_id = await store.create_job(connection, session_id)
             except psycopg.errors.ForeignKeyViolation as error:
@@ -116,15 +117,12 @@ class Api:
         return _json({"id": job_id, "state": "queued"}, 202)
 
     async def show_job(self, request: Request) -> Response:
-        async with await self._database() as connection:
+        async with self._database.connection() as connection:
             job = await store.find_job(connection, request.path_params["job_id"])
         return _json(_found(job, "job"))
 
-    async def _database(self) -> store.Connection:
-        return await store.connect(self._settings.database_pool_url)
-
     async def _ask_database(self) -> str | None:
-        async with await self._database() as connection:
+        async with self._database.connection() as connection:
             return await store.revision(connection)
 
     async def _ask_redis(self) -> str | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
@@ -12,11 +15,43 @@ from psycopg.types.json import Jsonb
 
 Rows = list[dict[str, Any]]
 Connection = psycopg.AsyncConnection[dict[str, Any]]
+CONNECTIONS = 8
 
 
-async def connect(pool_url: str) -> Connection:
-    """Through the transaction pooler: nothing may be prepared, since the next transaction runs elsewhere."""
-    return await psycopg.AsyncConnection.connect(pool_url, prepare_threshold=None, row_factory=dict_row)
+class Database:
+    """A few connections, kept between requests: a login costs more than what most requests ask for."""
+
+    def __init__(self, pool_url: str) -> None:
+        self._pool_url = pool_url
+        self._kept: list[Connection] = []
+        self._turns = asyncio.Semaphore(CONNECTIONS)  # who comes when all are busy waits
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """One transaction, through the transaction pooler: nothing may be prepared, since the next runs elsewhere."""
+        async with self._turns:
+            connection = await self._of_before() or await psycopg.AsyncConnection.connect(
+                self._pool_url, prepare_threshold=None, row_factory=dict_row, autocommit=True
+            )
+            try:
+                async with connection.transaction():
+                    yield connection
+            except BaseException:
+                await connection.close()
+                raise
+            self._kept.append(connection)
+
+    async def _of_before(self) -> Connection | None:
+        """One that was kept and still answers: the server behind the pooler may have been away."""
+        while self._kept:
+            connection = self._kept.pop()
+            try:
+                await connection.execute("SELECT")
+            except psycopg.OperationalError:
+                await connection.close()
+            else:
+                return connection
+        return None
 
 
 async def revision(connection: Connection) -> str | None:

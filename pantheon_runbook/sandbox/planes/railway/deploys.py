@@ -32,6 +32,7 @@ PROGRAMS: Final[dict[tuple[str, str], Program]] = {
 REDIS_IMAGE: Final = "redis:8.2.1"
 _UNFINISHED: Final = {"QUEUED", "BUILDING", "DEPLOYING"}
 _SERVING: Final = {"SUCCESS", "SLEEPING"}
+_DRAINING_VARIABLE: Final = "RAILWAY_DEPLOYMENT_DRAINING_SECONDS"
 
 
 def is_redis(instance: Record) -> bool:
@@ -84,7 +85,17 @@ def remembered(vendor: Railway, instance: Record, *, commit: str | None, image: 
         "variables": for_deployment(vendor, environment_id, service_id),
         "program": [instance["config"]["rootDirectory"] or "", instance["config"]["startCommand"] or ""],
         "healthPath": instance["config"]["healthcheckPath"] or "/health",
+        "drainingSeconds": _draining_seconds(instance),
     }
+
+
+def _draining_seconds(instance: Record) -> int:
+    """From SIGTERM to SIGKILL once another deployment has taken the place of this one; none unless it is asked for.
+
+    Source: Railway's documentation, "Deployments" (singleton deploys) and "Variables reference". What
+    `overlapSeconds` does to the traffic is told in two ways; like the vendor's default, there is no overlap here.
+    """
+    return int(instance["variables"].get(_DRAINING_VARIABLE) or instance["config"]["drainingSeconds"] or 0)
 
 
 def advance(vendor: Railway) -> None:
@@ -166,6 +177,7 @@ def as_deployment(deployment: Record) -> Deployment | None:
         variables=deployment["variables"],
         listens=program.listens,
         health_path=deployment["healthPath"],
+        draining_seconds=deployment.get("drainingSeconds", 0),
     )
 
 

@@ -15,6 +15,7 @@ from pantheon_runbook.sandbox.world import Record, World
 REQUESTS_PER_HOUR: Final = 1000
 REPOSITORY: Final = "pantheon/pantheon"
 OPENROUTER_MODEL: Final = "openai/gpt-5-mini"
+DRAINING_SECONDS: Final = 10  # asked for by the customer: Railway gives none by itself
 
 
 class _NoPlatform:
@@ -98,6 +99,7 @@ def _services(vendor: Railway, project: Record, environment: Record, commit: str
             "source": {"repo": REPOSITORY, "branch": "main", "commit": commit},
             "rootDirectory": "backend",
             "startCommand": command,
+            "drainingSeconds": DRAINING_SECONDS,
         }
         new_trigger(vendor, instances[name], repository=REPOSITORY, branch="main")
     instances["api"]["config"]["healthcheckPath"] = "/health"
