@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 from promoting_world import Production, production_in
-from promotions import BUILD, PROMOTE, SMOKE, Approved, Point, killed, statements
+from promotions import BUILD, DEPLOY, PROMOTE, SMOKE, Approved, Point, killed, statements
 from tables import chosen
 
 from pantheon_runbook.database.schema import look_at_schema
@@ -137,11 +137,11 @@ class Obstacle:
         self.held.enter_context(session.transaction())
         session.execute(statement)
 
-    def crashing(self, service: str, **variables: str) -> None:
+    def crashing(self, service: str) -> None:
         railway = self.production.world.facts["railway"]
         place = {"projectId": railway["project_id"], "environmentId": railway["environment_id"]}
         given = {**place, "serviceId": railway["services"][service], "skipDeploys": True}
-        self.production.hands.railway(_SET, i={**given, "variables": variables})
+        self.production.hands.railway(_SET, i={**given, "variables": {"LOG_LEVEL": "no such level"}})
 
 
 Fail = Callable[[Obstacle], None]
@@ -152,8 +152,8 @@ FAILS: Mapping[str, Fail] = {
     "database/unit/begin": lambda it: it.without_the_right("insert on pantheon_runbook.nonces"),
     "database/revision/0009": lambda it: it.locked(),
     "database/revision/0010": lambda it: it.locked(),
-    "production/deployment/api": lambda it: it.crashing("api", LOG_LEVEL="no such level"),
-    "production/deployment/worker": lambda it: it.crashing("worker", REDIS_URL="nowhere"),
+    "production/deployment/api": lambda it: it.crashing("api"),
+    "production/deployment/worker": lambda it: it.refused_by_vendor("railway", DEPLOY),
     "vercel/deployment/production": lambda it: it.refused_by_vendor("vercel", BUILD),
     "vercel/promotion": lambda it: it.refused_by_vendor("vercel", PROMOTE),
     SMOKE: lambda _: None,  # the check that fails is declared
