@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -16,7 +16,7 @@ from typing import Any
 
 from pantheon_runbook.database.migrations.revision_kinds import REVISION
 from pantheon_runbook.database.migrations.undo_kind import UNDO
-from pantheon_runbook.database.migrations.units import BEGIN, END
+from pantheon_runbook.database.migrations.units import BEGIN, END, Unit
 from pantheon_runbook.kind import ROLL_BACK
 from pantheon_runbook.model import Desired, Finding, Resource, Snapshot
 from pantheon_runbook.planning import difference
@@ -242,6 +242,17 @@ def tree_findings(
     for revision in (one for one in undone if files.get(one) != promoted.digest_of(one)):
         what = f"the file of revision {revision} is not the one that was promoted"
         yield Finding("file-changed", f"{UNDO}/{revision}", what, checkout)
+
+
+def unit_findings(
+    promoted: Promoted, last: Unit | None, *, is_of_a_way_back: Callable[[str], bool]
+) -> Iterator[Finding]:
+    """One that another promotion has begun and left open comes first; a way back that was broken off goes on."""
+    if last is None or not last.is_open or last.plan_digest == promoted.digest:
+        return
+    if not is_of_a_way_back(last.run_id):
+        what = f"a later unit of work, which run {last.run_id[:8]} of {last.operator} began, has not ended"
+        yield Finding("unit-not-ended", BEGIN, what, f"take that one back first: -p unit={last.run_id[:8]}")
 
 
 def _of_pointer(promoted: Promoted, seen: Resource, address: str, pointer: Mapping[str, Any]) -> Iterator[Finding]:

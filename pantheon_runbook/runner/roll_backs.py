@@ -151,21 +151,12 @@ class RollingBack:
             step = "look at production's project in Supabase; what needs no database: -p only=railway, -p only=vercel"
             yield Finding("no-database", "database", what, step)
             return
-        yield from self._of_another_unit()
+        yield from way_back.unit_findings(self._promoted, self._units.last, is_of_a_way_back=self._is_of_a_way_back)
         files = {one.id: one.digest for one in ground.history.revisions}
         yield from way_back.tree_findings(self._promoted, self._undone, files=files, heads=ground.heads or ())
         sources = {one: self._source(one) for one in self._promoted.revisions}
         for one in index_findings(ground.invalid, ground.rows, sources):
             yield replace(one, blocks=False)
-
-    def _of_another_unit(self) -> Iterable[Finding]:
-        """One that another promotion has begun and left open comes first; a way back that was broken off goes on."""
-        last = self._units.last
-        if last is None or not last.is_open or last.plan_digest == self._promoted.digest:
-            return
-        if not self._is_of_a_way_back(last.run_id):
-            what = f"a later unit of work, which run {last.run_id[:8]} of {last.operator} began, has not ended"
-            yield Finding("unit-not-ended", BEGIN, what, f"take that one back first: -p unit={last.run_id[:8]}")
 
     def _source(self, revision: str) -> str:
         """Of its file in the tree; it says whether it has begun an index that is not usable."""

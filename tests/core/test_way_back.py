@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pantheon_runbook import clock
+from pantheon_runbook.database.migrations.units import Unit
+from pantheon_runbook.errors import NotApprovedError
 from pantheon_runbook.evidence.approval import Person
 from pantheon_runbook.evidence.verify import moment_of
 from pantheon_runbook.model import Finding, Resource, Snapshot
-from pantheon_runbook.permission import Signed
+from pantheon_runbook.permission import Permission, Signed
 from pantheon_runbook.planning import plan_changes
 from pantheon_runbook.promotion import way_back
 from pantheon_runbook.promotion.backups import restoring
@@ -183,6 +186,22 @@ def test_tree_that_does_not_fit_blocks():
     assert all(one.blocks for one in told.values())
 
 
+def test_later_unit_that_is_open_comes_first():
+    """Its line would be hidden under the end of the older one; a way back that was broken off goes on."""
+    unit = promoted()
+    later = Unit("e" * 64, "begun", "5" * 32, "somebody", "2026-11-01T10:00:00Z", frozenset())
+    others = (None, replace(later, state="done"), replace(later, plan_digest=unit.digest))
+
+    (told,) = way_back.unit_findings(unit, later, is_of_a_way_back=lambda _: False)
+
+    assert told.blocks
+    assert "take that one back first: -p unit=55555555" == told.next_step
+    assert [] == list(way_back.unit_findings(unit, later, is_of_a_way_back=lambda run_id: run_id == "5" * 32))
+    assert [] == [
+        one for each in others for one in way_back.unit_findings(unit, each, is_of_a_way_back=lambda _: False)
+    ]
+
+
 # ---- page and backend
 
 
@@ -296,6 +315,21 @@ def test_cover_of_a_run_that_nobody_let_through_is_none(monkeypatch: pytest.Monk
 
     assert "nobody had let that run through" == cover(nonces=frozenset()).why_not()
     assert "he is its executor" == cover(refused="he is its executor").why_not()
+
+
+class Refusing(Permission):
+    """Somebody who may not carry out what he has approved."""
+
+    def decided(self, *_args: Any, **_more: Any) -> Any:
+        raise NotApprovedError("X cannot approve this plan", why="he is its executor", state="", next_step="")
+
+
+def test_cover_is_none_for_who_approved_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(clock, "now", lambda: moment_of("2026-11-01T10:00:00Z"))
+    refusing = Refusing(None, Path(), Path(), Person("X", "test"))  # type: ignore[arg-type]  nobody asks the config
+
+    assert "X cannot approve this plan: he is its executor" == cover().judged(refusing).why_not()
+    assert "nobody had let that run through" == cover(nonces=frozenset()).judged(refusing).why_not()
 
 
 # ---- how the database could be put back

@@ -41,7 +41,6 @@ PAGE_BACK = "vercel POST /v1/projects/{projectId}/rollback/{deploymentId}"
 IMAGE_BACK = "railway deploymentRollback"
 THIRD = "third-person"
 NOTE = "op.add_column('jobs', sa.Column('note', sa.Text))"
-NO_NOTE = "op.drop_column('jobs', 'note')"
 
 
 @dataclass(frozen=True)
@@ -153,6 +152,7 @@ def test_whole_promotion_is_taken_back(promoted: Promoted, production: Productio
     assert is_intact(production)
 
 
+@pytest.mark.alike
 def test_smoke_check_that_fails_is_looked_at_again(promoted: Promoted, production: Production) -> None:
     """Everything is back by then; what is left is to say so, and the card does not speak of a promotion."""
     failing = 'path = "/health"\njson_fields = { revision = "0000" }\nenvironments = ["production"]\n'
@@ -173,6 +173,7 @@ def test_smoke_check_that_fails_is_looked_at_again(promoted: Promoted, productio
     assert promoted.before == standing(production)
 
 
+@pytest.mark.alike
 def test_vendor_that_is_down_stops_the_way_back(promoted: Promoted, production: Production) -> None:
     """The card speaks of the way back, and running again goes on from there."""
     down = {"service": "railway", "operation": "deploymentRollback", "kind": "500-before", "times": 1000}
@@ -274,6 +275,7 @@ def test_approver_needs_another_person_to_take_it_back(
     assert promoted.before == standing(production)
 
 
+@pytest.mark.alike
 def test_what_somebody_deployed_since_is_not_covered(production: Production) -> None:
     railway, commit = production.world.facts["railway"], "c" * 40
     production.hands.edit(lambda whole: whole["railway"]["commits"].update({commit: "by hand"}))
@@ -291,6 +293,7 @@ def test_what_somebody_deployed_since_is_not_covered(production: Production) -> 
     assert isinstance(held, HeldError)
 
 
+@pytest.mark.alike
 def test_image_that_is_gone_is_built_anew(promoted: Promoted, production: Production) -> None:
     """The same commit is not the same artefact, so that it is not covered."""
     production.hands.edit(
@@ -314,6 +317,7 @@ def test_image_that_is_gone_is_built_anew(promoted: Promoted, production: Produc
 # ---- what stays
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("kept", ["point in time", "3 hours old", "none"])
 def test_moment_of_a_restore_is_the_beginning_of_the_unit(
     promoted: Promoted, production: Production, kept: str
@@ -352,7 +356,7 @@ def with_undo(promoted: Any, ways: Mapping[str, str]) -> dict[str, Any]:
 def test_unproven_revision_stays_with_those_below(new_world: Callable[[], Any], tmp_path: Path) -> None:
     """A release of its own: 0012 goes forward only. The former backend is not put on what was contracted unasked."""
     with production_in(new_world) as production:
-        production.checkout.add("0012", NOTE, down="0011", forward_fix_only=True)
+        production.checkout.add("0012", NOTE, down="0011", phase="contract", forward_fix_only=True)
         assert "done" == production.world.migrate().word
         before, path = standing(production), production.approved()
         assert "done" == production.promote(path)[0].word
@@ -375,6 +379,7 @@ def test_unproven_revision_stays_with_those_below(new_world: Callable[[], Any], 
         assert ("unit", "rolled back") == production.ledger()[-1]
 
 
+@pytest.mark.alike
 def test_tree_of_another_release_is_told(production: Production) -> None:
     """Before anything is sent: what goes down is the file that went up."""
     production.checkout.edit("0009", "DROP FUNCTION messages", "DROP FUNCTION IF EXISTS messages")
@@ -401,6 +406,7 @@ ALONE = {
 }
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("only", ALONE)
 def test_one_vendor_needs_its_own_identity_alone(
     promoted: Promoted, production: Production, monkeypatch: pytest.MonkeyPatch, only: str
@@ -485,6 +491,7 @@ def bundle_of(production: Production) -> str:
     return done
 
 
+@pytest.mark.alike
 def test_later_unit_that_is_open_comes_first(production: Production) -> None:
     """Its line would be hidden under the end of the older one."""
     with production.superuser(production.production) as session:
