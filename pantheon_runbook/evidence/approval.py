@@ -210,16 +210,20 @@ def _may_withdraw(one: Read, case: Case) -> bool:
 
 def _weighed(where: str, one: Read, withdrawals: list[Read], case: Case) -> _Weighed:
     names = _names_of_signer(one, case)
-    duty = next((_duty(duty, person, one) for duty, person in case.people if _is_of(person, one, names, case)), "")
+    duty = next(
+        (_duty(duty, person, one, case) for duty, person in case.people if _is_of(person, one, names, case)), ""
+    )
     weighed = _Weighed(one, None, duty, names)
     return _Weighed(one, next(_problems(where, weighed, withdrawals, case), None), duty, names)
 
 
-def _duty(duty: str, person: Person, one: Read) -> str:
-    """With the name by which they are it, where that is not the one that the approval has."""
-    return (
-        duty if verify.plain_name(person.name) == verify.plain_name(one.said.approver) else f'{duty} ("{person.name}")'
-    )
+def _duty(duty: str, person: Person, one: Read, case: Case) -> str:
+    """With the name by which they are it, and how that is known, where it is not the one that the approval has."""
+    if verify.plain_name(person.name) == verify.plain_name(one.said.approver):
+        return duty
+    owners = verify.names_in(key.owner for key in case.keys.values() if is_one_key(key, one.key))
+    how = "by the same key" if verify.plain_name(person.name) in owners else "by [[people]]"
+    return f'{duty} ("{person.name}", {how})'
 
 
 def _problems(where: str, weighed: _Weighed, withdrawals: list[Read], case: Case) -> Iterator[RunbookError]:

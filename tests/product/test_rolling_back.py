@@ -268,7 +268,7 @@ def test_approver_needs_another_person_to_take_it_back(
     production.approved(path, key=THIRD)
     verdict, stopped, _ = production.roll_back(plan_file=str(path))
 
-    assert "second-person cannot approve this plan: he is its executor" in told.what
+    assert "second-person cannot approve this plan: they are its executor" in told.what
     assert told.next_step.endswith("or somebody else runs it: pantheon-runbook run RB-040 -e production --apply")
     assert isinstance(held, HeldError)
     assert ("done", None) == (verdict.word, stopped)
@@ -499,6 +499,8 @@ def test_later_unit_that_is_open_comes_first(production: Production) -> None:
         session.execute(f"{columns} values (repeat('e', 64), 'begun', repeat('5', 32), 'somebody')")
 
     told = findings(planned(production)[1])["unit-not-ended"]
+    with production.superuser(production.production) as session:  # a row of the vendor's own is in no log of ours
+        session.execute("delete from pantheon_runbook.units where operator = 'somebody'")
 
     assert told.blocks
     assert "take that one back first: -p unit=55555555" == told.next_step
