@@ -37,7 +37,6 @@ fsync = off  # a killed server loses nothing, only a killed machine does
 full_page_writes = off
 max_wal_size = 64MB
 password_encryption = scram-sha-256
-scram_iterations = 1  # the passwords are random: 4096 would cost each login three milliseconds for nothing
 timezone = 'UTC'
 log_timezone = 'UTC'
 logging_collector = on
@@ -51,6 +50,8 @@ log_statement = mod
 log_parameter_max_length = 0
 log_checkpoints = off
 """
+# The passwords are random: 4096 rounds would cost each login three milliseconds for nothing. Older servers know none.
+QUICK_LOGINS, _KNOW_ROUNDS = "scram_iterations = 1\n", 16
 _ALONE = ("-c", "listen_addresses=", "-c", "logging_collector=off", "-c", "log_min_messages=panic")
 
 
@@ -78,7 +79,7 @@ def _cached(slot: int | str) -> Path:
 def _recipe() -> str:
     """Names everything that a template is made of."""
     stubs = "".join(path.read_text() for path in sorted(STUB_EXTENSIONS.rglob("*.*")))
-    recipe = f"{INITDB_OPTIONS}{HOST_BASED_ACCESS}{SETTINGS}{SHAPE.read_text()}{stubs}"
+    recipe = f"{INITDB_OPTIONS}{HOST_BASED_ACCESS}{SETTINGS}{QUICK_LOGINS}{SHAPE.read_text()}{stubs}"
     return hashlib.sha256(recipe.encode()).hexdigest()[:12]
 
 
@@ -103,7 +104,7 @@ def _build(data: Path) -> None:
     run_once("initdb", ["-D", str(data), "-U", BOOTSTRAP_USER, *INITDB_OPTIONS])
     (data / "pg_hba.conf").write_text(HOST_BASED_ACCESS)
     with (data / "postgresql.conf").open("a") as configuration:
-        configuration.write(SETTINGS)
+        configuration.write(SETTINGS + (QUICK_LOGINS if postgres_binaries().major >= _KNOW_ROUNDS else ""))
     shutil.copytree(STUB_EXTENSIONS, data / STUBS)
     own_by_server(data / STUBS)
     server = start(data, *_ALONE)

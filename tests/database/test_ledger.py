@@ -91,10 +91,10 @@ def test_failed_making_leaves_nothing(connection):
 
 def test_later_layout_is_not_touched(connection):
     ledger.make(connection)
-    connection.execute(f"update {SCHEMA}.layout set version = 3")
+    connection.execute(f"update {SCHEMA}.layout set version = 4")
 
     for act in (ledger.make, ledger.rows):
-        with pytest.raises(RefusedError, match="has layout 3"):
+        with pytest.raises(RefusedError, match="has layout 4"):
             act(connection)
 
 

@@ -385,7 +385,7 @@ def test_reader_looks_and_postgres_writes(apart):
 
 
 def test_ledger_is_made_by_the_login_that_writes(apart):
-    tell(apart.url, *(f"drop table {SCHEMA}.{name}" for name in ("layout", "migrations", "writer")))
+    tell(apart.url, *(f"drop table {SCHEMA}.{name}" for name in ("nonces", "units", "layout", "migrations", "writer")))
     kind = Ledger(apart.site, None)
     assert () == kind.look().resources
 

@@ -67,7 +67,7 @@ def test_what_did_not_count_is_told(promotions):
     decisions = promotions.decided(authors=(Person("ben", "git"),))
     markdown, page = sections(promotions.sealed(decisions))
 
-    told_so = "ben cannot approve this plan. he is an author of a commit in the release"
+    told_so = "ben cannot approve this plan. they are an author of a commit in the release"
     assert told_so in markdown
     assert told_so in html.unescape(page)
 

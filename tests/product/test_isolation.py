@@ -73,6 +73,7 @@ def alarms_of(matrix: dict[str, Any]) -> dict[str, str]:
     return {row["subject"]: row["relation"] for row in matrix["rows"] if row["is_alarm"]}
 
 
+@pytest.mark.rare
 def test_day_one_on_a_staging_made_by_hand(world, hands):
     """Two files from what the tokens see, and RB-060 by them: everything is named, nothing else; nothing is written."""
     ref = by_hand(world, hands)

@@ -303,4 +303,4 @@ def test_command_line_says_true():
     given = typed(find("RB-020"), {"refresh": "true", "commit": ""})
 
     assert True is given["refresh"]
-    assert " -p refresh=true" == spelled({**given, "environment": "staging", "mode": "plan"})
+    assert " -p refresh=true" == spelled({**given, "environment": "staging", "mode": "plan"}, "RB-020")

@@ -217,6 +217,7 @@ def test_killed_way_back_is_finished(promoted: Promoted, production: Production)
 # ---- under whose approval
 
 
+@pytest.mark.alike
 def test_cover_ends_a_day_after_sealing(
     promoted: Promoted, production: Production, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,6 +247,7 @@ def test_cover_ends_a_day_after_sealing(
     assert is_intact(production)
 
 
+@pytest.mark.alike
 def test_withdrawal_does_not_block_the_way_back(promoted: Promoted, production: Production) -> None:
     approving.withdraw(promoted.path, key=APPROVER, reason="it looks bad")
 
@@ -255,6 +257,7 @@ def test_withdrawal_does_not_block_the_way_back(promoted: Promoted, production: 
     assert promoted.before == standing(production)
 
 
+@pytest.mark.alike
 def test_approver_needs_another_person_to_take_it_back(
     promoted: Promoted, production: Production, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -235,7 +235,7 @@ def row(step: int | str, address: str, word: str, wrong: list[str]) -> str:
 def test_promotion_that_fails_anywhere_is_taken_back(approved: Approved, before: Standing) -> None:
     assert set(FAILS) == set(approved.changes)
     rows = []
-    for number, address in chosen(list(enumerate(approved.changes, 1)), "rolled back promotions", size=3):
+    for number, address in chosen(list(enumerate(approved.changes, 1)), "rolled back promotions", size=1):
         it, done, wrong = failed_at(approved, address)
         it.gone()
         word, more = taken_back(approved, before, done)
