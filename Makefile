@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS ?= 2
+WORKERS ?= 3
 
 .PHONY: demo test sweep bench lint clean notebooks
 
@@ -11,7 +11,7 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed lint
 	$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup -m "not rare" tests
-	$(BIN)/pytest -q --nbval runbooks
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --nbval runbooks
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

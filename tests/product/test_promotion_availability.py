@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from promoting_world import Production, production_in
 
-pytestmark = pytest.mark.xdist_group("availability")
+pytestmark = [pytest.mark.xdist_group("availability"), pytest.mark.rare]
 CLIENT = Path(__file__).parents[1] / "polling_client.py"
 RATE_PER_SECOND = 20
 TIMEOUT_SECONDS = 2.0  # on a machine that has time: more, where others want its processors too

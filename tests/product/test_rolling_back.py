@@ -153,6 +153,7 @@ def test_whole_promotion_is_taken_back(promoted: Promoted, production: Productio
 
 
 @pytest.mark.alike
+@pytest.mark.rare
 def test_smoke_check_that_fails_is_looked_at_again(promoted: Promoted, production: Production) -> None:
     """Everything is back by then; what is left is to say so, and the card does not speak of a promotion."""
     failing = 'path = "/health"\njson_fields = { revision = "0000" }\nenvironments = ["production"]\n'
@@ -174,6 +175,7 @@ def test_smoke_check_that_fails_is_looked_at_again(promoted: Promoted, productio
 
 
 @pytest.mark.alike
+@pytest.mark.rare
 def test_vendor_that_is_down_stops_the_way_back(promoted: Promoted, production: Production) -> None:
     """The card speaks of the way back, and running again goes on from there."""
     down = {"service": "railway", "operation": "deploymentRollback", "kind": "500-before", "times": 1000}
@@ -218,6 +220,7 @@ def test_killed_way_back_is_finished(promoted: Promoted, production: Production)
 
 
 @pytest.mark.alike
+@pytest.mark.rare
 def test_cover_ends_a_day_after_sealing(
     promoted: Promoted, production: Production, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -248,6 +251,7 @@ def test_cover_ends_a_day_after_sealing(
 
 
 @pytest.mark.alike
+@pytest.mark.rare
 def test_withdrawal_does_not_block_the_way_back(promoted: Promoted, production: Production) -> None:
     approving.withdraw(promoted.path, key=APPROVER, reason="it looks bad")
 
@@ -258,6 +262,7 @@ def test_withdrawal_does_not_block_the_way_back(promoted: Promoted, production: 
 
 
 @pytest.mark.alike
+@pytest.mark.rare
 def test_approver_needs_another_person_to_take_it_back(
     promoted: Promoted, production: Production, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -279,6 +284,7 @@ def test_approver_needs_another_person_to_take_it_back(
 
 
 @pytest.mark.alike
+@pytest.mark.rare
 def test_what_somebody_deployed_since_is_not_covered(production: Production) -> None:
     railway, commit = production.world.facts["railway"], "c" * 40
     production.hands.edit(lambda whole: whole["railway"]["commits"].update({commit: "by hand"}))
@@ -297,6 +303,7 @@ def test_what_somebody_deployed_since_is_not_covered(production: Production) -> 
 
 
 @pytest.mark.alike
+@pytest.mark.rare
 def test_image_that_is_gone_is_built_anew(promoted: Promoted, production: Production) -> None:
     """The same commit is not the same artefact, so that it is not covered."""
     production.hands.edit(
@@ -322,6 +329,7 @@ def test_image_that_is_gone_is_built_anew(promoted: Promoted, production: Produc
 
 @pytest.mark.alike
 @pytest.mark.parametrize("kept", ["point in time", "3 hours old", "none"])
+@pytest.mark.rare
 def test_moment_of_a_restore_is_the_beginning_of_the_unit(
     promoted: Promoted, production: Production, kept: str
 ) -> None:
@@ -383,6 +391,7 @@ def test_unproven_revision_stays_with_those_below(new_world: Callable[[], Any], 
 
 
 @pytest.mark.alike
+@pytest.mark.rare
 def test_tree_of_another_release_is_told(production: Production) -> None:
     """Before anything is sent: what goes down is the file that went up."""
     production.checkout.edit("0009", "DROP FUNCTION messages", "DROP FUNCTION IF EXISTS messages")
@@ -411,6 +420,7 @@ ALONE = {
 
 @pytest.mark.alike
 @pytest.mark.parametrize("only", ALONE)
+@pytest.mark.rare
 def test_one_vendor_needs_its_own_identity_alone(
     promoted: Promoted, production: Production, monkeypatch: pytest.MonkeyPatch, only: str
 ) -> None:
@@ -495,6 +505,7 @@ def bundle_of(production: Production) -> str:
 
 
 @pytest.mark.alike
+@pytest.mark.rare
 def test_later_unit_that_is_open_comes_first(production: Production) -> None:
     """Its line would be hidden under the end of the older one."""
     with production.superuser(production.production) as session:
@@ -523,6 +534,7 @@ def test_way_back_waits_for_the_promotion_on_this_machine(production: Production
         lock.release()
 
 
+@pytest.mark.rare
 def test_way_back_waits_for_the_promotion_on_another_machine(promoted: Promoted, production: Production) -> None:
     """Which holds the lock in production's own database."""
     other = Writer("1" * 32, "somebody", "another-machine")

@@ -21,7 +21,7 @@ from pantheon_runbook.evidence.verify import verify
 from pantheon_runbook.sandbox import control
 from pantheon_runbook.servers.binaries import postgres_binaries
 
-pytestmark = pytest.mark.xdist_group("rolled back promotions")
+pytestmark = [pytest.mark.xdist_group("rolled back promotions"), pytest.mark.rare]
 GOES_DOWN = {
     "0009": r"DROP (TRIGGER|FUNCTION) messages_keep_author|ALTER TABLE messages DROP COLUMN author",
     "0010": r"DROP INDEX CONCURRENTLY IF EXISTS messages_session_id_id",
