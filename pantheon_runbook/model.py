@@ -134,7 +134,7 @@ class Desired:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One step of a plan. `action`: create, update, restore, wait, reset, hold."""
+    """One step of a plan. `action` is its kind's verb: create, update, wait, apply, promote, roll back ..."""
 
     address: str
     action: str

@@ -9,7 +9,6 @@ from typing import Any
 
 from pantheon_runbook import clock, migrating, smoke
 from pantheon_runbook.config import read_regular
-from pantheon_runbook.database.kinds import Marker
 from pantheon_runbook.database.migrations.revision_kinds import REVISION, Ground
 from pantheon_runbook.database.migrations.units import BEGIN, Unit, Units
 from pantheon_runbook.database.writer import Writer
@@ -29,7 +28,7 @@ from pantheon_runbook.promotion.exposures import exposure_findings
 from pantheon_runbook.promotion.hotfixes import SHORTEST_REASON, hotfix_findings
 from pantheon_runbook.promotion.staging_evidence import Asked, Release, StagingEvidence, staging_evidence
 from pantheon_runbook.promotion.unit import Released
-from pantheon_runbook.providers import railway_promotion, railway_services, vercel_builds, vercel_promotion
+from pantheon_runbook.providers import railway_services, vercel_builds, vercel_promotion
 from pantheon_runbook.providers.railway_looks import SHARED
 from pantheon_runbook.providers.supabase_backups import ProductionBackups
 from pantheon_runbook.provisioning import calls, services_of
@@ -37,7 +36,14 @@ from pantheon_runbook.runner.clients import Parts
 from pantheon_runbook.runner.hotfixes import hotfixes
 from pantheon_runbook.runner.isolation_proof import Inventories, ways_in
 from pantheon_runbook.runner.lock_timeline import longest_lock_of
-from pantheon_runbook.runner.production import PRODUCTION, endpoints_of, production_project
+from pantheon_runbook.runner.production import (
+    PRODUCTION,
+    backend_of_production,
+    endpoints_of,
+    marker_of_production,
+    place_of,
+    production_project,
+)
 from pantheon_runbook.runner.revising import Revising
 from pantheon_runbook.runner.smoke_step import SmokeStep
 from pantheon_runbook.runner.staging_now import DEPLOYMENT, StagingNow
@@ -88,19 +94,11 @@ class Promoting:
 
     def _of_database(self) -> tuple[Kind, ...]:
         parts = self._parts
-        marks = {"environment": parts.name, "cloud": self._config.cloud}
-        marker = Marker(parts.surroundings, database=parts.database, gate=parts.gate, **marks)
-        return (production_project(parts), marker, *self.revising.kinds, self.units)
+        return (production_project(parts), marker_of_production(parts), *self.revising.kinds, self.units)
 
     def _of_railway(self) -> tuple[Kind, ...]:
-        api, around, names = self._parts.clients.railway, self._parts.surroundings, services_of(self._config)
-        known = self._outside.identities.production
-        place = {"project_id": known.railway_project, "environment_id": known.railway_environment}
-        return (
-            railway_services.ProductionVariables(api, **place),
-            railway_promotion.ProductionServices(api, around, **place, services=names),
-            railway_promotion.ProductionDeployments(api, around, services=names),
-        )
+        variables = railway_services.ProductionVariables(self._parts.clients.railway, **place_of(self._outside))
+        return (variables, *backend_of_production(self._parts))
 
     def _of_vercel(self) -> tuple[Kind, ...]:
         client, frontend, around = self._parts.clients.vercel, self._config.frontend, self._parts.surroundings

@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
-from pantheon_runbook.database.kinds import Marker
 from pantheon_runbook.database.migrations.indexes import index_findings
 from pantheon_runbook.database.migrations.revision_kinds import REVISION, Revisions
 from pantheon_runbook.database.migrations.undo_kind import Undo
@@ -15,15 +14,20 @@ from pantheon_runbook.database.migrations.units import BEGIN, UNIT, Unit, Units
 from pantheon_runbook.database.writer import Writer
 from pantheon_runbook.kind import Kind
 from pantheon_runbook.model import Change, Check, Comparison, Desired, Finding, Snapshot
-from pantheon_runbook.planning import few, plan_changes
+from pantheon_runbook.planning import plan_changes
 from pantheon_runbook.promotion import way_back
 from pantheon_runbook.promotion.backups import restoring
 from pantheon_runbook.promotion.way_back import VENDORS, Promoted
-from pantheon_runbook.providers import railway_promotion, vercel_promotion
+from pantheon_runbook.providers import vercel_promotion
 from pantheon_runbook.providers.supabase_backups import ProductionBackups
-from pantheon_runbook.provisioning import calls, services_of
+from pantheon_runbook.provisioning import calls
 from pantheon_runbook.runner.clients import Parts
-from pantheon_runbook.runner.production import endpoints_of, production_project
+from pantheon_runbook.runner.production import (
+    backend_of_production,
+    endpoints_of,
+    marker_of_production,
+    production_project,
+)
 from pantheon_runbook.runner.promotions import Under
 from pantheon_runbook.runner.revising import site_of
 from pantheon_runbook.runner.smoke_step import SmokeStep
@@ -77,19 +81,12 @@ class RollingBack:
     def _of_database(self) -> tuple[Kind, ...]:
         parts = self._parts
         assert self._backups is not None
-        marks = {"environment": parts.name, "cloud": self._config.cloud}
-        marker = Marker(parts.surroundings, database=parts.database, gate=parts.gate, **marks)
         undo = Undo(self._site, self._promoted.revisions)
-        return (production_project(parts), marker, Revisions(self._site), undo, self._units, self._backups, self._smoke)
+        own = (Revisions(self._site), undo, self._units, self._backups, self._smoke)
+        return (production_project(parts), marker_of_production(parts), *own)
 
     def _of_railway(self) -> tuple[Kind, ...]:
-        api, around, names = self._parts.clients.railway, self._parts.surroundings, services_of(self._config)
-        known = self._parts.outside.identities.production
-        place = {"project_id": known.railway_project, "environment_id": known.railway_environment}
-        return (
-            railway_promotion.ProductionServices(api, around, **place, services=names),
-            railway_promotion.ProductionDeployments(api, around, services=names),
-        )
+        return backend_of_production(self._parts)
 
     def _of_vercel(self) -> tuple[Kind, ...]:
         return (
@@ -214,7 +211,7 @@ class RollingBack:
         return (*self._smoke.checks(), *self._of_the_schema()) if self._has("database") else ()
 
     def _of_the_schema(self) -> Iterable[Check]:
-        """As it was before the unit, unless something of it stays: then that is named."""
+        """Nothing stands that could be undone; and where nothing had to stay, the schema is as it was."""
         ground = self._site.ground
         name = "the schema is as it was before the unit"
         if ground is None:
@@ -222,9 +219,9 @@ class RollingBack:
             return
         before = str(self._promoted.pointers[REVISION].get("schema", ""))
         stays = sorted(self._standing & set(self._promoted.revisions))
-        if stays:
-            yield Check(name, f"but for {few(stays)}", f"but for {few(stays)}", passed=True)
-        else:
+        left = ", ".join(self._undone) or "none"
+        yield Check("revisions that could be undone and stand", "none", left, passed=not self._undone)
+        if not stays:
             found = ground.schema.fingerprint
             yield Check(name, before[:12], found[:12], passed=found == before)
 
