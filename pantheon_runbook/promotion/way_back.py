@@ -155,8 +155,10 @@ def _backend(promoted: Promoted, snapshot: Snapshot, address: str) -> Desired:
     action, wanted = None, dict[str, Any](same)
     if not _is_back(seen, pointer, by_image=by_image) and not is_coming and by_image:
         action, wanted = ROLL_BACK, {**same, "roll_back_to": pointer["id"]}
+    if is_coming:
+        action, wanted = "wait", {**same, "status": "SUCCESS"}
     risk = "low: the image that served before" if by_image else "medium: the former commit is built anew"
-    return Desired(address, wanted, (), risk, told, told, action="wait" if is_coming else action)
+    return Desired(address, wanted, (), risk, told, told, action=action)
 
 
 def _known_of(pointer: Mapping[str, Any], *, by_image: bool) -> tuple[str, ...]:
@@ -173,9 +175,10 @@ def _is_back(seen: Resource, pointer: Mapping[str, Any], *, by_image: bool) -> b
 
 
 def _is_coming(seen: Resource, pointer: Mapping[str, Any]) -> bool:
-    """Whether what is on its way leads back."""
-    coming = seen.attributes.get("coming_commit")
-    return coming is not None and coming == pointer.get("commit") != seen.attributes.get("commit")
+    """Whether what is on its way leads back; what serves is so until the one that it replaces has ended."""
+    coming, serves = seen.attributes.get("coming_commit"), seen.attributes.get("commit")
+    is_on_its_way = coming != serves or seen.attributes.get("status") == "REPLACING"
+    return coming is not None and coming == pointer.get("commit") and is_on_its_way
 
 
 def is_kept(seen: Resource, pointer: Mapping[str, Any]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pantheon_runbook.errors import StalePlanError, VendorRefusedError
@@ -17,6 +17,7 @@ from pantheon_runbook.providers.railway_services import variables_of, where
 from pantheon_runbook.secrets import Registry
 
 SERVING = frozenset({"SUCCESS", "SLEEPING"})
+_RUNNING = SERVING | {"REMOVING"}  # a former one ends what it has in hand
 COMING = frozenset({"BUILDING", "DEPLOYING", "INITIALIZING", "NEEDS_APPROVAL", "QUEUED", "WAITING"})
 # What a deployment that was waited for ended as, other than well.
 _ENDED = {
@@ -34,7 +35,7 @@ _REFERENCE = re.compile(r"[^.]+(?=\.)")
 _DEPLOYMENTS = reads("""
 query Deployments($projectId: String!, $environmentId: String!, $after: String) {
   deployments(
-    input: {projectId: $projectId, environmentId: $environmentId, status: {notIn: [REMOVED, REMOVING, SKIPPED]}}
+    input: {projectId: $projectId, environmentId: $environmentId, status: {notIn: [REMOVED, SKIPPED]}}
     first: 100, after: $after
   ) {
     edges { node { id serviceId status createdAt meta } }
@@ -74,11 +75,15 @@ class DeploymentKind(Kind):
             return Look()
         ids = {name: self._vault.get(f"railway.service.{name}") for name in self._services}
         present = {name: held.reveal() for name, held in ids.items() if held is not None}
-        listed = every_page(self._api, _DEPLOYMENTS, ("deployments",), where(self._vault))
-        listed.sort(key=lambda one: str(one["createdAt"]), reverse=True)
-        self._seen = {name: [one for one in listed if one["serviceId"] == known] for name, known in present.items()}
+        self._seen = self._listed(present)
         changed = self._variables_changed(present)
         return Look(tuple(self._resource(name, changed[name]) for name in present))
+
+    def _listed(self, services: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:
+        """By service, the newest first."""
+        listed = every_page(self._api, _DEPLOYMENTS, ("deployments",), where(self._vault))
+        listed.sort(key=lambda one: str(one["createdAt"]), reverse=True)
+        return {name: [one for one in listed if one["serviceId"] == known] for name, known in services.items()}
 
     def author_of(self, name: str) -> str:
         """Who wrote the commit that serves, in Railway's word; "" where it says nothing."""
@@ -116,7 +121,9 @@ class DeploymentKind(Kind):
         return self._surroundings.seconds_until_listed
 
     def settle(self, change: Change) -> None:
+        """Until it serves and what it replaces runs no more: a later step may take away what that one needs."""
         name, identifier = self._service_of(change), self._begun[change.address]
+        service = {name: self._vault.text(f"railway.service.{name}")}
 
         def is_up() -> bool:
             status = self._api.query(_DEPLOYMENT, {"id": identifier})["deployment"]["status"]
@@ -124,13 +131,16 @@ class DeploymentKind(Kind):
                 raise self._failure(name, identifier, status)
             return status in SERVING
 
+        def is_alone() -> bool:
+            return not _others(self._listed(service)[name], identifier)
+
+        self._wait(is_up, f"the deployment of {name}")
+        self._wait(is_alone, f"the end of what {name} ran before")
+
+    def _wait(self, is_done: Callable[[], bool], what: str) -> None:
         is_free = (self._api.requests_an_hour or _FREE_PLAN + 1) <= _FREE_PLAN
-        self._surroundings.wait_until(
-            is_up,
-            what=f"the deployment of {name}",
-            vendor=VENDOR,
-            shortest_pause_seconds=_PAUSE_ON_FREE_PLAN_SECONDS if is_free else 0.05,
-        )
+        pause = _PAUSE_ON_FREE_PLAN_SECONDS if is_free else 0.05
+        self._surroundings.wait_until(is_done, what=what, vendor=VENDOR, shortest_pause_seconds=pause)
 
     def _service_of(self, change: Change) -> str:
         return change.address.removeprefix(f"{self.prefix}/")
@@ -143,9 +153,14 @@ class DeploymentKind(Kind):
         return next((one for one in self._seen[name] if one["status"] in SERVING), {})
 
     def _coming(self, name: str) -> dict[str, Any]:
-        """The newest, when it is on its way; one that serves is older."""
+        """The newest, when it is on its way: one that serves is older, or has not ended yet."""
         newest = self._seen[name][0] if self._seen[name] else {}
-        return newest if newest.get("status") in COMING else {}
+        is_coming = newest.get("status") in COMING or (newest.get("status") in SERVING and self._is_replacing(name))
+        return newest if is_coming else {}
+
+    def _is_replacing(self, name: str) -> bool:
+        serving = self._serving(name)
+        return bool(serving) and bool(_others(self._seen[name], serving["id"]))
 
     def _awaited(self, name: str, change: Change) -> dict[str, Any]:
         """What was on its way when the plan was made; it may serve by now. Errors: StalePlanError when it failed."""
@@ -164,7 +179,8 @@ class DeploymentKind(Kind):
         attributes = {"id": serving.get("id"), "commit": commit_of(serving), "image_digest": digest_of(serving)}
         attributes |= {"created_at": serving.get("createdAt")}
         attributes |= {"coming_commit": commit_of(coming), "coming_since": coming.get("createdAt")}
-        attributes |= {"status": "SUCCESS" if serving else None, "variables_changed_at": changed}
+        status = "REPLACING" if self._is_replacing(name) else "SUCCESS"
+        attributes |= {"status": status if serving else None, "variables_changed_at": changed}
         known = {key: value for key, value in attributes.items() if value}
         return Resource(f"{self.prefix}/{name}", "present" if serving else "absent", known, self._note(name))
 
@@ -220,6 +236,10 @@ class DeploymentKind(Kind):
     def _masked(self, values: Registry, line: str) -> str:
         safe = self._vault.registry.redact(values.redact(line))
         return "(a line that may hold a secret)" if may_hold_secret(safe) else safe[:_LINE_LENGTH]
+
+
+def _others(listed: Iterable[Mapping[str, Any]], identifier: str) -> list[Mapping[str, Any]]:
+    return [one for one in listed if one["status"] in _RUNNING and one["id"] != identifier]
 
 
 def commit_of(deployment: Mapping[str, Any]) -> str | None:

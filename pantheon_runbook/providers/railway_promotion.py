@@ -7,7 +7,7 @@ with the variables of now. The plan says which; one never turns into the other b
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -79,23 +79,29 @@ class ProductionServices(Kind):
             for name, identifier in sorted(self._ids.items())
         )
         identities = {"railway_project": self._where["projectId"], "railway_environment": str(environment["id"])}
-        undrained = [node["serviceName"] for node in kept if not node["drainingSeconds"]]
-        found = tuple(self._not_drained(name) for name in sorted(undrained) if name in self._ids)
-        return Look(tuple(seen), found, identities)
+        found = [one for node in kept if node["serviceName"] in self._ids for one in self._of_its_end(node)]
+        return Look(tuple(seen), tuple(sorted(found, key=lambda one: one.address)), identities)
 
     def ids(self) -> tuple[str, ...]:
         return (*self._where.values(), *self._ids.values()) if self._ids else ()
 
-    def _not_drained(self, name: str) -> Finding:
-        """Source: Railway's documentation, "Deployments" (singleton deploys): 0 seconds unless asked for."""
-        return Finding(
-            "no-draining",
-            f"{self.prefix}/{name}",
-            f"Railway kills {name} in the moment another deployment takes over: what it has in hand then fails",
-            f"set draining seconds of {name} in Railway, for example 10, and deploy it once, unless its variable "
-            "RAILWAY_DEPLOYMENT_DRAINING_SECONDS does",
-            blocks=False,
-        )
+    def _of_its_end(self, node: dict[str, Any]) -> Iterator[Finding]:
+        """What fails when another deployment takes over; what answers no requests needs no overlap.
+
+        Source: Railway's documentation, "Deployment teardown": both are 0 seconds unless asked for.
+        """
+        name = node["serviceName"]
+        ends = f"Railway ends {name} in the moment another deployment takes over"
+        answers = any(node["domains"].values()) or node["healthcheckPath"]
+        if not node["drainingSeconds"]:
+            yield self._asks_for("draining", name, f"{ends}: what it has in hand then fails", "10")
+        if answers and not node["overlapSeconds"]:
+            yield self._asks_for("overlap", name, f"{ends}: a request that is on its way to it fails", "5")
+
+    def _asks_for(self, setting: str, name: str, what: str, seconds: str) -> Finding:
+        unless = f"unless its variable RAILWAY_DEPLOYMENT_{setting.upper()}_SECONDS does"
+        step = f"set {setting} seconds of {name} in Railway, for example {seconds}, and deploy it once, {unless}"
+        return Finding(f"no-{setting}", f"{self.prefix}/{name}", what, step, blocks=False)
 
     def _refuse_others(self, environment_id: str, names: list[str]) -> None:
         if environment_id != self._where["id"]:

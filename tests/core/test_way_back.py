@@ -284,7 +284,13 @@ def test_what_is_on_its_way_forward_blocks(coming: Resource):
 
 
 @pytest.mark.parametrize(
-    "coming", [backend("api", coming_commit=OLD), page(moving_to="p-old")], ids=["backend", "page"]
+    "coming",
+    [
+        backend("api", coming_commit=OLD),
+        backend("api", commit=OLD, image_digest="sha256:old", coming_commit=OLD, status="REPLACING"),
+        page(moving_to="p-old"),
+    ],
+    ids=["backend", "what it replaces", "page"],
 )
 def test_what_is_on_its_way_back_is_waited_for(coming: Resource):
     """Killed in the middle of a way back."""

@@ -357,6 +357,35 @@ def test_backend_is_deployed_and_rolled_back_to_its_image(road: Road) -> None:
     assert worker == road.deployments("worker")
 
 
+def test_deployment_is_done_when_the_former_one_has_ended(road: Road) -> None:
+    """It overlaps for a second: a revision that takes away what it needs comes after that."""
+    former = api_of(road.run())["id"]
+    deployed(road, "head")
+
+    assert {"id": former, "status": "REMOVED"}.items() <= next(
+        one for one in road.deployments("api") if one["id"] == former
+    ).items()
+    deployed(road, "released")
+
+
+def test_former_one_that_still_runs_is_waited_for(road: Road) -> None:
+    """As after a runner that was killed: nothing is begun again."""
+    document = """mutation D($s: String!, $e: String!, $c: String) {
+      serviceInstanceDeployV2(serviceId: $s, environmentId: $e, commitSha: $c) }"""
+    given = {"s": road.world.facts["railway"]["services"]["api"], "e": road.production["environment_id"]}
+    made = road.hands.railway(document, **given, c=road.commits["head"])["serviceInstanceDeployV2"]
+    road.until(lambda: ("SUCCESS", made) == (road.deployments("api")[0]["status"], road.deployments("api")[0]["id"]))
+    run, mark = road.run(), road.hands.mark()
+    seen = api_of(run)
+    waited = run.apply(change(API, "wait", commit=road.commits["head"], status="SUCCESS"))
+
+    assert (made, "REPLACING", road.commits["head"]) == (seen["id"], seen["status"], seen["coming_commit"])
+    assert ("done", []) == (waited[API].outcome, road.hands.sent_since(mark))
+    left = api_of(run)
+    assert (made, "SUCCESS", False) == (left["id"], left["status"], "coming_commit" in left)
+    deployed(road, "released")
+
+
 @pytest.mark.parametrize("kind", LOST)
 def test_lost_answer_does_not_deploy_production_twice(road: Road, kind: str) -> None:
     before, first = len(road.deployments("api")), api_of(road.run())
@@ -457,17 +486,19 @@ def test_production_has_each_service_once(road: Road) -> None:
     }
 
 
-def test_service_that_is_given_no_time_to_drain_is_named(road: Road) -> None:
-    """What it has in hand fails when it is promoted."""
+def test_service_that_is_ended_at_once_is_named(road: Road) -> None:
+    """What it has in hand, and what is on its way to it, fails when it is promoted; a worker is sent no requests."""
     run, place = road.run(), road.production
-    asked = {"i": {"drainingSeconds": None}, "e": place["environment_id"]}
     document = """mutation S($s: String!, $e: String!, $i: ServiceInstanceUpdateInput!) {
       serviceInstanceUpdate(serviceId: $s, environmentId: $e, input: $i) }"""
     kind = ProductionServices(run.api, run.around, **place, services=("api", "worker"))
     asked_for = kind.look().findings
-    road.hands.railway(document, s=road.world.facts["railway"]["services"]["api"], **asked)
+    for name in ("api", "worker"):
+        given = {"s": road.world.facts["railway"]["services"][name], "e": place["environment_id"]}
+        road.hands.railway(document, **given, i={"drainingSeconds": None, "overlapSeconds": None})
 
     assert () == asked_for
-    assert [("no-draining", "production/service/api", False)] == [
-        (one.code, one.address, one.blocks) for one in kind.look().findings
+    api, worker = "production/service/api", "production/service/worker"
+    assert [("no-draining", api), ("no-overlap", api), ("no-draining", worker)] == [
+        (one.code, one.address) for one in kind.look().findings if not one.blocks
     ]

@@ -36,7 +36,7 @@ class _Posting(threading.Thread):
 def test_request_in_hand_at_the_switch_over(world: Any, hands: Any, seconds: int | None, status: int) -> None:
     railway = world.facts["railway"]
     place = {"s": railway["services"]["api"], "e": railway["environment_id"]}
-    hands.railway(_SET, **place, i={"drainingSeconds": seconds})
+    hands.railway(_SET, **place, i={"drainingSeconds": seconds, "overlapSeconds": None})
     _deployed(hands, place)  # a deployment is ended as was asked for when it was made
     with customer._production(world.running) as owner:
         made = owner.execute("insert into public.sessions (title) values ('long') returning id::text").fetchone()
@@ -51,7 +51,28 @@ def test_request_in_hand_at_the_switch_over(world: Any, hands: Any, seconds: int
     assert status == posting.status
 
 
-def _deployed(hands: Any, place: Any) -> None:
-    """Begun, and serving."""
+@pytest.mark.parametrize(("seconds", "statuses"), [(None, ["REMOVED"]), (2, ["SUCCESS", "REMOVED"])])
+def test_replaced_one_stays_active_as_long_as_it_was_asked_to(
+    world: Any, hands: Any, seconds: int | None, statuses: list[str]
+) -> None:
+    railway = world.facts["railway"]
+    place = {"s": railway["services"]["api"], "e": railway["environment_id"]}
+    hands.railway(_SET, **place, i={"overlapSeconds": seconds})
+    former = _deployed(hands, place)
+    new = _deployed(hands, place)
+    seen = []
+
+    def has_left() -> bool:
+        seen.append(hands.railway(_STATUS, id=former)["deployment"]["status"])
+        return seen[-1] == "REMOVED"
+
+    until(has_left)
+    assert statuses == [one for one in dict.fromkeys(seen) if one != "REMOVING"]
+    assert hands.railway(_STATUS, id=new)["deployment"]["status"] == "SUCCESS"
+
+
+def _deployed(hands: Any, place: Any) -> str:
+    """The id of a new one, which serves."""
     made = hands.railway(_DEPLOY, **place)["serviceInstanceDeployV2"]
     until(lambda: hands.railway(_STATUS, id=made)["deployment"]["status"] == "SUCCESS")
+    return str(made)

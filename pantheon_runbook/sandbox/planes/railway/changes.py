@@ -141,7 +141,7 @@ async def deployment_restart(info: Any, *, identifier: str) -> bool:
 async def deployment_stop(info: Any, *, identifier: str) -> bool:
 
     context = context_of(info)
-    await deploys.end(context.vendor, context.deployment(identifier), "REMOVED")
+    await deploys.end(context.vendor, context.deployment(identifier))
     return True
 
 

@@ -32,7 +32,9 @@ PROGRAMS: Final[dict[tuple[str, str], Program]] = {
 REDIS_IMAGE: Final = "redis:8.2.1"
 _UNFINISHED: Final = {"QUEUED", "BUILDING", "DEPLOYING"}
 _SERVING: Final = {"SUCCESS", "SLEEPING"}
+_RUNNING: Final = {*_SERVING, "REMOVING"}
 _DRAINING_VARIABLE: Final = "RAILWAY_DEPLOYMENT_DRAINING_SECONDS"
+_OVERLAP_VARIABLE: Final = "RAILWAY_DEPLOYMENT_OVERLAP_SECONDS"
 
 
 def is_redis(instance: Record) -> bool:
@@ -85,24 +87,30 @@ def remembered(vendor: Railway, instance: Record, *, commit: str | None, image: 
         "variables": for_deployment(vendor, environment_id, service_id),
         "program": [instance["config"]["rootDirectory"] or "", instance["config"]["startCommand"] or ""],
         "healthPath": instance["config"]["healthcheckPath"] or "/health",
-        "drainingSeconds": _draining_seconds(instance),
+        **_leaving(instance),
     }
 
 
-def _draining_seconds(instance: Record) -> int:
-    """From SIGTERM to SIGKILL once another deployment has taken the place of this one; none unless it is asked for.
+def _leaving(instance: Record) -> Record:
+    """How it will leave once another has taken its place: seconds until SIGTERM, and from then to SIGKILL.
 
-    Source: Railway's documentation, "Deployments" (singleton deploys) and "Variables reference". What
-    `overlapSeconds` does to the traffic is told in two ways; like the vendor's default, there is no overlap here.
+    None of either unless it is asked for. Source: Railway's documentation, "Deployment teardown". Meanwhile requests
+    go to the new one, as Railway's support says in one answer; in another it says that they go on to the former one.
     """
-    return int(instance["variables"].get(_DRAINING_VARIABLE) or instance["config"]["drainingSeconds"] or 0)
+    variables, config = instance["variables"], instance["config"]
+    return {
+        "overlapSeconds": int(variables.get(_OVERLAP_VARIABLE) or config["overlapSeconds"] or 0),
+        "drainingSeconds": int(variables.get(_DRAINING_VARIABLE) or config["drainingSeconds"] or 0),
+    }
 
 
 def advance(vendor: Railway) -> None:
-    """Pick up deployments that an ended process left half-way."""
+    """Pick up deployments that an ended process left half-way, coming or leaving."""
     for deployment in list(vendor.table("deployments").values()):
         if deployment["status"] in _UNFINISHED:
             work(vendor, deployment)
+        elif deployment["status"] in _RUNNING and _is_replaced(vendor, deployment):
+            move(vendor, deployment, "REMOVED")  # its process ended with the other one
 
 
 def work(vendor: Railway, deployment: Record) -> None:
@@ -133,7 +141,7 @@ async def _build_and_start(vendor: Railway, deployment: Record) -> None:
 
 
 async def _switch_over(vendor: Railway, deployment: Record, status: str) -> None:
-    """Hosts go to the new process first, then the old one ends; a failed one changes nothing."""
+    """Hosts go to the new process first, then the old one leaves; a failed one changes nothing."""
     move(vendor, deployment, status)
     if status not in _SERVING:
         return
@@ -142,7 +150,23 @@ async def _switch_over(vendor: Railway, deployment: Record, status: str) -> None
         await vendor.platform.route(host, deployment["id"])
     for older in vendor.deployments_of(deployment["environmentId"], deployment["serviceId"]):
         if older["number"] < deployment["number"] and older["status"] in _SERVING:
-            await end(vendor, older, "REMOVED")
+            _let_go(vendor, older)
+
+
+def _let_go(vendor: Railway, deployment: Record) -> None:
+    """It stays active as long as it was asked to overlap, then it is ended; in the background."""
+
+    async def leave() -> None:
+        await asyncio.sleep(deployment.get("overlapSeconds", 0))
+        await end(vendor, deployment)
+
+    vendor.work.start(f"{deployment['id']} leaves", leave, failed=lambda _error: move(vendor, deployment, "FAILED"))
+
+
+def _is_replaced(vendor: Railway, deployment: Record) -> bool:
+    """Whether a newer one of the same service serves."""
+    others = vendor.deployments_of(deployment["environmentId"], deployment["serviceId"])
+    return any(one["number"] > deployment["number"] and one["status"] in _SERVING for one in others)
 
 
 def can_roll_back(vendor: Railway, deployment: Record) -> bool:
@@ -152,11 +176,13 @@ def can_roll_back(vendor: Railway, deployment: Record) -> bool:
     return is_former and not deployment.get("imageGone", False) and instance in vendor.table("instances")
 
 
-async def end(vendor: Railway, deployment: Record, status: str) -> None:
-    """Stop its process and say so."""
+async def end(vendor: Railway, deployment: Record) -> None:
+    """Stop its process, which has its time to drain; removed is what runs no more."""
     vendor.work.cancel(deployment["id"])
-    move(vendor, deployment, status)
+    if deployment["status"] in _RUNNING:
+        move(vendor, deployment, "REMOVING")
     await vendor.platform.remove(deployment["id"])
+    move(vendor, deployment, "REMOVED")
 
 
 def move(vendor: Railway, deployment: Record, status: str) -> None:
@@ -238,7 +264,7 @@ async def remove_instance(vendor: Railway, instance: Record) -> None:
     for host in hosts_of(vendor.world, environment_id, service_id):
         await platform.route(host, None)
     for deployment in vendor.deployments_of(environment_id, service_id):
-        await end(vendor, deployment, "REMOVED")
+        await end(vendor, deployment)
     if is_redis(instance):
         await platform.delete_redis(instance["id"])
     for table in ("domains", "custom_domains", "tcp_proxies", "triggers"):

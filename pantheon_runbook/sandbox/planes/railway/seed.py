@@ -15,7 +15,9 @@ from pantheon_runbook.sandbox.world import Record, World
 REQUESTS_PER_HOUR: Final = 1000
 REPOSITORY: Final = "pantheon/pantheon"
 OPENROUTER_MODEL: Final = "openai/gpt-5-mini"
-DRAINING_SECONDS: Final = 10  # asked for by the customer: Railway gives none by itself
+# Asked for by the customer: Railway gives none by itself.
+DRAINING_SECONDS: Final = 10
+OVERLAP_SECONDS: Final = 1
 
 
 class _NoPlatform:
@@ -102,7 +104,7 @@ def _services(vendor: Railway, project: Record, environment: Record, commit: str
             "drainingSeconds": DRAINING_SECONDS,
         }
         new_trigger(vendor, instances[name], repository=REPOSITORY, branch="main")
-    instances["api"]["config"]["healthcheckPath"] = "/health"
+    instances["api"]["config"] |= {"healthcheckPath": "/health", "overlapSeconds": OVERLAP_SECONDS}
     return instances
 
 

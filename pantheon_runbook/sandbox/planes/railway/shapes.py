@@ -16,7 +16,9 @@ from pantheon_runbook.sandbox.planes.railway.state import Railway
 from pantheon_runbook.sandbox.world import Record
 
 # The plan of the workspace allows these much; nothing in the sandbox counts against it.
-_INSIDE = frozenset({"variables", "program", "healthPath", "hasServed", "imageGone"})  # no field of a deployment
+_INSIDE = frozenset(  # no field of a deployment
+    {"variables", "program", "healthPath", "hasServed", "imageGone", "drainingSeconds", "overlapSeconds"}
+)
 _PLAN_LIMITS: Record = {"projects": {"max": 100}, "containers": {"memory": 32, "cpu": 32}}
 
 
