@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pantheon_runbook.database.migrations.revisions import Lock, Ran, Statement
+from pantheon_runbook.database.rehearsals.weights import in_words as rows_in_words
 from pantheon_runbook.drawing import picture, text
 from pantheon_runbook.model import Snapshot
 from pantheon_runbook.runner.rehearsals import PRODUCTION, STAGING
@@ -69,7 +70,7 @@ def longest_lock_of(snapshot: Snapshot) -> str:
 
 
 def in_words(bar: Bar, rows: Mapping[str, int]) -> str:
-    counted = f" ({rows[bar.relation]:,} rows)" if bar.relation in rows else ""
+    counted = f" ({rows_in_words(rows[bar.relation])})" if bar.relation in rows else ""
     number = bar.last - bar.first + 1
     held = f"{number} statement{'' if number == 1 else 's'} of revision {bar.revision}"
     return f"{_short(bar.relation)}{counted}, against {_KEEPS_OUT[bar.mode][0]}, for {held}"
@@ -111,7 +112,8 @@ def lock_timeline(ran: Sequence[Ran], rows: Mapping[str, int]) -> str:
     ]
     for number, table in enumerate(tables):
         y = _TOP + _LINE * number
-        parts.append(text(10, y + 15, f"{_short(table)} ({rows[table]:,} rows)" if table in rows else _short(table)))
+        counted = f" ({rows_in_words(rows[table])})" if table in rows else ""
+        parts.append(text(10, y + 15, f"{_short(table)}{counted}"))
         parts += [_drawn(bar, y, _step(ran)) for bar in listed if bar.relation == table]
     parts.append(_legend(height - 10))
     return picture("Lock timeline of the rehearsal", parts, width=width, height=height)

@@ -15,8 +15,8 @@ from pantheon_runbook.database.refreshing.emptying import empty
 from pantheon_runbook.database.rehearsals.dump import Dump, dump_schema, restore
 from pantheon_runbook.database.rehearsals.rehearsal import Rehearsal
 from pantheon_runbook.database.rehearsals.rehearsing import rehearse, worker_on
-from pantheon_runbook.database.rehearsals.row_counts import about
 from pantheon_runbook.database.rehearsals.scratch import NOT_REHEARSED, Scratch, not_rehearsed, scratch
+from pantheon_runbook.database.rehearsals.weights import magnitude
 from pantheon_runbook.database.schema import look_at_schema
 from pantheon_runbook.errors import ConfigError, RunbookError, WrongEnvironmentError
 from pantheon_runbook.kind import Kind, Look
@@ -221,7 +221,8 @@ class Rehearsals(Kind):
     def _dumped(self, name: str, url: Secret, *, without_roles: Sequence[str] = ()) -> _Source:
         resolve = self._parts.outside.resolve
         dump = dump_schema(url, resolve=resolve, version_table=self._site.version_table, without_roles=without_roles)
-        return _Source(name, dump, {table: about(rows) for table, rows in dump.rows.items()})
+        big = self._policy.big_table_rows
+        return _Source(name, dump, {table: magnitude(rows, big=big) for table, rows in dump.rows.items()})
 
     def _resources(self, production: _Source | Rehearsal) -> Iterator[Resource]:
         rows = production.rows if isinstance(production, _Source) else {}

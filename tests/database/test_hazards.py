@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import psycopg
@@ -16,7 +17,7 @@ from pantheon_runbook.database.rehearsals.lint import lint
 from pantheon_runbook.database.rehearsals.phases import derived_phase
 from pantheon_runbook.database.rehearsals.scratch import scratch
 from pantheon_runbook.database.rehearsals.verdicts import verdicts
-from pantheon_runbook.database.rehearsals.weights import Weights
+from pantheon_runbook.database.rehearsals.weights import Weights, in_words, magnitude
 
 TABLES = """
 create table sessions (id uuid primary key default gen_random_uuid(), title text);
@@ -72,7 +73,7 @@ CASES = (
     case(
         "alter table messages add key uuid default gen_random_uuid()",
         says={"rewrite-under-lock": BLOCKS},
-        what="locks public.messages against reads and writes while 1,203,000 rows are rewritten",
+        what="locks public.messages against reads and writes while 1,203,000+ rows are rewritten",
     ),
     case("alter table sessions add key uuid default gen_random_uuid()", says={"rewrite-under-lock": ADVICE}),
     case("alter table messages add number serial", says={"rewrite-under-lock": BLOCKS}),
@@ -81,7 +82,7 @@ CASES = (
         "alter table messages add note text not null",
         phase="contract",
         says={"required-column": BLOCKS, "scan-under-lock": BLOCKS},
-        what="fails: column note demands a value that 1,203,000 rows of public.messages do not have",
+        what="fails: column note demands a value that 1,203,000+ rows of public.messages do not have",
     ),
     case(
         "alter table drafts add note text not null",
@@ -115,7 +116,7 @@ CASES = (
         "alter table messages alter tokens set not null",
         phase="contract",
         says={"scan-under-lock": BLOCKS, "may-fail": ADVICE},
-        what="locks public.messages against reads and writes while 1,203,000 rows are read through",
+        what="locks public.messages against reads and writes while 1,203,000+ rows are read through",
     ),
     case(
         "alter table messages add constraint held check (tokens is not null) not valid",
@@ -140,7 +141,7 @@ CASES = (
     case(
         "alter table messages add constraint of_session foreign key (session_id) references sessions (id)",
         says={"scan-under-lock": BLOCKS, "may-fail": ADVICE},
-        what="locks public.messages and public.sessions against writes while 1,203,000 rows of public.messages are",
+        what="locks public.messages and public.sessions against writes while 1,203,000+ rows of public.messages are",
     ),
     case("alter table messages add constraint of_session foreign key (session_id) references sessions (id) not valid"),
     case(
@@ -150,7 +151,7 @@ CASES = (
     case(
         "create index by_code on messages (code)",
         says={"index-under-lock": BLOCKS},
-        what="locks public.messages against writes while 1,203,000 rows are indexed",
+        what="locks public.messages against writes while 1,203,000+ rows are indexed",
     ),
     case("create index by_title on sessions (title)", says={"index-under-lock": ADVICE}),
     case("create index by_line on logs (line)", says={"index-under-lock": BLOCKS}, what="an unknown number of rows"),
@@ -171,7 +172,7 @@ CASES = (
     case(
         "update messages set tokens = length(code) / 4 where tokens is null",
         says={"data-migration": BLOCKS},
-        what="1,203,000 rows of public.messages are updated in one transaction",
+        what="1,203,000+ rows of public.messages are updated in one transaction",
     ),
     case("update messages set tokens = 0 where id in (select id from messages where tokens is null limit 5000)"),
     case("update messages set tokens = 0 where id = 7"),
@@ -187,16 +188,16 @@ CASES = (
         "alter table messages add author text",
         "update messages set author = role where author is null",
         says={"data-under-lock": BLOCKS},
-        what="locks public.messages against reads and writes while 1,203,000 rows are updated",
+        what="locks public.messages against reads and writes while 1,203,000+ rows are updated",
     ),
     case(
         "alter table sessions add closed boolean",
         "update messages set tokens = 0",
         says={"data-under-lock": BLOCKS},
-        what="locks public.sessions against reads and writes while 1,203,000 rows of public.messages are updated",
+        what="locks public.sessions against reads and writes while 1,203,000+ rows of public.messages are updated",
     ),
     case("select fill()", says={"data-migration": BLOCKS}, what="public.messages are written by what it calls"),
-    case("select max(id) from messages", says={"not-seen": ADVICE}, what="what it does with 1,203,000 rows there"),
+    case("select max(id) from messages", says={"not-seen": ADVICE}, what="what it does with 1,203,000+ rows there"),
     case("select max(id) from drafts"),
     case("do $$ begin perform fill(); end $$", says={"data-migration": BLOCKS}),
     case("create table copied as select * from messages"),
@@ -205,7 +206,7 @@ CASES = (
         "alter table messages drop column tokens",
         phase="contract",
         says={"data-loss": BLOCKS},
-        what="drops column tokens of public.messages with what 1,203,000 rows hold in it",
+        what="drops column tokens of public.messages with what 1,203,000+ rows hold in it",
     ),
     case(
         "-- squawk-ignore ban-drop-column\nalter table messages drop column tokens",
@@ -226,7 +227,7 @@ CASES = (
         says={"data-loss": BLOCKS, "cascade": BLOCKS},
         what="also drops view public.spoken, which the statement does not name",
     ),
-    case("truncate messages", says={"data-loss": BLOCKS}, what="empties public.messages of 1,203,000 rows"),
+    case("truncate messages", says={"data-loss": BLOCKS}, what="empties public.messages of 1,203,000+ rows"),
     case("truncate drafts", says={"data-loss": ADVICE}),
     case("drop view spoken", phase="contract"),
     case("create or replace view spoken as select id, role, 1 as one from messages"),
@@ -297,6 +298,26 @@ def test_statement_is_weighed_by_what_it_did(rans, linted, number):
 def only(effect: Effect, *, rows: int | None, **options) -> list[str]:
     ran = Ran("a", (Statement("alter table logs", 0.0, (EXCLUSIVE,), effects=(effect,)),), 0.0, ("a",))
     return [one.tier for one in hazards_of(ran, Weights({"public.logs": rows}, 100), **options)]
+
+
+@pytest.mark.parametrize("big", [10, 1_000, 20_000, 100_000])
+def test_growing_table_changes_its_order_of_magnitude_seldom(big: int):
+    """Empty, few, and then each tenth and tenfold of what is big, which is told exactly."""
+    sizes = [*range(2_000), *(rows + more for rows in (2_000, 20_000, 100_000, 10**7) for more in (-1, 0, 1))]
+    told = [magnitude(rows, big=big) for rows in sizes]
+
+    assert all(least <= rows for rows, least in zip(sizes, told, strict=True))
+    assert [rows >= big for rows in sizes] == [least >= big for least in told]
+    assert len(set(told)) <= 2 + math.ceil(math.log10(10**7 / min(big, 1_000))) + 1
+    assert (0, 1, 1) == tuple(magnitude(rows, big=100_000) for rows in (0, 1, 999))
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [(None, "an unknown number of rows"), (0, "0 rows"), (1, "under 1,000 rows"), (10_000, "10,000+ rows")],
+)
+def test_rows_in_words(rows: int | None, words: str):
+    assert words == in_words(rows)
 
 
 @pytest.mark.parametrize(("rows", "tier"), [(None, BLOCKS), (100, BLOCKS), (99, ADVICE), (0, ADVICE)])

@@ -117,7 +117,7 @@ def test_stand_in_is_weighed_with_productions_rows(rehearsed):
     ]
 
     assert expected == said(rehearsed)
-    what = "locks public.messages against reads and writes while 1,203,000 rows are updated"
+    what = "locks public.messages against reads and writes while 1,203,000+ rows are updated"
     assert what == rehearsed.hazards[0].what
     assert "" == rehearsed.not_linted
     assert rehearsed.failed is None

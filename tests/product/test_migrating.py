@@ -33,7 +33,7 @@ def test_plan_names_every_revision_and_what_undoes_it(first):
     for change in revisions:
         print(f"  {change.address}  {change.after['digest'][:8]}  {change.risk[:70]:70}  {change.undo}")
     assert all(64 == len(change.after["digest"]) and change.risk and change.undo for change in revisions)
-    assert "300 rows of public.messages are updated" in changes["database/revision/0007"].risk
+    assert "under 1,000 rows of public.messages are updated" in changes["database/revision/0007"].risk
     assert [] == [finding for finding in first.plan.findings if finding.blocks]
     order = [change.address for change in first.plan.changes]
     late = [order.index(one) for one in ("railway/deployment/api", "railway/deployment/worker")]
@@ -266,7 +266,7 @@ def test_hazards_are_weighed_with_productions_rows(staging):
 
     assert [] == [code for code, one in few.items() if one.blocks]
     (told,) = [one for one in many.values() if one.blocks]
-    assert "2,000,000 rows are indexed" in told.what
+    assert "1,000,000+ rows are indexed" in told.what
 
 
 @pytest.mark.rare

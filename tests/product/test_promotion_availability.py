@@ -23,12 +23,6 @@ CLIENT = Path(__file__).parents[1] / "polling_client.py"
 RATE_PER_SECOND = 20
 TIMEOUT_SECONDS = 2.0  # on a machine that has time: more, where others want its processors too
 BEATS_PER_MESSAGE = 10
-# A plan names rows to one digit: in an empty table each of the client's messages would put it out of date.
-_EARLIER_MESSAGES = """
-with earlier as (insert into public.sessions (title) values ('earlier') returning id)
-insert into public.messages (session_id, role, content, tokens)
-select id, 'user', 'earlier', 2 from earlier, generate_series(1, 12000);
-analyze public.messages"""
 _RESTART = "mutation R($id: String!) { deploymentRestart(id: $id) }"
 
 
@@ -111,15 +105,13 @@ def polled(production: Production) -> Iterator[Polled]:
 @pytest.fixture(scope="module")
 def _production(new_world: Callable[[], Any]) -> Iterator[Production]:
     with production_in(new_world) as production:
-        production.hands.sql(production.production, _EARLIER_MESSAGES)
-        production.keep("in use")
         yield production
 
 
 @pytest.fixture
 def production(_production: Production, monkeypatch: pytest.MonkeyPatch) -> Production:
     _production.world.enter(monkeypatch)
-    _production.back_to("in use")
+    _production.back_to("proven")
     return _production
 
 

@@ -15,7 +15,6 @@ import psycopg
 from psycopg import sql
 from psycopg.errors import InsufficientPrivilege, QueryCanceled
 
-from pantheon_runbook.database.rehearsals.row_counts import about
 from pantheon_runbook.database.schema import about_schemas
 from pantheon_runbook.errors import RefusedError
 from pantheon_runbook.planning import few
@@ -79,7 +78,12 @@ def _count(connection: psycopg.Connection[Any], schema: str, table: str) -> int 
             ).fetchone()
     except (InsufficientPrivilege, QueryCanceled):
         return None
-    return about(int(row[0])) if row else None
+    return _about(int(row[0])) if row else None
+
+
+def _about(rows: int) -> int:
+    """To one digit."""
+    return round(rows, 1 - len(str(rows)))
 
 
 def empty(connection: psycopg.Connection[Any], *, version_table: str) -> tuple[str, ...]:

@@ -35,8 +35,3 @@ def row_counts(connection: psycopg.Connection[Any]) -> dict[str, int]:
     """
     rows = connection.execute(_QUERY).fetchall()
     return {str(name): int(count) for name, count in rows}
-
-
-def about(rows: int) -> int:
-    """To one digit: a plan that names rows must not be out of date because one was added."""
-    return round(rows, 1 - len(str(rows)))

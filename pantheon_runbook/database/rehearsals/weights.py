@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from pantheon_runbook.database.migrations.revisions import Statement
 
 Rows = Mapping[str, int | None]  # every table of the target; None: it was never counted
+_FEW = 1_000
+
+
+def magnitude(rows: int, *, big: int) -> int:
+    """The least that a table of its order of magnitude has; orders are counted from `big`, few rows are all one.
+
+    A plan that names rows must not be out of date because a busy table goes on growing.
+    """
+    if rows < min(_FEW, big):
+        return min(rows, 1)
+    exponent = math.floor(math.log10(rows / big))
+    return round(big * 10.0**exponent)
+
+
+def in_words(rows: int | None) -> str:
+    """Of what `magnitude` gives; None was never counted."""
+    if rows is None:
+        return "an unknown number of rows"
+    return {0: "0 rows", 1: f"under {_FEW:,} rows"}.get(rows, f"{rows:,}+ rows")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +50,7 @@ class Weights:
         return self.rows.get(table, 0) != 0
 
     def words(self, table: str) -> str:
-        rows = self.rows.get(table, 0)
-        if rows is None:
-            return "an unknown number of rows"
-        return "1 row" if rows == 1 else f"{rows:,} rows"
+        return in_words(self.rows.get(table, 0))
 
     def after(self, statement: Statement) -> Weights:
         """Rows go along with a table that is renamed."""
