@@ -7,11 +7,11 @@ from typing import Any
 
 from pantheon_runbook.config import Frontend
 from pantheon_runbook.errors import RefusedError, StalePlanError, VendorRefusedError
-from pantheon_runbook.kind import Kind, Look, Surroundings
+from pantheon_runbook.kind import Look, Surroundings
 from pantheon_runbook.model import Change, Finding, Resource
 from pantheon_runbook.providers.http import Client, json_of
 from pantheon_runbook.providers.vercel import VENDOR
-from pantheon_runbook.providers.vercel_deploys import COMING, ENDED, WHY_LENGTH, commit_of, git_source
+from pantheon_runbook.providers.vercel_deploys import COMING, Building, commit_of, git_source
 from pantheon_runbook.providers.vercel_reading import (
     PRODUCTION,
     Reading,
@@ -27,7 +27,7 @@ BUILD = "vercel.production_build"  # in the vault: the id of the staged build
 _TURN_OFF = 'in Vercel, Settings > Environments > Production: turn off "Auto-assign Custom Production Domains"'
 
 
-class ProductionBuild(Kind):
+class ProductionBuild(Building):
     """One address: the newest production build of `commit` that is READY; a new one goes live by promotion only.
 
     Vault: vercel.production_build, its id.
@@ -35,6 +35,7 @@ class ProductionBuild(Kind):
 
     prefix = address = f"vercel/deployment/{PRODUCTION}"
     looks_after = ("staging",)
+    operation = "create a production build"
 
     def __init__(
         self,
@@ -46,18 +47,16 @@ class ProductionBuild(Kind):
         commit: Callable[[], str],
     ) -> None:
         """`commit` is asked when it is looked at and after: which one it is may be seen in the same run."""
-        self._client = client
-        self._project_id = frontend.vercel_project
-        self._scope = {"teamId": frontend.vercel_team}
+        super().__init__(client, frontend, surroundings, branch=branch)
         self._reading = Reading(client, project=frontend.vercel_project, team=frontend.vercel_team)
-        self._surroundings = surroundings
-        self._vault = surroundings.vault
-        self._branch = branch
         self._asked_commit = commit
-        self._project: Mapping[str, Any] = {}
-        self._seen: list[Mapping[str, Any]] = []  # production builds of the commit, the newest first
-        self._before: frozenset[str] | None = None
-        self._begun = ""
+
+    @property
+    def _what(self) -> str:
+        return f"the production build of {self._commit[:12]}"
+
+    def _left_by_failure(self, found: Mapping[str, Any]) -> str:
+        return f"production serves what it served before; deployment {found['id']} exists and serves nothing"
 
     @property
     def _commit(self) -> str:
@@ -90,43 +89,23 @@ class ProductionBuild(Kind):
         if change.action == "wait":
             self._begun = self._awaited()
             return "it was on its way"
-        if self._before is None:
-            self._before = frozenset(one["uid"] for one in self._seen)
+        self._note_before()
         self._project = self._read_project()  # whoever turned the setting on since the look would have it go live
         self._refuse_to_go_live(change)
         source = git_source(self._project.get("link") or {}, branch=self._branch, commit=self._commit)
-        body = {
-            "name": self._project["name"],
-            "project": self._project_id,
-            "target": PRODUCTION,
-            "gitSource": source,
-        }
-        answer = self._client.write(
-            "POST", "/v13/deployments", operation="create a production build", params=self._scope, body=body
+        path, body = "/v13/deployments", self._body(target=PRODUCTION, gitSource=source)
+        self._made(
+            self._client.write("POST", path, operation="create a production build", params=self._scope, body=body)
         )
-        self._begun = str(json_of(answer)["id"])
         return None
 
     def has_landed(self, change: Change, seen: Resource) -> bool:
         """By what was made since the write, of the same commit."""
-        new = [one for one in self._seen if one["uid"] not in (self._before or frozenset())]
-        if new:
-            self._begun = new[0]["uid"]
-        return bool(new)
-
-    def seconds_until_seen(self, change: Change) -> float:
-        return self._surroundings.seconds_until_listed
+        return self._found_new(self._seen)
 
     def settle(self, change: Change) -> None:
         """Until it is built, and not a moment live."""
-
-        def is_ready() -> bool:
-            found = deployment_at(self._client, self._begun, self._scope)
-            if found["readyState"] in ENDED:
-                raise self._failure(found)
-            return bool(found["readyState"] == "READY")
-
-        self._surroundings.wait_until(is_ready, what=f"the production build of {self._commit[:12]}", vendor=VENDOR)
+        super().settle(change)
         self._require_staged()
         self._vault.hold(BUILD, self._begun, secret=False)
 
@@ -195,23 +174,11 @@ class ProductionBuild(Kind):
         raise VendorRefusedError(
             f"the build {self._begun} is not a staged production build",
             vendor=VENDOR,
-            operation="create a production build",
+            operation=self.operation,
             status=200,
             why=f"Vercel calls it {found.get('target') or 'a preview'}, {found.get('readySubstate') or 'no substate'}",
             state=f"changed: production serves {self._begun}" if is_live else f"changed in part: {self._begun} exists",
             next_step=f"look at {self._begun} in Vercel; to go back: pantheon-runbook run RB-040",
-        )
-
-    def _failure(self, found: Mapping[str, Any]) -> VendorRefusedError:
-        said = self._vault.registry.redact(str(found.get("errorMessage") or "")) or "Vercel gives no reason"
-        return VendorRefusedError(
-            f"the production build of {self._commit[:12]} {ENDED[found['readyState']]}",
-            vendor=VENDOR,
-            operation="create a production build",
-            status=200,
-            why=said[-WHY_LENGTH:],
-            state=f"production serves what it served before; deployment {found['id']} exists and serves nothing",
-            next_step="read its build log in Vercel, put right what it says, then run the plan again",
         )
 
 

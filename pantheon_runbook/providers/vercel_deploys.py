@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
 
 from pantheon_runbook.config import Frontend
 from pantheon_runbook.errors import RefusedError, VendorRefusedError
@@ -31,14 +32,10 @@ WHY_LENGTH = 400
 _AUTHORS = tuple(f"{host}CommitAuthorName" for host in ("github", "gitlab", "bitbucket"))
 
 
-class PreviewDeployment(Kind):
-    """One address: the newest preview of the branch that is READY; and what a new one needs to know.
+class Building(Kind):
+    """A deployment that one write begins: waited for by its own id, found by looking when the answer was lost."""
 
-    Vault: vercel.bypass, one secret that opens protected deployments, when the project has one.
-    """
-
-    prefix = "vercel/deployment"
-    address = f"{prefix}/{PREVIEW}"
+    operation: ClassVar[str]
 
     def __init__(self, client: Client, frontend: Frontend, surroundings: Surroundings, *, branch: str) -> None:
         self._client = client
@@ -48,10 +45,89 @@ class PreviewDeployment(Kind):
         self._vault = surroundings.vault
         self._branch = branch
         self._project: Mapping[str, Any] = {}
-        self._variables: list[dict[str, Any]] = []
-        self._seen: list[dict[str, Any]] = []  # of the branch, the newest first
+        self._seen: list[Mapping[str, Any]] = []  # the newest first
         self._before: frozenset[str] | None = None
         self._begun = ""
+
+    @property
+    @abstractmethod
+    def _what(self) -> str:
+        """What is built, in words."""
+
+    @abstractmethod
+    def _left_by_failure(self, found: Mapping[str, Any]) -> str:
+        """In which state a build that failed leaves things."""
+
+    def seconds_until_seen(self, change: Change) -> float:
+        return self._surroundings.seconds_until_listed
+
+    def settle(self, change: Change) -> None:
+        """Until it is built. Errors: VendorRefusedError when it is not."""
+
+        def is_ready() -> bool:
+            found = deployment_at(self._client, self._begun, self._scope)
+            if found["readyState"] in ENDED:
+                raise self._failure(found)
+            return bool(found["readyState"] == "READY")
+
+        self._surroundings.wait_until(is_ready, what=self._what, vendor=VENDOR)
+
+    def _note_before(self) -> None:
+        """What was there before the first try: what is new after a lost answer is ours."""
+        if self._before is None:
+            self._before = frozenset(one["uid"] for one in self._seen)
+
+    def _body(self, **more: Any) -> dict[str, Any]:
+        """What asks for one of this project."""
+        return {"name": self._project["name"], "project": self._project_id, **more}
+
+    def _made(self, answer: Any) -> Mapping[str, Any]:
+        """What the vendor has begun; it is waited for by its id."""
+        made = dict(json_of(answer))
+        self._begun = str(made["id"])
+        return made
+
+    def _found_new(self, candidates: Iterable[Mapping[str, Any]]) -> bool:
+        """Whether one of these was made since the write; its id is then what is waited for."""
+        new = [one for one in candidates if one["uid"] not in (self._before or frozenset())]
+        if new:
+            self._begun = new[0]["uid"]
+        return bool(new)
+
+    def _failure(self, found: Mapping[str, Any]) -> VendorRefusedError:
+        said = self._vault.registry.redact(str(found.get("errorMessage") or "")) or "Vercel gives no reason"
+        return VendorRefusedError(
+            f"{self._what} {ENDED[found['readyState']]}",
+            vendor=VENDOR,
+            operation=self.operation,
+            status=200,
+            why=said[-WHY_LENGTH:],
+            state=self._left_by_failure(found),
+            next_step="read its build log in Vercel, put right what it says, then run the plan again",
+        )
+
+
+class PreviewDeployment(Building):
+    """One address: the newest preview of the branch that is READY; and what a new one needs to know.
+
+    Vault: vercel.bypass, one secret that opens protected deployments, when the project has one.
+    """
+
+    prefix = "vercel/deployment"
+    address = f"{prefix}/{PREVIEW}"
+
+    operation = "create a preview deployment"
+
+    def __init__(self, client: Client, frontend: Frontend, surroundings: Surroundings, *, branch: str) -> None:
+        super().__init__(client, frontend, surroundings, branch=branch)
+        self._variables: list[dict[str, Any]] = []
+
+    @property
+    def _what(self) -> str:
+        return f"the preview of {self._branch}"
+
+    def _left_by_failure(self, found: Mapping[str, Any]) -> str:
+        return f"changed in part: deployment {found['id']} does not serve, the former preview still does"
 
     def look(self) -> Look:
         self._project = project_at(self._client, self._project_id, self._scope)
@@ -81,37 +157,19 @@ class PreviewDeployment(Kind):
         if change.action == "wait":
             self._begun = self._coming()["uid"]
             return "it was on its way"
-        if self._before is None:
-            self._before = frozenset(one["uid"] for one in self._seen)
-        body = {"name": self._project["name"], "project": self._project_id, "gitSource": self._source(change)}
+        self._note_before()
+        path, body = "/v13/deployments", self._body(gitSource=self._source(change))
         answer = self._client.write(
-            "POST", "/v13/deployments", operation="create a preview deployment", params=self._scope, body=body
+            "POST", path, operation="create a preview deployment", params=self._scope, body=body
         )
-        made = json_of(answer)
-        self._begun = str(made["id"])
+        made = self._made(answer)
         _require_preview(made)
         return None
 
     def has_landed(self, change: Change, seen: Resource) -> bool:
         """By what was made since the write, of the same commit."""
         commit = self._commit_for(change)
-        before = self._before or frozenset()
-        new = [one for one in self._previews() if one["uid"] not in before and commit in {None, commit_of(one)}]
-        if new:
-            self._begun = new[0]["uid"]
-        return bool(new)
-
-    def seconds_until_seen(self, change: Change) -> float:
-        return self._surroundings.seconds_until_listed
-
-    def settle(self, change: Change) -> None:
-        def is_ready() -> bool:
-            found = deployment_at(self._client, self._begun, self._scope)
-            if found["readyState"] in ENDED:
-                raise self._failure(found)
-            return bool(found["readyState"] == "READY")
-
-        self._surroundings.wait_until(is_ready, what=f"the preview of {self._branch}", vendor=VENDOR)
+        return self._found_new(one for one in self._previews() if commit in {None, commit_of(one)})
 
     def _hold_bypass(self) -> None:
         """The secrets are the keys of the project's answer (FACTS 3); one of ours in the credentials goes first."""
@@ -144,10 +202,10 @@ class PreviewDeployment(Kind):
         opens = not is_closed or self._vault.get(BYPASS) is not None
         return {**{name: value for name, value in facts.items() if value}, "can_be_opened": opens}
 
-    def _previews(self) -> list[dict[str, Any]]:
+    def _previews(self) -> list[Mapping[str, Any]]:
         return [one for one in self._seen if one.get("target") is None and not one.get("customEnvironment")]
 
-    def _coming(self) -> dict[str, Any]:
+    def _coming(self) -> Mapping[str, Any]:
         """The newest preview, when it is on its way."""
         newest = next(iter(self._previews()), {})
         return newest if newest.get("state") in COMING else {}
@@ -159,18 +217,6 @@ class PreviewDeployment(Kind):
 
     def _source(self, change: Change) -> dict[str, Any]:
         return git_source(self._project.get("link") or {}, branch=self._branch, commit=self._commit_for(change))
-
-    def _failure(self, found: Mapping[str, Any]) -> VendorRefusedError:
-        said = self._vault.registry.redact(str(found.get("errorMessage") or "")) or "Vercel gives no reason"
-        return VendorRefusedError(
-            f"the preview of {self._branch} {ENDED[found['readyState']]}",
-            vendor=VENDOR,
-            operation="create a preview deployment",
-            status=200,
-            why=said[-WHY_LENGTH:],
-            state=f"changed in part: deployment {found['id']} does not serve, the former preview still does",
-            next_step="read its build log in Vercel, put right what it says, then run the plan again",
-        )
 
 
 def _require_preview(made: Mapping[str, Any]) -> None:

@@ -780,6 +780,7 @@ def test_hostile_ledger_leads_nowhere(ci, laptop, tmp_path):
 
     with refused(laptop):
         laptop.pull()
+    assert [] == [*tmp_path.parent.glob("outside"), *tmp_path.rglob("outside")]
 
 
 # ---- the command line

@@ -18,7 +18,7 @@ from migrating_world import Staging, until
 from pantheon_runbook.evidence.verify import verify
 
 pytestmark = pytest.mark.xdist_group("migrating")
-DRIVER = Path(__file__).parents[1] / "migration_driver.py"
+DRIVER = Path(__file__).parents[1] / "driver.py"
 # The copies that it is rehearsed on have names of their own.
 SLOW = "op.execute(\"select pg_sleep(4) where current_database() = 'postgres'\")"
 INDEX = "jobs_state"
@@ -33,10 +33,10 @@ def column(name: str) -> tuple[str, str]:
 
 
 @contextmanager
-def runner(staging: Staging, point: dict[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
+def runner(staging: Staging, *points: tuple[str, str, str]) -> Iterator[subprocess.Popen[str]]:
     """On its way, as a process of its own; killed at the latest when the test has ended."""
     with subprocess.Popen(
-        [sys.executable, str(DRIVER), json.dumps(point or {})],
+        [sys.executable, str(DRIVER), json.dumps({"runbook": "RB-020", "points": points})],
         cwd=staging.world.folder,
         env=staging.world.environment(),
         stdout=subprocess.PIPE,
@@ -50,8 +50,8 @@ def runner(staging: Staging, point: dict[str, str] | None = None) -> Iterator[su
 
 
 def is_killed(process: subprocess.Popen[str]) -> None:
-    """It said nothing any more."""
-    assert ("", "") == process.communicate(timeout=60)
+    """It had nothing to complain of."""
+    assert "" == process.communicate(timeout=60)[1]
     assert -signal.SIGKILL == process.returncode
 
 
@@ -73,7 +73,7 @@ def test_killed_between_two_revisions(staging):
     for number, name in ((12, "first"), (13, "second")):
         staging.checkout.add(f"{number:04}", column(name)[0], down=f"{number - 1:04}", downgrade=column(name)[1])
 
-    with runner(staging, {"event": "change-ends", "address": "database/revision/0012"}) as process:
+    with runner(staging, ("after", "change-ends", "database/revision/0012")) as process:
         is_killed(process)
     left = staging.heads(), staging.rows().get("0013")
     session = staging.applied()

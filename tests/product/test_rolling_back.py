@@ -35,7 +35,7 @@ from pantheon_runbook.model import Finding, Plan
 from pantheon_runbook.runner.surroundings import world as world_of_this_process
 
 pytestmark = pytest.mark.xdist_group("rolling back")
-DRIVER = Path(__file__).parents[1] / "promotion_driver.py"
+DRIVER = Path(__file__).parents[1] / "driver.py"
 API, WORKER, PAGE = "production/deployment/api", "production/deployment/worker", "vercel/promotion"
 PAGE_BACK = "vercel POST /v1/projects/{projectId}/rollback/{deploymentId}"
 IMAGE_BACK = "railway deploymentRollback"

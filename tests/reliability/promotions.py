@@ -27,7 +27,7 @@ from pantheon_runbook.providers import http
 from pantheon_runbook.providers.vercel_deploys import commit_of
 from pantheon_runbook.sandbox.faults import WITHOUT_EFFECT
 
-DRIVER = Path(__file__).parents[1] / "promotion_driver.py"
+DRIVER = Path(__file__).parents[1] / "driver.py"
 HOSTS = {"railway": "backboard.railway.com", "vercel": "api.vercel.com"}
 SMOKE = "production/smoke"
 PROMOTE = "POST /v10/projects/{projectId}/promote/{deploymentId}"
@@ -277,7 +277,7 @@ class Point:
 def runner(production: Production, points: Iterable[Point] = (), **parameters: Any) -> Iterator[subprocess.Popen[str]]:
     """On its way, as a process of its own; killed at the latest when the block ends."""
     given = {"environment": "production", **({} if "resume" in parameters else {"baseline": "0008"}), **parameters}
-    told = {"points": [astuple(one) for one in points], "parameters": given}
+    told = {"runbook": "RB-030", "points": [astuple(one) for one in points], "parameters": given}
     with subprocess.Popen(
         [sys.executable, str(DRIVER), json.dumps(told)],
         cwd=production.world.folder,

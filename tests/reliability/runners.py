@@ -6,17 +6,17 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-DRIVER = Path(__file__).with_name("driver.py")
+DRIVER = Path(__file__).parents[1] / "driver.py"
 
 
-def begin(world: Any, point: Mapping[str, str] | None = None, *, cwd: Path | None = None, **environment: str) -> Any:
-    """A runner on its way; `environment` adds to that of the world."""
+def begin(world: Any, *points: Sequence[str], cwd: Path | None = None, **environment: str) -> Any:
+    """A runner of RB-010 on its way; `environment` adds to that of the world."""
     return subprocess.Popen(
-        [sys.executable, str(DRIVER), json.dumps(point or {})],
+        [sys.executable, str(DRIVER), json.dumps({"runbook": "RB-010", "points": points})],
         cwd=cwd or world.folder,
         env=world.environment(**environment),
         stdout=subprocess.PIPE,
@@ -25,8 +25,8 @@ def begin(world: Any, point: Mapping[str, str] | None = None, *, cwd: Path | Non
     )
 
 
-def end(process: Any) -> tuple[int, dict[str, Any], str]:
-    """(exit code, what it printed, stderr); a runner that was killed printed nothing."""
+def end(process: Any) -> tuple[int, Any, str]:
+    """(exit code, what it said, stderr); one that was killed elsewhere than at one of its points said nothing."""
     printed, trouble = process.communicate(timeout=120)
     return process.returncode, json.loads(printed) if printed else {}, trouble
 

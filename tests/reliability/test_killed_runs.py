@@ -14,8 +14,8 @@ NO_WRITE = {"database/password"}  # "hold": it was chosen with the project
 
 
 def kill_at_line(world: Any, event: str, address: str) -> None:
-    code, printed, trouble = end(begin(world, {"event": event, "address": address}))
-    assert (-signal.SIGKILL, {}, "") == (code, printed, trouble)
+    code, printed, trouble = end(begin(world, ("after", event, address)))
+    assert (-signal.SIGKILL, ["after", event, address], "") == (code, printed, trouble)
 
 
 def kill_when_it_has_left(world: Any, call: Call) -> None:

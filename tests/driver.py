@@ -1,8 +1,7 @@
-"""A runner of its own: `promotion_driver.py {"points": [[when, event, address], ...], "parameters"}` applies RB-030,
-or the "runbook" that is named.
+"""A runner of its own: `driver.py {"runbook", "points": [[when, event, address or act], ...], "parameters"}`.
 
-It is killed right "before" or "after" the first of these lines that comes in its journal, and prints which it was; else
-it prints the verdict's word, or the error, as JSON.
+It applies the runbook, and is killed right "before" or "after" the first of these lines that comes in its journal: then
+it says which that was, else the verdict's word or the error. All as JSON.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pantheon_runbook.errors import RunbookError
@@ -19,8 +19,14 @@ from pantheon_runbook.session import ACTS
 from pantheon_runbook.verdict import NotebookStatus
 
 
-def main(points: list[list[str]], parameters: dict[str, Any], runbook: str = "RB-030") -> int:
-    run = wiring.open_run(runbook, {"mode": "apply", **parameters})
+def main(
+    runbook: str, points: Sequence[Sequence[str]] = (), parameters: Mapping[str, Any] | None = None
+) -> tuple[int, Any]:
+    """The exit code, and what is said."""
+    try:
+        run = wiring.open_run(runbook, {"mode": "apply", **(parameters or {})})
+    except RunbookError as error:
+        return error.exit_code, error.as_json()
     write = run.session.journal.write
 
     def die_at(moment: str, name: str, fields: dict[str, Any]) -> None:
@@ -39,14 +45,14 @@ def main(points: list[list[str]], parameters: dict[str, Any], runbook: str = "RB
         for act in ACTS:
             run.session.perform(act)
     except RunbookError as error:
-        print(json.dumps(error.as_json()))
-        return error.exit_code
+        return error.exit_code, error.as_json()
     finally:
         word = run.bundle.seal(run.key, NotebookStatus("not-observed"))[1].word
         run.close()
-    print(json.dumps({"word": word}))
-    return 0
+    return 0, {"word": word}
 
 
 if __name__ == "__main__":
-    sys.exit(main(**json.loads(sys.argv[1])))
+    code, said = main(**json.loads(sys.argv[1]))
+    print(json.dumps(said))
+    sys.exit(code)
