@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from forks import Forks
+from promoting_world import Production, production_in
 from vendors import Hands
 
 from pantheon_runbook.model import Plan
@@ -166,6 +167,13 @@ def new_world() -> Callable[[], AbstractContextManager[SandboxWorld]]:
 def _standing_world() -> Iterator[SandboxWorld]:
     with _new_world() as world:
         yield world
+
+
+@pytest.fixture(scope="session")
+def _proven() -> Iterator[Production]:
+    """A staging that is proven, and a production that is behind it, for the modules of the group "promoting"."""
+    with production_in(_new_world) as production:
+        yield production
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from migrating_world import Staging, Touched, staging_in
-from promoting_world import Production, production_in
+from promoting_world import Production
 
 from pantheon_runbook.model import Plan
 from pantheon_runbook.verdict import Verdict
@@ -75,12 +75,6 @@ def unmigrated(_migrated: tuple[Staging, First], monkeypatch: pytest.MonkeyPatch
     _migrated[0].world.enter(monkeypatch)
     _migrated[0].back_to("provisioned")
     return _migrated[0]
-
-
-@pytest.fixture(scope="session")
-def _proven(new_world: Any) -> Iterator[Production]:
-    with production_in(new_world) as production:
-        yield production
 
 
 @pytest.fixture

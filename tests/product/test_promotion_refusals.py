@@ -814,16 +814,13 @@ def _stopped(_proven: Production, _standing: Standing) -> Stopped:
         begun = ("change-ends", "database/unit/begin")
         verdict, card, session = _proven.promote(path, when=begun, then=withdraw)
         after = _proven.touched()
-        shutil.copytree(_proven.world.folder / "approvals", _proven.world.folder / "stopped-approvals")
-        _proven.keep("stopped")
+        _proven.keep_all("stopped")
     return Stopped(verdict, card, session.opening.run_id[:8], marks[0], after)
 
 
 @pytest.fixture
 def stopped(free: Production, _stopped: Stopped) -> Stopped:
-    free.back_to("stopped")
-    shutil.rmtree(free.world.folder / "approvals", ignore_errors=True)
-    shutil.copytree(free.world.folder / "stopped-approvals", free.world.folder / "approvals")
+    free.all_back_to("stopped")
     return _stopped
 
 

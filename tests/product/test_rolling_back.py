@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -34,7 +33,7 @@ from pantheon_runbook.evidence.verify import moment_of, verify
 from pantheon_runbook.model import Finding, Plan
 from pantheon_runbook.runner.surroundings import world as world_of_this_process
 
-pytestmark = pytest.mark.xdist_group("rolling back")
+pytestmark = pytest.mark.xdist_group("promoting")
 DRIVER = Path(__file__).parents[1] / "driver.py"
 API, WORKER, PAGE = "production/deployment/api", "production/deployment/worker", "vercel/promotion"
 PAGE_BACK = "vercel POST /v1/projects/{projectId}/rollback/{deploymentId}"
@@ -59,16 +58,11 @@ class Promoted:
         verdict, stopped, session = production.promote(path)
         assert ("done", None) == (verdict.word, stopped)
         (bundle,) = production.world.evidence.glob(f"2*-{session.opening.run_id[:8]}")
-        production.keep(kept)
-        for name in ("evidence", "approvals"):
-            shutil.copytree(production.world.folder / name, production.world.folder / f"{kept}-{name}")
+        production.keep_all(kept)
         return cls(production, path, bundle.name, before, standing(production))
 
     def anew(self, *, kept: str = "promoted") -> Production:
-        self.production.back_to(kept)
-        for name in ("evidence", "approvals"):
-            shutil.rmtree(self.production.world.folder / name)
-            shutil.copytree(self.production.world.folder / f"{kept}-{name}", self.production.world.folder / name)
+        self.production.all_back_to(kept)
         return self.production
 
 
@@ -82,9 +76,11 @@ def standing(production: Production) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def _promoted(new_world: Callable[[], Any]) -> Iterator[Promoted]:
-    with production_in(new_world) as production:
-        yield Promoted.made_in(production)
+def _promoted(_proven: Production) -> Promoted:
+    with pytest.MonkeyPatch.context() as patch:
+        _proven.world.enter(patch)
+        _proven.all_back_to("proven")
+        return Promoted.made_in(_proven)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -58,20 +57,16 @@ class Approved:
     former: Mapping[str, Any]
     log: tuple[Mapping[str, Any], ...]
     statements: Counter[str]
-    kept: Path
 
     @classmethod
     def made_in(cls, production: Production) -> Approved:
         path = production.approved()
-        production.keep("approved")
-        kept = production.world.folder / "kept"
-        for name in ("evidence", "approvals"):
-            shutil.copytree(production.world.folder / name, kept / name)
+        production.keep_all("approved")
         before, former = production.state(), deployments(production)
         production.back_to("approved")
         assert "done" == production.promote(path)[0].word
         log, told = tuple(production.world.running.log()), statements(production)
-        return cls(production, path, json.loads(path.read_bytes()), before, former, log, told, kept)
+        return cls(production, path, json.loads(path.read_bytes()), before, former, log, told)
 
     @property
     def named(self) -> dict[str, str]:
@@ -80,10 +75,7 @@ class Approved:
 
     def anew(self) -> Production:
         """The world as it was when the plan had been approved, with the evidence and the decisions of then."""
-        self.production.back_to("approved")
-        for name in ("evidence", "approvals"):
-            shutil.rmtree(self.production.world.folder / name)
-            shutil.copytree(self.kept / name, self.production.world.folder / name)
+        self.production.all_back_to("approved")
         return self.production
 
     @property

@@ -6,14 +6,14 @@ import functools
 import os
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
 from migrating_world import until
-from promoting_world import Production, production_in
+from promoting_world import Production
 from promotions import (
     BUILD,
     PROMOTE,
@@ -36,9 +36,8 @@ from pantheon_runbook.errors import BlockedPlanError, NotApprovedError, StalePla
 from pantheon_runbook.outages import STATUS_PAGES
 from pantheon_runbook.permission import Permission
 from pantheon_runbook.runner import sessions
-from pantheon_runbook.sandbox import control
 
-pytestmark = [pytest.mark.xdist_group("killed promotions"), pytest.mark.sweep]
+pytestmark = [pytest.mark.xdist_group("promoting"), pytest.mark.sweep]
 WRITES = (("before", "write-intent"), ("after", "write-intent"), ("before", "write-result"), ("after", "write-result"))
 API, WORKER = "production/deployment/api", "production/deployment/worker"
 ONCE = ("refused", "500-after", "429", "reset-before", "reset-after")
@@ -58,14 +57,12 @@ READS = (("before", "change-begins"), ("after", "change-begins"), ("before", "ch
 
 
 @pytest.fixture(scope="module")
-def _approved(new_world: Callable[[], Any], roomy: Any) -> Iterator[Approved]:
+def _approved(_proven: Production) -> Iterator[Approved]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(control, "prepared", lambda **_: roomy)
-        with production_in(new_world) as production:
-            hurried = functools.partial(production.configure, more=f"\n[policy]\n{POLICY}\n")
-            patch.setattr(production, "configure", hurried)
-            hurried()
-            yield Approved.made_in(production)
+        _proven.world.enter(patch)
+        patch.setattr(_proven, "configure", functools.partial(_proven.configure, more=f"\n[policy]\n{POLICY}\n"))
+        _proven.all_back_to("proven")
+        yield Approved.made_in(_proven)
 
 
 @pytest.fixture

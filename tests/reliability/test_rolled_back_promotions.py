@@ -18,7 +18,6 @@ from tables import chosen
 
 from pantheon_runbook.database.schema import look_at_schema
 from pantheon_runbook.evidence.verify import verify
-from pantheon_runbook.sandbox import control
 from pantheon_runbook.servers.binaries import postgres_binaries
 
 pytestmark = [pytest.mark.xdist_group("rolled back promotions"), pytest.mark.rare]
@@ -163,12 +162,10 @@ FAILS: Mapping[str, Fail] = {
 
 
 @pytest.fixture(scope="module")
-def _approved(new_world: Callable[[], Any], roomy: Any) -> Iterator[tuple[Approved, Standing]]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(control, "prepared", lambda **_: roomy)
-        with production_in(new_world) as production:
-            approved = Approved.made_in(production)
-            yield approved, Standing.of(approved.anew())
+def _approved(new_world: Callable[[], Any]) -> Iterator[tuple[Approved, Standing]]:
+    with production_in(new_world) as production:
+        approved = Approved.made_in(production)
+        yield approved, Standing.of(approved.anew())
 
 
 @pytest.fixture
