@@ -165,7 +165,7 @@ class DeploymentKind(Kind):
     def _awaited(self, name: str, change: Change) -> dict[str, Any]:
         """What was on its way when the plan was made; it may serve by now. Errors: StalePlanError when it failed."""
         serving = self._serving(name)
-        arrived = serving if commit_of(serving) == change.after.get("commit") else {}
+        arrived = serving if commit_of(serving) == self._commit_for(change) else {}
         if found := self._coming(name) or arrived:
             return found
         raise StalePlanError(
