@@ -10,8 +10,7 @@ demo: $(VENV)/.installed
 	$(BIN)/pantheon-runbook demo
 
 test: $(VENV)/.installed lint
-	$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup -m "not rare" tests
-	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --nbval runbooks
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup -m "not rare" --nbval runbooks tests
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -26,7 +26,7 @@ BEFORE = {
     "RB-060": (_PROVISION,),
 }
 _ON_PRODUCTION = frozenset({"RB-030", "RB-040"})
-_worlds: dict[Path, tuple[control.Running, Path]] = {}
+_worlds: dict[Path, tuple[control.Running, Path, pytest.MonkeyPatch]] = {}
 
 
 def surroundings_of_a_notebook(folder: Path, notebook: Path) -> tuple[control.Running, dict[str, str]]:
@@ -89,16 +89,33 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The cells of a notebook are for one worker."""
+    for item in items:
+        if _is_cell(item):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Before nbval starts the notebook's kernel: fixtures do not reach its cells, the environment does."""
-    if item.path.suffix == ".ipynb" and item.path not in _worlds:
+    if _is_cell(item) and item.path not in _worlds:
         folder = Path(tempfile.mkdtemp(prefix="pr-nb-"))
         running, variables = surroundings_of_a_notebook(folder, item.path)
-        _worlds[item.path] = (running, folder)
-        os.environ.update(variables)
+        patch = pytest.MonkeyPatch()
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        _worlds[item.path] = (running, folder, patch)
 
 
-def pytest_unconfigure() -> None:
-    for running, folder in _worlds.values():
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    if _is_cell(item) and (nextitem is None or nextitem.path != item.path):
+        running, folder, patch = _worlds.pop(item.path)
+        patch.undo()
         running.discard()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_cell(item: pytest.Item) -> bool:
+    return item.path.suffix == ".ipynb"

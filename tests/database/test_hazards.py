@@ -314,7 +314,7 @@ def test_growing_table_changes_its_order_of_magnitude_seldom(big: int):
 
 @pytest.mark.parametrize(
     ("rows", "words"),
-    [(None, "an unknown number of rows"), (0, "0 rows"), (1, "under 1,000 rows"), (10_000, "10,000+ rows")],
+    [(None, "an unknown number of rows"), (0, "0 rows"), (1, "up to 1,000 rows"), (10_000, "10,000+ rows")],
 )
 def test_rows_in_words(rows: int | None, words: str):
     assert words == in_words(rows)

@@ -105,6 +105,7 @@ def has_pgcrypto(folder: Path) -> bool:
     return said.returncode == 0 and (Path(said.stdout.strip()) / "extension" / "pgcrypto.control").exists()
 
 
+@pytest.mark.rare
 @pytest.mark.sweep
 @pytest.mark.parametrize("middle", ["", "0005"] if IS_FULL else ["0005"])
 def test_stand_in_backend_becomes_what_bare_alembic_makes(tree_server, tmp_path, middle):

@@ -184,6 +184,7 @@ def test_undone_and_applied_again_is_the_former_schema(undoing):
     assert [("b2", "applied"), ("c3", "applied")] == undoing.stands_at()[1][-2:]
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("pause", ["public.notes", LEDGER, VERSION], indirect=True)
 def test_killed_undo_is_not_half_done(undoing, pause):
     """In the downgrade, before Alembic's own row, and with nothing left but the row and the commit."""
@@ -228,6 +229,7 @@ def test_lost_answer_is_found_by_looking(undoing, monkeypatch):
     assert (["b2"], [*APPLIED, ("c3", "undone")]) == undoing.stands_at()[:2]
 
 
+@pytest.mark.alike
 def test_only_the_last_revision_is_undone(undoing):
     before = undoing.stands_at()
 
@@ -239,6 +241,7 @@ def test_only_the_last_revision_is_undone(undoing):
     assert before == undoing.stands_at()
 
 
+@pytest.mark.alike
 def test_revision_under_a_head_that_came_meanwhile_stays(undoing):
     """The worker has looked; then somebody applies d4 with another tool."""
     undoing.site._worker("c3")
@@ -253,6 +256,7 @@ def test_revision_under_a_head_that_came_meanwhile_stays(undoing):
     assert (["d4"], before) == (before[0], undoing.stands_at())
 
 
+@pytest.mark.alike
 def test_heads_of_another_tree_cannot_be_read(undoing):
     """That nothing of ours stands below them is not known: so it is not said, and no lost answer is taken for done."""
     change = undoing.change("c3")
@@ -264,6 +268,7 @@ def test_heads_of_another_tree_cannot_be_read(undoing):
     assert not undoing.undo.has_landed(change, seen)
 
 
+@pytest.mark.alike
 def test_edited_file_is_not_run(undoing):
     change = undoing.change("c3")
     file = undoing.tree.versions / "c3_it.py"
@@ -276,6 +281,7 @@ def test_edited_file_is_not_run(undoing):
     assert before == undoing.stands_at()
 
 
+@pytest.mark.alike
 def test_lost_marker_stops_it(undoing):
     """Also between two of them, when the worker is there already."""
     undoing.write("c3")
@@ -288,6 +294,7 @@ def test_lost_marker_stops_it(undoing):
     assert before == undoing.stands_at()
 
 
+@pytest.mark.alike
 def test_revision_that_was_not_named_stays(undoing):
     undoing.begin("run-2", "b2")
     before = undoing.stands_at()
@@ -300,6 +307,7 @@ def test_revision_that_was_not_named_stays(undoing):
     assert ([], before) == (undoing.events, undoing.stands_at())
 
 
+@pytest.mark.alike
 def test_undo_outside_apply_is_refused(undoing):
     undoing.gate.is_open = False
     before = undoing.stands_at()
@@ -320,6 +328,7 @@ def index_revision(undoing: Undoing, downgrade: str) -> None:
 DROP_ALONE = f"{ALONE}\n    op.execute('drop index concurrently notes_id')"
 
 
+@pytest.mark.alike
 def test_undo_outside_a_transaction_says_when_it_began(undoing):
     index_revision(undoing, DROP_ALONE)
 
@@ -330,6 +339,7 @@ def test_undo_outside_a_transaction_says_when_it_began(undoing):
     assert [(1,)] == asked(undoing.url, times)
 
 
+@pytest.mark.alike
 def test_undo_that_fails_outside_a_transaction_is_half_done(undoing):
     """What it had done by then is committed, and said; the run that did it does not begin it anew."""
     index_revision(undoing, f"op.execute('create table half ()')\n{DROP_ALONE}\n    op.execute('select 1 / 0')")
@@ -384,6 +394,7 @@ def test_reader_looks_and_postgres_writes(apart):
     assert [*APPLIED, ("c3", "undone"), ("b2", "undone")] == apart.stands_at()[1]
 
 
+@pytest.mark.alike
 def test_ledger_is_made_by_the_login_that_writes(apart):
     tell(apart.url, *(f"drop table {SCHEMA}.{name}" for name in ("nonces", "units", "layout", "migrations", "writer")))
     kind = Ledger(apart.site, None)
@@ -394,6 +405,7 @@ def test_ledger_is_made_by_the_login_that_writes(apart):
     assert [LEDGER_KIND] == [one.address for one in kind.look().resources]
 
 
+@pytest.mark.alike
 def test_who_is_in_the_way_is_seen_by_the_login_that_writes(apart):
     """PostgreSQL shows a role nothing of the sessions of others."""
     apart.begin("run-1", lock_timeout_ms=1000)

@@ -33,7 +33,7 @@ def test_plan_names_every_revision_and_what_undoes_it(first):
     for change in revisions:
         print(f"  {change.address}  {change.after['digest'][:8]}  {change.risk[:70]:70}  {change.undo}")
     assert all(64 == len(change.after["digest"]) and change.risk and change.undo for change in revisions)
-    assert "under 1,000 rows of public.messages are updated" in changes["database/revision/0007"].risk
+    assert "up to 1,000 rows of public.messages are updated" in changes["database/revision/0007"].risk
     assert [] == [finding for finding in first.plan.findings if finding.blocks]
     order = [change.address for change in first.plan.changes]
     late = [order.index(one) for one in ("railway/deployment/api", "railway/deployment/worker")]
@@ -151,6 +151,7 @@ def left_of_the_lock(statements: list[str]) -> list[str]:
     return [one for one in statements if "pantheon_runbook.writer" not in one]
 
 
+@pytest.mark.rare
 def test_file_edited_at_the_last_moment_is_not_applied(staging):
     """After apply has looked again, and before the backend's interpreter has read it."""
     path = staging.checkout.add("0012", NOTE, down="0011", downgrade=NO_NOTE)
@@ -400,6 +401,7 @@ def test_contract_revision_waits_for_the_new_backend(staging):
     assert ["0013"] == staging.heads()
 
 
+@pytest.mark.rare
 def test_what_waited_for_a_deployment_does_not_age_it(staging, monkeypatch):
     """Nothing is deployed for a contract revision alone, and neither verify nor the next plan asks for it."""
     monkeypatch.setattr(deploying, "_CLOCKS_APART", timedelta(0))

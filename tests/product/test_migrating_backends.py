@@ -43,6 +43,7 @@ def observed(staging: Staging) -> RunbookError:
     return stopped.value
 
 
+@pytest.mark.rare
 def test_backend_of_another_repository_and_interpreter(staging, tmp_path):
     """env.py takes DATABASE_URL; a name that is not on the path, a folder that is not beside the config."""
     python = interpreter(tmp_path / "of the backend", packages=sysconfig.get_path("purelib"))

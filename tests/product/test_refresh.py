@@ -293,6 +293,7 @@ def test_file_edited_after_the_approval_is_not_applied(story):
     story.run(mode="plan", until="apply", between=edits)
 
 
+@pytest.mark.rare
 def test_refresh_and_baseline_contradict(story):
     with pytest.raises(ParameterError, match="refresh and baseline"):
         story.run(refresh=True, baseline="0011")

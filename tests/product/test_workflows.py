@@ -301,6 +301,7 @@ def test_unit_job_needs_nothing(machine, provisioned):
     assert before == len(provisioned.running.log())
 
 
+@pytest.mark.alike
 def test_unit_job_stops_at_productions_value(machine, provisioned):
     (machine.workspace / "settings.toml").write_text(f'url = "{provisioned.facts["supabase"]["session_url"]}"\n')
 
@@ -315,6 +316,7 @@ def test_integration_job_runs_against_staging(machine):
     assert 0o600 == (machine.workspace / ".env").stat().st_mode & 0o777
 
 
+@pytest.mark.alike
 def test_integration_job_stops_at_productions_value(machine, provisioned):
     machine.expressions["secrets.STAGING_ENV"] = f"DATABASE_URL={provisioned.facts['supabase']['session_url']}"
 
@@ -343,6 +345,7 @@ def opened(evidence: Path) -> list[tuple[str, str]]:
     return [(event["mode"], event["operator"]) for event in first]
 
 
+@pytest.mark.rare
 def test_isolation_job_says_which_job_it_was(machine):
     """In the journal, which is sealed, and at the head of the report."""
     told = {"SERVER_URL": "https://github.com", "REPOSITORY": "pantheon/product", "RUN_ID": "4711", "RUN_ATTEMPT": "2"}
@@ -561,6 +564,7 @@ def test_plan_job_says_what_to_approve(promotion):
     assert (None, []) == (promotion.told["PANTHEON_PRODUCTION_PASSWORD"], secrets_left(promotion))
 
 
+@pytest.mark.alike
 def test_credentials_are_in_one_private_file(promotion):
     """Whatever a password is made of; a token that is not set is none."""
     promotion.job("plan", code=3)
@@ -573,6 +577,7 @@ def test_credentials_are_in_one_private_file(promotion):
     assert (None, None) == (told["EVIDENCE_KEY"], told["VERCEL_TOKEN"])
 
 
+@pytest.mark.rare
 def test_plan_job_with_nothing_to_promote(promotion):
     codes = promotion.job("plan", code=0)
 
@@ -620,6 +625,7 @@ def test_promote_job_that_stops_leaves_its_evidence(code, promotion):
     assert 2 == len(promotion.ledger())
 
 
+@pytest.mark.alike
 def test_inputs_are_words_and_nothing_else(promotion):
     hostile = 'evidence/a b"; touch x; $(touch y) `touch z` "/plan.json'
 
@@ -630,6 +636,7 @@ def test_inputs_are_words_and_nothing_else(promotion):
     assert [] == [name for name in "vwxyz" if (promotion.machine.workspace / name).exists()]
 
 
+@pytest.mark.alike
 def test_roll_back_job_names_the_unit(promotion):
     codes = promotion.job("roll-back", unit="it's one; $x")
 
@@ -679,6 +686,7 @@ def test_job_without_the_evidence_does_not_run(remote, promotion):
     assert (False, []) == ("push the evidence" in codes, secrets_left(promotion))
 
 
+@pytest.mark.rare
 def test_run_that_leaves_nothing_is_pushed_as_nothing(promotion):
     """Refused before it opened: its exit code is the job's, and the summary says where to look."""
     codes = promotion.job("plan", code=2)
@@ -702,6 +710,7 @@ sharing.push(evidence, None)
 """
 
 
+@pytest.mark.rare
 def test_evidence_that_came_second_is_kept_beside(promotion, tmp_path):
     """A laptop has pushed while the job ran: the chain is not ours to go on, and nothing is lost."""
     plan = planned(promotion)

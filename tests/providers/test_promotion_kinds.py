@@ -102,6 +102,7 @@ def test_production_changes_when_promoted_and_not_before(road: Road) -> None:
     assert ["roll production back"] * 2 == [event["operation"] for event in back.journal]
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("kind", LOST)
 def test_lost_answer_does_not_build_twice(road: Road, kind: str) -> None:
     before = len(road.builds())
@@ -113,6 +114,7 @@ def test_lost_answer_does_not_build_twice(road: Road, kind: str) -> None:
     assert road.builds()[0]["uid"] == run.vault.text("vercel.production_build")
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("kind", LOST)
 def test_lost_answer_does_not_move_domains_twice(road: Road, kind: str) -> None:
     first = road.serves()
@@ -126,6 +128,7 @@ def test_lost_answer_does_not_move_domains_twice(road: Road, kind: str) -> None:
     assert (first, 1 if kind != "500-before" else 2) == (road.serves(), road.hands.sent_since(mark).count(BACK))
 
 
+@pytest.mark.alike
 def test_failed_build_leaves_production_as_it_was(road: Road) -> None:
     """Built anew for want of a variable that the page needs."""
     before, url = (road.serves(), road.page()), f"https://{road.world.facts['railway']['api_domain']}"
@@ -228,6 +231,7 @@ def test_what_is_on_its_way_is_waited_for(road: Road) -> None:
     rolled_back(road, first)
 
 
+@pytest.mark.alike
 def test_hobby_plan_goes_back_one_step(road: Road) -> None:
     first, second = promoted(road, "two")
     _, third = promoted(road, "three")
@@ -357,6 +361,7 @@ def test_backend_is_deployed_and_rolled_back_to_its_image(road: Road) -> None:
     assert worker == road.deployments("worker")
 
 
+@pytest.mark.alike
 def test_deployment_is_done_when_the_former_one_has_ended(road: Road) -> None:
     """It overlaps for a second: a revision that takes away what it needs comes after that."""
     former = api_of(road.run())["id"]
@@ -368,6 +373,7 @@ def test_deployment_is_done_when_the_former_one_has_ended(road: Road) -> None:
     deployed(road, "released")
 
 
+@pytest.mark.alike
 def test_former_one_that_still_runs_is_waited_for(road: Road) -> None:
     """As after a runner that was killed: nothing is begun again."""
     document = """mutation D($s: String!, $e: String!, $c: String) {
@@ -386,6 +392,7 @@ def test_former_one_that_still_runs_is_waited_for(road: Road) -> None:
     deployed(road, "released")
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("kind", LOST)
 def test_lost_answer_does_not_deploy_production_twice(road: Road, kind: str) -> None:
     before, first = len(road.deployments("api")), api_of(road.run())
@@ -401,6 +408,7 @@ def test_lost_answer_does_not_deploy_production_twice(road: Road, kind: str) -> 
     assert first["image_digest"] == api_of(run)["image_digest"]
 
 
+@pytest.mark.alike
 def test_image_that_is_gone_is_built_anew(road: Road) -> None:
     """A rollback is refused and nothing sent; the commit can be deployed, which makes another image."""
     first = api_of(road.run())
@@ -418,6 +426,7 @@ def test_image_that_is_gone_is_built_anew(road: Road) -> None:
     assert (first["commit"], True) == (again["commit"], first["image_digest"] != again["image_digest"])
 
 
+@pytest.mark.alike
 def test_crash_of_production_is_told_without_its_log(road: Road) -> None:
     """The former one serves; what the process said is left at Railway."""
     serving, given = api_of(road.run())["id"], road.production

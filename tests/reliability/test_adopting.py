@@ -110,6 +110,7 @@ def test_restore_whose_answer_is_lost_is_not_repeated(world, hands, impatient, k
     assert "done" == attempt(world, restore_paused=True, confirm=ref).word
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(
     ("service", "write", "read"),
     [
@@ -237,6 +238,7 @@ def test_one_of_two_projects_is_taken_by_its_ref(world, hands, monkeypatch):
     assert 0 == sum("insert" in one["statement"] for one in world.running.statements(refs[1]))
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -306,6 +308,7 @@ def crowd(whole) -> None:
     whole["railway"]["projects"] = {**theirs, **whole["railway"]["projects"]}
 
 
+@pytest.mark.rare
 def test_password_changed_by_hand_is_reset_once(world, hands):
     """The copy in Railway no longer connects: one run resets it everywhere, the next finds nothing to do."""
     assert "done" == attempt(world).word

@@ -97,7 +97,7 @@ def row(what: object, wrong: list[str]) -> str:
 
 def test_killed_promotion_is_finished_by_resuming(approved: Approved) -> None:
     rows = []
-    for point in chosen(points(approved), "killed promotions", size=2):
+    for point in chosen(points(approved), "killed promotions", size=1):
         production = approved.anew()
         bundle, at = killed(production, point, **approved.named)
         wrong = [] if at == point else [f"killed at {at}"]

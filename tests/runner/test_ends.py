@@ -75,6 +75,7 @@ def papermill(world, path):
     return started(world, "papermill", "--engine", "pantheon-runbook", str(path), str(path.with_name("out.ipynb")))
 
 
+@pytest.mark.alike
 @linux
 @pytest.mark.xdist_group("runner-quiet")
 @pytest.mark.usefixtures("quiet_world")

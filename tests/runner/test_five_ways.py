@@ -76,6 +76,7 @@ def test_papermill_with_our_engine(world, reference):
     assert "VERIFIED" in texts(world.folder / "out.ipynb")
 
 
+@pytest.mark.rare
 def test_bare_papermill(world, reference):
     ended = command(world, "papermill", str(NOTEBOOK), "out.ipynb", "-p", "mode", "apply")
 

@@ -83,6 +83,7 @@ def test_job_round_trip_at_each_open_revision(sandbox, migrate, revision):
     assert {"messages": 1, "tokens": 3} == finished_job(sandbox, session["id"])["result"]
 
 
+@pytest.mark.rare
 @pytest.mark.usefixtures("sandbox")
 def test_tree_goes_up_down_and_up_again(migrate):
     assert [(HEAD,)] == migrate("head")

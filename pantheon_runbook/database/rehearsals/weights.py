@@ -27,7 +27,7 @@ def in_words(rows: int | None) -> str:
     """Of what `magnitude` gives; None was never counted."""
     if rows is None:
         return "an unknown number of rows"
-    return {0: "0 rows", 1: f"under {_FEW:,} rows"}.get(rows, f"{rows:,}+ rows")
+    return {0: "0 rows", 1: f"up to {_FEW:,} rows"}.get(rows, f"{rows:,}+ rows")
 
 
 @dataclass(frozen=True, slots=True)
