@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 3
 
+# A new clone is compiled once, and not by each of the many processes that a test starts.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test sweep bench lint clean notebooks
 
 demo: $(VENV)/.installed

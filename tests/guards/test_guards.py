@@ -18,7 +18,7 @@ from removing import REPOSITORY, Guard, copied, listed, python_of, run_tests
 from tables import chosen
 
 GUARDS = listed()
-TRIED = chosen(GUARDS, "guards", size=3)
+TRIED = chosen(GUARDS, "guards", size=2)
 
 
 def test_no_id_is_used_twice():

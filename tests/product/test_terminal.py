@@ -38,7 +38,6 @@ def ledgered(world, number):
     return json.loads((world.evidence / name / "approval.json").read_bytes())
 
 
-@pytest.mark.rare
 def test_blocked_plan_run_shows_what_to_do_first(world, hands):
     """Not the command that would be blocked again; and a pipeline that asks for more than "planned" is told."""
     ref = hands.new_project()
@@ -61,6 +60,7 @@ def test_apply_run_shows_where_staging_answers_and_what_people_must_do(world):
     assert "by hand:  SMTP: " in done
 
 
+@pytest.mark.rare
 def test_stopped_run_tells_all_four_things(world, hands):
     world.cli("run", "RB-010")
     (read,) = world.evidence.glob("2*/plan.json")

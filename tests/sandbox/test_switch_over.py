@@ -32,6 +32,7 @@ class _Posting(threading.Thread):
             self.status = client.post(self._url, json={"content": "in hand"}).status_code
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(("seconds", "status"), [(None, 502), (10, 201)])
 def test_request_in_hand_at_the_switch_over(world: Any, hands: Any, seconds: int | None, status: int) -> None:
     railway = world.facts["railway"]
@@ -51,6 +52,7 @@ def test_request_in_hand_at_the_switch_over(world: Any, hands: Any, seconds: int
     assert status == posting.status
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(("seconds", "statuses"), [(None, ["REMOVED"]), (2, ["SUCCESS", "REMOVED"])])
 def test_replaced_one_stays_active_as_long_as_it_was_asked_to(
     world: Any, hands: Any, seconds: int | None, statuses: list[str]
