@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS ?= 3
+WORKERS ?= 4
 
 # A new clone is compiled once, and not by each of the many processes that a test starts.
 unexport PYTHONDONTWRITEBYTECODE
