@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from promoting_world import Production, production_in
+from promoting_world import Production
 
-pytestmark = [pytest.mark.xdist_group("availability"), pytest.mark.rare]
+pytestmark = [pytest.mark.xdist_group("promoting"), pytest.mark.rare]
 CLIENT = Path(__file__).parents[1] / "polling_client.py"
 RATE_PER_SECOND = 20
+ROUNDS = 5 if os.environ.get("PANTHEON_SWEEP") == "full" else 1
 TIMEOUT_SECONDS = 2.0  # on a machine that has time: more, where others want its processors too
 BEATS_PER_MESSAGE = 10
 _RESTART = "mutation R($id: String!) { deploymentRestart(id: $id) }"
@@ -102,20 +103,8 @@ def polled(production: Production) -> Iterator[Polled]:
     found.answers += [json.loads(line) for line in out.read_text().splitlines()]
 
 
-@pytest.fixture(scope="module")
-def _production(new_world: Callable[[], Any]) -> Iterator[Production]:
-    with production_in(new_world) as production:
-        yield production
-
-
-@pytest.fixture
-def production(_production: Production, monkeypatch: pytest.MonkeyPatch) -> Production:
-    _production.world.enter(monkeypatch)
-    _production.back_to("proven")
-    return _production
-
-
-def test_no_request_fails_while_production_is_promoted(production: Production) -> None:
+@pytest.mark.parametrize("_round", range(ROUNDS))
+def test_no_request_fails_while_production_is_promoted(production: Production, _round: int) -> None:
     """Expand, deploy, contract: the schema changes twice under both versions of the backend."""
     path = production.approved()
     before = production.state()
@@ -144,3 +133,13 @@ def test_request_fails_without_a_switch_over(production: Production) -> None:
     print(found.told())
     assert found.failed
     assert {"message", "health", "session"} >= {one["what"] for one in found.failed}
+
+
+def test_request_fails_when_the_contraction_comes_first(production: Production) -> None:
+    """The same client sees it when the former backend still runs."""
+    with polled(production) as found:
+        production.checkout.bare(production.url_of_production, "upgrade", "head")
+        time.sleep(0.5)
+
+    print(found.told())
+    assert "session" in {one["what"] for one in found.failed}

@@ -71,9 +71,9 @@ def test_production_has_rows_and_buckets(shared_sandbox):
 
 
 @pytest.mark.rare
-@pytest.mark.parametrize("revision", [PRODUCTION_REVISION, "0009", "0010", HEAD])
+@pytest.mark.parametrize("revision", [PRODUCTION_REVISION, "0009", "0010"])
 def test_job_round_trip_at_each_open_revision(sandbox, migrate, revision):
-    """Migrations run while the backend serves: each step from production to head must do."""
+    """Migrations run while the former release serves: each step that comes before the new one must do."""
     if revision != PRODUCTION_REVISION:
         migrate(revision)
     session = api(sandbox, "/sessions", method="POST", body={"title": "round trip"}).json()
@@ -81,6 +81,14 @@ def test_job_round_trip_at_each_open_revision(sandbox, migrate, revision):
     assert 201 == said.status
     assert ["user"] == [m["author"] for m in api(sandbox, f"/sessions/{session['id']}").json()["messages"]]
     assert {"messages": 1, "tokens": 3} == finished_job(sandbox, session["id"])["result"]
+
+
+@pytest.mark.rare
+def test_former_release_fails_once_its_column_is_gone(sandbox, migrate):
+    """A contract revision that comes too early is seen by whoever asks for a session."""
+    session = api(sandbox, "/sessions", method="POST", body={"title": "too early"}).json()
+    migrate(HEAD)
+    assert 500 == api(sandbox, f"/sessions/{session['id']}").status
 
 
 @pytest.mark.rare

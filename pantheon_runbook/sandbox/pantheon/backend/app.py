@@ -81,8 +81,9 @@ class Api:
             return _json(await store.create_session(connection, str(body.get("title", ""))), 201)
 
     async def show_session(self, request: Request) -> Response:
+        session_id, release = request.path_params["session_id"], self._settings.release
         async with self._database.connection() as connection:
-            session = await store.find_session(connection, request.path_params["session_id"])
+            session = await store.find_session(connection, session_id, release=release)
         return _json(_found(session, "session"))
 
     async def delete_session(self, request: Request) -> Response:
@@ -91,13 +92,13 @@ class Api:
         return _json(_found(found, "session"))
 
     async def add_message(self, request: Request) -> Response:
-        body = await _body(request)
+        body, session_id, release = await _body(request), request.path_params["session_id"], self._settings.release
         author, content = body.get("author", "user"), body.get("content")
         if author not in AUTHORS or not isinstance(content, str) or not content:
             raise HTTPException(422, f"content must be text and author one of {', '.join(AUTHORS)}")
         async with self._database.connection() as connection:
             try:
-                added = await store.add_message(connection, request.path_params["session_id"], author, content)
+                added = await store.add_message(connection, session_id, author, content, release=release)
             except psycopg.errors.ForeignKeyViolation as error:
                 raise HTTPException(404, "no such session") from error
         return _json({**added, "author": author, "content": content}, 201)

@@ -38,6 +38,7 @@ class Settings:
     log_level: str
     environment: str
     port: int
+    release: str  # by the commit that it was built of; "" outside Railway
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Self:
@@ -50,6 +51,7 @@ class Settings:
             log_level=environment.get("LOG_LEVEL", "info").lower(),
             environment=environment.get("RAILWAY_ENVIRONMENT_NAME", ""),
             port=int(environment.get("PORT", "8000")),
+            release=environment.get("RAILWAY_GIT_COMMIT_MESSAGE", ""),
         )
 
 

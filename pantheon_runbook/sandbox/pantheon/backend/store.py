@@ -1,4 +1,4 @@
-"""The backend's SQL; works with every revision since 0008."""
+"""The backend's SQL, of two releases: 41 knows revisions 0008 to 0010, 42 knows those and 0011."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 Rows = list[dict[str, Any]]
 Connection = psycopg.AsyncConnection[dict[str, Any]]
 CONNECTIONS = 8
+FORMER_RELEASE = "Release 41"
 
 
 class Database:
@@ -81,7 +82,7 @@ async def list_sessions(connection: Connection, limit: int) -> Rows:
     return await cursor.fetchall()
 
 
-async def find_session(connection: Connection, session_id: UUID) -> dict[str, Any] | None:
+async def find_session(connection: Connection, session_id: UUID, *, release: str) -> dict[str, Any] | None:
     """One session with its messages, oldest first; None when there is none."""
     cursor = await connection.execute("SELECT id, title, created_at FROM sessions WHERE id = %s", [session_id])
     session = await cursor.fetchone()
@@ -89,7 +90,7 @@ async def find_session(connection: Connection, session_id: UUID) -> dict[str, An
         return None
     messages = sql.SQL(
         "SELECT id, {author} AS author, content, tokens, created_at FROM messages WHERE session_id = %s ORDER BY id"
-    ).format(author=await _author_column(connection))
+    ).format(author=await _author_column(connection, release))
     return {**session, "messages": await (await connection.execute(messages, [session_id])).fetchall()}
 
 
@@ -99,11 +100,13 @@ async def delete_session(connection: Connection, session_id: UUID) -> dict[str, 
     return await cursor.fetchone()
 
 
-async def add_message(connection: Connection, session_id: UUID, author: str, content: str) -> dict[str, Any]:
+async def add_message(
+    connection: Connection, session_id: UUID, author: str, content: str, *, release: str
+) -> dict[str, Any]:
     """A new message. Raises psycopg.errors.ForeignKeyViolation when there is no such session."""
     insert = sql.SQL(
         "INSERT INTO messages (session_id, {author}, content, tokens) VALUES (%s, %s, %s, %s) RETURNING id, created_at"
-    ).format(author=await _author_column(connection))
+    ).format(author=await _author_column(connection, release))
     cursor = await connection.execute(insert, [session_id, author, content, len(content) // 4])
     row = await cursor.fetchone()
     assert row is not None
@@ -145,8 +148,13 @@ def finish_job(connection: psycopg.Connection[Any], job_id: UUID) -> bool:
     return True
 
 
-async def _author_column(connection: Connection) -> sql.Identifier:
-    """`author` since revision 0009, `role` before: asked each time, since migrations run while we serve."""
+async def _author_column(connection: Connection, release: str) -> sql.Identifier:
+    """`author` since revision 0009, `role` before: asked each time, since migrations run while we serve.
+
+    The former release was written before there was an `author`, and fails once `role` is gone.
+    """
+    if release == FORMER_RELEASE:
+        return sql.Identifier("role")
     cursor = await connection.execute(
         "SELECT 1 FROM pg_attribute WHERE attrelid = 'messages'::regclass AND attname = 'author' AND NOT attisdropped"
     )

@@ -69,9 +69,11 @@ def remembered(vendor: Railway, instance: Record, *, commit: str | None, image: 
     digest = image or f"sha256:{hashlib.sha256(f'{identifier}|{commit}'.encode()).hexdigest()}"
     meta: Record = {"imageDigest": digest, "reason": "redeploy" if image else "deploy"}
     meta |= {"repo": source["repo"], "branch": source["branch"]} if source.get("repo") else {"image": source["image"]}
+    variables = for_deployment(vendor, environment_id, service_id)
     if commit:
         message = vendor.memory["commits"].get(commit, "")
         meta |= {"commitHash": commit, "commitMessage": message, "commitAuthor": AUTHOR}
+        variables |= {"RAILWAY_GIT_COMMIT_SHA": commit, "RAILWAY_GIT_COMMIT_MESSAGE": message}
     now = vendor.now()
     return {
         "id": identifier,
@@ -84,7 +86,7 @@ def remembered(vendor: Railway, instance: Record, *, commit: str | None, image: 
         "statusUpdatedAt": now,
         "meta": meta,
         # Taken at the start: a later change of a variable does not reach this deployment.
-        "variables": for_deployment(vendor, environment_id, service_id),
+        "variables": variables,
         "program": [instance["config"]["rootDirectory"] or "", instance["config"]["startCommand"] or ""],
         "healthPath": instance["config"]["healthcheckPath"] or "/health",
         **_leaving(instance),

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from pantheon_runbook.sandbox.planes.railway import deploys
 from pantheon_runbook.sandbox.planes.railway.projects import new_project
-from pantheon_runbook.sandbox.planes.railway.rendering import for_deployment
 from pantheon_runbook.sandbox.planes.railway.services import new_domain, new_service, new_trigger
 from pantheon_runbook.sandbox.planes.railway.state import Railway, empty_memory, instance_key, new_token
 from pantheon_runbook.sandbox.world import Record, World
@@ -137,10 +136,6 @@ def _deployed(vendor: Railway, instance: Record) -> Record:
     """A deployment that has been live since before the story begins."""
     commit = instance["config"]["source"].get("commit")
     deployment = deploys.remembered(vendor, instance, commit=commit, image=None)
-    deployment |= {
-        "status": "SUCCESS",
-        "hasServed": True,
-        "variables": for_deployment(vendor, instance["environmentId"], instance["serviceId"]),
-    }
+    deployment |= {"status": "SUCCESS", "hasServed": True}
     vendor.table("deployments")[deployment["id"]] = deployment
     return deployment
