@@ -125,6 +125,20 @@ class Road:
         edges = self.hands.railway(query, i={**(place or ours), **named})["deployments"]["edges"]
         return [edge["node"] for edge in edges]
 
+    def begun(self, commit: str) -> str:
+        """Somebody's deployment of the API, on its way."""
+        document = """mutation D($s: String!, $e: String!, $c: String) {
+          serviceInstanceDeployV2(serviceId: $s, environmentId: $e, commitSha: $c) }"""
+        given = {"s": self.world.facts["railway"]["services"]["api"], "e": self.production["environment_id"]}
+        return str(self.hands.railway(document, **given, c=self.commits[commit])["serviceInstanceDeployV2"])
+
+    def set_level(self, value: str) -> None:
+        """LOG_LEVEL of the API; one that there is none of makes the next deployment crash."""
+        place = {"projectId": self.production["project_id"], "environmentId": self.production["environment_id"]}
+        body = {**place, "serviceId": self.world.facts["railway"]["services"]["api"], "skipDeploys": True}
+        document = "mutation M($i: VariableCollectionUpsertInput!) { variableCollectionUpsert(input: $i) }"
+        self.hands.railway(document, i={**body, "variables": {"LOG_LEVEL": value}})
+
     def health(self) -> dict[str, Any]:
         host = self.world.facts["railway"]["api_domain"]
         return dict(json.loads(self.hands._http.get(f"http://{host}/health").content))

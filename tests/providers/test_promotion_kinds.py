@@ -376,10 +376,7 @@ def test_deployment_is_done_when_the_former_one_has_ended(road: Road) -> None:
 @pytest.mark.alike
 def test_former_one_that_still_runs_is_waited_for(road: Road) -> None:
     """As after a runner that was killed: nothing is begun again."""
-    document = """mutation D($s: String!, $e: String!, $c: String) {
-      serviceInstanceDeployV2(serviceId: $s, environmentId: $e, commitSha: $c) }"""
-    given = {"s": road.world.facts["railway"]["services"]["api"], "e": road.production["environment_id"]}
-    made = road.hands.railway(document, **given, c=road.commits["head"])["serviceInstanceDeployV2"]
+    made = road.begun("head")
     road.until(lambda: ("SUCCESS", made) == (road.deployments("api")[0]["status"], road.deployments("api")[0]["id"]))
     run, mark = road.run(), road.hands.mark()
     seen = api_of(run)
@@ -390,6 +387,22 @@ def test_former_one_that_still_runs_is_waited_for(road: Road) -> None:
     left = api_of(run)
     assert (made, "SUCCESS", False) == (left["id"], left["status"], "coming_commit" in left)
     deployed(road, "released")
+
+
+@pytest.mark.alike
+def test_deployment_that_has_failed_meanwhile_is_not_waited_for(road: Road) -> None:
+    """It was on its way when the plan was made: what serves now is what served then."""
+    road.set_level("Zx9-no-such-level")
+    made = road.begun("head")
+    road.until(lambda: (made, "CRASHED") == (road.deployments("api")[0]["id"], road.deployments("api")[0]["status"]))
+    road.set_level("info")
+    run, mark = road.run(), road.hands.mark()
+    results = run.apply(change(API, "wait", commit=road.commits["head"], status="SUCCESS"))
+
+    error = run.applying.errors[API]
+    assert ("not-done", []) == (results[API].outcome, road.hands.sent_since(mark))
+    assert isinstance(error, StalePlanError)
+    assert "the newest one crashed." == error.why
 
 
 @pytest.mark.alike
@@ -429,20 +442,11 @@ def test_image_that_is_gone_is_built_anew(road: Road) -> None:
 @pytest.mark.alike
 def test_crash_of_production_is_told_without_its_log(road: Road) -> None:
     """The former one serves; what the process said is left at Railway."""
-    serving, given = api_of(road.run())["id"], road.production
-    place = {"projectId": given["project_id"], "environmentId": given["environment_id"]}
-    service = road.world.facts["railway"]["services"]["api"]
-
-    def set_level(value: str) -> None:
-        body = {**place, "serviceId": service, "variables": {"LOG_LEVEL": value}, "skipDeploys": True}
-        road.hands.railway(
-            "mutation M($i: VariableCollectionUpsertInput!) { variableCollectionUpsert(input: $i) }", i=body
-        )
-
-    set_level("Zx9-no-such-level")
+    serving = api_of(road.run())["id"]
+    road.set_level("Zx9-no-such-level")
     run, mark = road.run(), len(road.world.running.log())
     results = run.apply(change(API, commit=road.commits["head"]))
-    set_level("info")
+    road.set_level("info")
 
     error = run.applying.errors[API]
     assert ("not-ready", serving) == (results[API].outcome, api_of(run)["id"])
