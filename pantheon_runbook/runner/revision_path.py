@@ -75,9 +75,9 @@ def revision_path(stand: Stand) -> str:
 def headline(stand: Stand) -> str:
     """The whole in one line."""
     waiting = len(stand.history.pending(stand.heads))
-    where = "not looked at" if stand.beside is None else _at(stand.beside)
+    beside = "not looked at" if stand.beside is None else f"at {_at(stand.beside)}"
     return (
-        f"{stand.environment} at {_at(stand.heads)}, {stand.other} at {where}, "
+        f"{stand.environment} at {_at(stand.heads)}, {stand.other} {beside}, "
         f"head {_at(stand.history.heads)}: {waiting} to apply on {stand.environment}"
     )
 
