@@ -22,6 +22,7 @@ from pantheon_runbook.moved_ground import as_kept, ground_difference
 from pantheon_runbook.permission import Permission, Signed
 from pantheon_runbook.planning import plan_difference
 from pantheon_runbook.promotion.steps import state_of, steps_of
+from pantheon_runbook.promotion.unit import MADE_BEFORE
 from pantheon_runbook.runbooks import spelled
 from pantheon_runbook.session import Definition, Session, refuse_findings
 
@@ -94,7 +95,7 @@ class PromotingSession(Session):
     def _not_verified(self, error: RunbookError) -> RunbookError:
         if isinstance(error, NotVerifiedError):
             again = f"put right what it names and look again: {self._plan_command} --apply"
-            error.state = "the unit has ended, and production serves what it brought."
+            error.state = "the unit has ended; what was found is not all that it brought."
             error.next_step = f"{again}; {self._ways_back}"
         return error
 
@@ -147,6 +148,8 @@ class PromotingSession(Session):
         """The plan that was named is the one of now; of a unit that goes on, what is left is part of it."""
         if self.resumes is not None:
             self._refuse_beyond(plan, json.loads(self.resumes.plan))
+            if not self._goes_on():
+                self._refuse_another(plan, json.loads(self.resumes.plan))
         elif self.read_plan and self.read_plan != plan.to_bytes():
             raise StalePlanError(
                 "the plan that was read is not the plan of now",
@@ -183,6 +186,21 @@ class PromotingSession(Session):
                     state="the unit has begun and is not finished; nothing further was sent",
                     next_step="look what was changed; to go back: pantheon-runbook run RB-040",
                 )
+
+    def _refuse_another(self, plan: Plan, approved: Mapping[str, Any]) -> None:
+        """Of a unit that was never begun only what comes before it may be done already: the rest is as approved."""
+        new = json.loads(plan.to_bytes())
+        told = {(one["code"], one["address"], one["what"]) for one in approved["findings"]}
+        differs = [name for name in ("parameters", "release") if new[name] != approved[name]]
+        differs += [one["code"] for one in new["findings"] if (one["code"], one["address"], one["what"]) not in told]
+        gone = {one["address"] for one in approved["changes"]} - {one.address for one in plan.changes}
+        differs += sorted(gone - MADE_BEFORE)
+        if differs:
+            raise StalePlanError(
+                "the unit was not begun, and the plan of now is not the one that was approved",
+                why=f"not as it was approved: {', '.join(differs)}",
+                next_step=self._plan_anew,
+            )
 
     def _is_left_of(self, plan: Plan, new: Plan) -> bool:
         """Of a unit that goes on, what was on its way may arrive at any time: that is no ground that moved."""

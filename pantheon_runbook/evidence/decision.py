@@ -138,8 +138,8 @@ def _said(payload: bytes) -> Said | None:
     plan, person = ({name: told.predicate[name] for name in names} for names in (_OF_THE_PLAN, _OF_THE_PERSON))
     about = About(told.subject.get(_SUBJECT, ""), **plan, is_hotfix=told.predicate.get("is_hotfix") is True)
     said = Said(about, **person)
-    is_ours = said.statement.to_bytes() == payload and _is_dated(said) and bool(_NONCE.fullmatch(said.nonce))
-    return said if is_ours else None
+    is_ours = all(text.isprintable() for text in person.values()) and said.statement.to_bytes() == payload
+    return said if is_ours and _is_dated(said) and _NONCE.fullmatch(said.nonce) else None
 
 
 def _is_dated(said: Said) -> bool:

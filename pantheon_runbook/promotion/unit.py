@@ -18,7 +18,7 @@ from pantheon_runbook.planning import difference
 MARKER, SMOKE = "database/marker", "production/smoke"
 DEPLOYMENT = "production/deployment"
 BUILD, PROMOTION = "vercel/deployment/production", "vercel/promotion"
-_BEFORE_IT = frozenset({MARKER, LEDGER, BEGIN})  # a unit is begun in the tables that these make
+MADE_BEFORE = frozenset({MARKER, LEDGER})  # a unit is begun in the tables that these make
 
 
 @dataclass(frozen=True)
@@ -36,24 +36,25 @@ def desired_unit(
     marked: Desired,
     revisions: Sequence[Desired],
     before: Sequence[str],
+    checks: str,
 ) -> tuple[Desired, ...]:
     """Everything that should stand on production; without anything to change, no unit of work.
 
     `revisions` are the ledger, what was accepted, and what is pending; `before` are addresses of those that the
-    deployments wait for, the others wait for the smoke checks.
+    deployments wait for, the others wait for the smoke checks. `checks` is the digest of these: they are approved too.
     """
     deployments = tuple(_deployment(name, commit, snapshot, before) for name, commit in released.services.items())
     page = (_build(released.page, snapshot), _promotion(released.page, snapshot, deployments))
     wanted = (marked, *revisions, *deployments, *page)
     left = tuple(one for one in wanted if difference(one, snapshot.get(one.address)))
-    steps = tuple(one for one in left if one.address not in _BEFORE_IT)
+    steps = tuple(one for one in left if one.address not in {*MADE_BEFORE, BEGIN})
     if not steps and snapshot.get(BEGIN).state == "absent":
         return wanted
-    return (_begin(), *(_in_unit(one) for one in wanted), _smoke(before, deployments), _end(revisions))
+    return (_begin(), *(_in_unit(one) for one in wanted), _smoke(before, deployments, checks), _end(revisions))
 
 
 def _in_unit(one: Desired) -> Desired:
-    return one if one.address in _BEFORE_IT else replace(one, depends_on=(*one.depends_on, BEGIN))
+    return one if one.address in {*MADE_BEFORE, BEGIN} else replace(one, depends_on=(*one.depends_on, BEGIN))
 
 
 def marker(environment: str, cloud: str, ref: str) -> Desired:
@@ -138,7 +139,7 @@ def _is_on_its_way(snapshot: Snapshot) -> bool:
     return going is not None and going == build
 
 
-def _smoke(before: Iterable[str], deployments: Iterable[Desired]) -> Desired:
+def _smoke(before: Iterable[str], deployments: Iterable[Desired], checks: str) -> Desired:
     needs = (PROMOTION, *before, *(one.address for one in deployments))
     told = "none needed: they only read"
-    return Desired(SMOKE, {}, needs, "none: they only read", told, told, action="check")
+    return Desired(SMOKE, {"checks": checks}, needs, "none: they only read", told, told, action="check")

@@ -13,11 +13,11 @@ from pantheon_runbook.database.migrations.revision_kinds import REVISION, Ground
 from pantheon_runbook.database.migrations.units import BEGIN, Unit, Units
 from pantheon_runbook.database.writer import Writer
 from pantheon_runbook.deploying import COMMIT, PREVIEW
-from pantheon_runbook.errors import ParameterError
+from pantheon_runbook.errors import ParameterError, StalePlanError
 from pantheon_runbook.evidence.approval import Person
 from pantheon_runbook.evidence.runs import SealedRuns
 from pantheon_runbook.kind import Kind
-from pantheon_runbook.model import Change, Check, Comparison, Desired, Exposure, Finding, Snapshot
+from pantheon_runbook.model import Change, Check, Comparison, Desired, Exposure, Finding, Snapshot, digest_of
 from pantheon_runbook.planning import plan_changes
 from pantheon_runbook.promotion import unit
 from pantheon_runbook.promotion.artefacts import Artefact, artefact_findings, backend_artefact, frontend_artefact
@@ -48,6 +48,7 @@ from pantheon_runbook.runner.revising import Revising
 from pantheon_runbook.runner.smoke_step import SmokeStep
 from pantheon_runbook.runner.staging_now import DEPLOYMENT, StagingNow
 
+_RULES = {"approval", "people", "promotion", "migration_policy"}  # by which it is judged, and by whom
 _READS = {"supabase": 45, "railway": 80, "vercel": 50}  # measured on the sandbox: an apply looks three times
 Under = Callable[[], tuple[str, Iterable[str]]]
 
@@ -79,7 +80,9 @@ class Promoting:
         self._hotfix, self._commit = _hotfix_of(parameters)
         self.staging = StagingNow(staging)
         self.revising = Revising(parts, writer, parameters=parameters, command=self._command)
+        self.revising.site.before_late = self._require_released
         self.units = Units(self.revising.site, under=under)
+        self._backend = backend_of_production(parts)
         self._ways_in = ways_in(Inventories(staging))
         self._backups = ProductionBackups(parts.clients.supabase, parts.outside.identities.production.supabase_ref)
         self._smoke = SmokeStep(parts.outside, parts.surroundings.progress)
@@ -98,7 +101,7 @@ class Promoting:
 
     def _of_railway(self) -> tuple[Kind, ...]:
         variables = railway_services.ProductionVariables(self._parts.clients.railway, **place_of(self._outside))
-        return (variables, *backend_of_production(self._parts))
+        return (variables, *self._backend)
 
     def _of_vercel(self) -> tuple[Kind, ...]:
         client, frontend, around = self._parts.clients.vercel, self._config.frontend, self._parts.surroundings
@@ -131,7 +134,22 @@ class Promoting:
             marked=unit.marker(self._parts.name, self._config.cloud, ref),
             revisions=migrating.desired_revisions(path, has_alembic=ground.heads is not None),
             before=path.before,
+            checks=digest_of([one.model_dump(mode="json") for one in smoke.declared_for(self._outside, PRODUCTION)]),
         )
+
+    def _require_released(self) -> None:
+        """The last look before something is taken away that the former backend needs. Errors: StalePlanError."""
+        seen = {one.address: one.attributes for kind in self._backend for one in kind.look().resources}
+        for name, commit in self.released.services.items():
+            found = seen.get(f"{unit.DEPLOYMENT}/{name}", {})
+            if (found.get("commit"), found.get("status")) != (commit, "SUCCESS"):
+                serves = f"{name} serves commit {str(found.get('commit') or 'unknown')[:12]}"
+                raise StalePlanError(
+                    f"{name} is not what this unit has brought any more",
+                    why=f"{serves} ({found.get('status', 'nothing')}), and {commit[:12]} was deployed and checked",
+                    state="changed in part: what came before stands, and nothing was taken away",
+                    next_step=f"ask who deployed it; deploy {commit[:12]} again in Railway",
+                )
 
     def _path(self, ground: Ground) -> migrating.Path:
         """Contract revisions wait for the smoke checks."""
@@ -142,7 +160,12 @@ class Promoting:
         ground = self.revising.ground
         if ground is None:
             return (self._no_database(),)
-        found = (*self.revising.findings(ground), *self._of_the_rehearsal(ground), *self._of_the_release(snapshot))
+        found = (
+            *self.revising.findings(ground),
+            *self._of_the_rehearsal(ground),
+            *self._of_the_release(snapshot),
+            *self._of_the_checks(),
+        )
         if self.unit is not None and self.unit.plan_digest == self._resumes:
             return found
         evidence = self._evidence(ground)
@@ -156,7 +179,6 @@ class Promoting:
             *self._of_former_hotfixes(),
             *self._backup().findings,
             *exposure_findings(self._exposures(snapshot), self._config.accepted_exposures, now=clock.now()),
-            *self._of_the_checks(),
         )
 
     def _no_database(self) -> Finding:
@@ -293,6 +315,7 @@ class Promoting:
             "artefacts": {one.address: one.relation for one in self._artefacts(ground, snapshot)},
             "backup": backup.strength,
             "authors": [asdict(one) for one in self._authors(snapshot)],
+            "rules": digest_of(self._config.model_dump(mode="json", include=_RULES)),
             "pointers": self._pointers(snapshot),
             "longest_lock": longest_lock_of(snapshot),
             "undo": {one.revision: one.way for one in self.revising.rehearsed.undone},

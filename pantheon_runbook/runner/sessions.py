@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pantheon_runbook import provisioning
@@ -17,7 +18,7 @@ from pantheon_runbook.credentials import FILE_VARIABLE, PRODUCTION_VARIABLE
 from pantheon_runbook.database.connection import Database
 from pantheon_runbook.database.locks import database_lock
 from pantheon_runbook.database.writer import Writer
-from pantheon_runbook.errors import CredentialError, ParameterError
+from pantheon_runbook.errors import CredentialError, EvidenceError, ParameterError
 from pantheon_runbook.evidence import journal
 from pantheon_runbook.evidence.approval import Person
 from pantheon_runbook.evidence.bundle import Bundle
@@ -151,7 +152,9 @@ def _promoting(begun: Begun) -> Session:
     _require_password(parts.outside, begun.opening.mode)
     sealed = _once(parts.outside)
     resumes = _unit(parts.outside, sealed, named)[0] if named else None
-    begun = _as_approved(begun, resumes) if resumes else begun
+    if resumes is not None:
+        _require_let_through(resumes, named)
+        begun = _as_approved(begun, resumes)
     parameters = begun.parameters
     promotes = Promoting(
         parts,
@@ -258,6 +261,13 @@ def _unit(outside: World, sealed: Callable[[], SealedRuns], named: str) -> tuple
     One that was to go on, and did not come so far, leads to the run that it named. Errors: ParameterError.
     """
     wanted = named
+    if problem := sealed().problem:
+        raise EvidenceError(
+            "the evidence is not what was sealed, and says nothing of any unit of work",
+            why=problem,
+            state="nothing was changed",
+            next_step=f"pantheon-runbook evidence verify {outside.evidence}, and put it back as it was sealed",
+        )
     for run in reversed(sealed().runs):
         is_it = wanted in {"", run.bundle} or run.bundle.endswith(f"-{wanted[:8]}")
         if not is_it or run.runbook != "RB-030" or run.mode != "apply":
@@ -277,9 +287,33 @@ def _unit(outside: World, sealed: Callable[[], SealedRuns], named: str) -> tuple
     )
 
 
+def _require_let_through(resumes: Signed, named: str) -> None:
+    """Errors: ParameterError."""
+    if not resumes.continues:
+        raise ParameterError(
+            f"run {named[:50]} has nothing to go on with",
+            why="it was never let through: no approval of its plan counted",
+            next_step="name the plan that was approved: pantheon-runbook run RB-030 --apply --plan PLAN",
+        )
+
+
 def _as_approved(begun: Begun, resumes: Signed) -> Begun:
-    """What was not given is as in the plan that goes on: nobody has to remember how it was made."""
+    """What was not given is as in the plan that goes on: nobody has to remember how it was made.
+
+    Errors: ParameterError for what was given and is not as it was approved.
+    """
     approved = json.loads(resumes.plan)["parameters"]
+    others = sorted(
+        name
+        for name, value in begun.parameters.items()
+        if name in approved and value not in {begun.runbook.parameters[name], approved[name]}
+    )
+    if others:
+        raise ParameterError(
+            f"{', '.join(others)} is not as in the plan that goes on",
+            why=f"it was approved with {', '.join(f'{name}={approved[name]!r}' for name in others)}",
+            next_step="leave it out",
+        )
     unsaid = {name for name, value in begun.parameters.items() if value == begun.runbook.parameters[name]}
     given = {name: approved.get(name, value) if name in unsaid else value for name, value in begun.parameters.items()}
     return replace(begun, parameters=given)
@@ -291,7 +325,14 @@ def _cover(outside: World, signed: Signed, run: SealedRun) -> Cover:
         return Cover(signed, {}, frozenset(), run.sealed_at)
     kept = content_of(run, outside.evidence, DECISIONS)
     envelopes = {name: text.encode() for name, text in kept["envelopes"].items()}
-    return Cover(signed, envelopes, frozenset(one["nonce"] for one in kept["approvers"]), run.sealed_at)
+    nonces = frozenset(one["nonce"] for one in kept["approvers"])
+    return Cover(signed, envelopes, nonces, _ended_at(outside.evidence / run.bundle) or run.sealed_at)
+
+
+def _ended_at(bundle: Path) -> str:
+    """When the run did something for the last time: one that was killed is sealed by whoever comes next."""
+    acts = {"write-intent", "write-result", "change-ends", "act-ends"}
+    return max((str(one["at"]) for one in journal.read(bundle / "journal.jsonl") if one["event"] in acts), default="")
 
 
 def vault_of(outside: World, registry: Registry) -> Vault:

@@ -96,6 +96,7 @@ class Site:
         self._checked: psycopg.Connection[Any] | None = None  # the session that holds the proof
         self.ground: Ground | None = None
         self.late: tuple[str, ...] = ()  # revisions that wait for the new backend, by the plan
+        self.before_late: Callable[[], None] = lambda: None  # refuses while the former backend runs
 
     @property
     def is_there(self) -> bool:
@@ -338,6 +339,8 @@ class Revisions(Kind):
     def write(self, change: Change) -> str | None:
         revision = change.address.removeprefix(f"{REVISION}/")
         sent = {"revision": revision, "digest": digest_in(change)}
+        if revision in self._site.late:
+            self._site.before_late()
         with self._site.gate.write("apply a revision", path=self._site.version_table, sent=sent):
             self._site.step(revision, digest=sent["digest"])
         return None
