@@ -143,6 +143,13 @@ def more_said(desk: Desk) -> None:
     desk.envelopes["ana.json"] = more.signed(KEYS["ana"])
 
 
+def half_a_character(desk: Desk) -> None:
+    """JSON can spell it, and nothing can be written with it."""
+    told = GOOD.statement.to_bytes().replace(b'"read it"', b'"\\ud800"')
+    assert told != GOOD.statement.to_bytes()
+    desk.envelopes["ana.json"] = KEYS["ana"].sign(told, decision.PAYLOAD_TYPE) + b"\n"
+
+
 def renamed(name: str, *, source: str = "git") -> Callable[[Desk], None]:
     return lambda desk: desk.set(authors=(Person(name, source),))
 
@@ -272,6 +279,8 @@ REFUSALS: dict[str, tuple[Callable[[Desk], object], type[RunbookError], str]] = 
     "other type of payload": (other_type, REFUSED, "it holds a 'application/x'"),
     "other predicate": (other_predicate, REFUSED, "no decision of ours"),
     "more is signed than we read": (more_said, REFUSED, "no decision of ours"),
+    "half a character": (half_a_character, REFUSED, "no decision of ours"),
+    "what moves the cursor": (said(reason="read\x1b[2Jit"), REFUSED, "no decision of ours"),
     "decision of no kind": (said(decision="perhaps"), REFUSED, "no decision of ours"),
     "date of no kind": (said(expires_at="2026-13-24T12:00:00Z"), REFUSED, "no decision of ours"),
     "nonce of no kind": (said(nonce="1"), REFUSED, "no decision of ours"),
