@@ -109,7 +109,7 @@ def desired_way_back(
     backend = tuple(_backend(promoted, snapshot, one) for one in (backends if "railway" in vendors else ()))
     backend = _behind((*late[-1:], *page), backend)
     early = _in_turn(_undo(one, promoted) for one in undone if one not in promoted.late)
-    early = (*_behind(backend or (*late[-1:], *page), early[:1]), *early[1:])
+    early = (*_behind((*late[-1:], *(backend or page)), early[:1]), *early[1:])
     steps = (*late, *page, *backend, *early)
     is_to_do = any(difference(one, snapshot.get(one.address)) for one in steps)
     if "database" not in vendors or (is_told and not is_to_do):

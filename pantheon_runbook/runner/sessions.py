@@ -283,7 +283,7 @@ def _unit(outside: World, sealed: Callable[[], SealedRuns], named: str) -> tuple
     raise ParameterError(
         f'there is no unit of work "{named}"' if named else "no promotion was ever let through",
         why=f"no sealed apply run of RB-030 in {outside.evidence} is called so and has a plan that was read",
-        next_step="name its bundle, or the first 8 characters of its run: pantheon-runbook evidence list",
+        next_step="name its bundle, or the first 8 characters of its run: pantheon-runbook list",
     )
 
 

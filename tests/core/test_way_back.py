@@ -88,11 +88,18 @@ def test_way_back_is_the_unit_in_reverse():
         PAGE: set(),
         API: {"database/undo/11", PAGE},
         WORKER: {"database/undo/11", PAGE},
-        "database/undo/10": {API, WORKER},
+        "database/undo/10": {"database/undo/11", API, WORKER},
         "database/undo/9": {"database/undo/10"},
         SMOKE: {"database/undo/11", PAGE, API, WORKER, "database/undo/10", "database/undo/9"},
         END: {SMOKE},
     } == waits
+
+
+def test_downgrades_stay_in_turn_when_the_backend_is_back_already():
+    """As after a way back of one vendor alone."""
+    back = (backend(name, commit=OLD, image_digest="sha256:old") for name in ("api", "worker"))
+
+    assert {"database/undo/11"} <= set(planned(promoted(), seen(*back))["database/undo/10"].depends_on)
 
 
 def test_own_approval_is_used_up_before_anything_else():

@@ -754,7 +754,7 @@ UNOPENED: dict[str, tuple[dict[str, Any], type[RunbookError], str, str, str]] = 
         "staging names it", "leave -p staging out"),
     "no such unit": (
         {"resume": "01234567"}, ParameterError, 'there is no unit of work "01234567".',
-        "no sealed apply run of RB-030 in", "pantheon-runbook evidence list"),
+        "no sealed apply run of RB-030 in", "pantheon-runbook list"),
     "no such plan": (
         {"plan_file": "nowhere/plan.json"}, ParameterError, "the plan nowhere/plan.json cannot be read.",
         "No such file", "name a plan.json of a sealed bundle"),

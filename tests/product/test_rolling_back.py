@@ -478,7 +478,7 @@ def test_unit_that_there_is_not_is_refused(production: Production, named: str) -
     with pytest.raises(ParameterError, match="there is no unit of work") as refused:
         production.roll_back(mode="plan", unit=named)
 
-    assert "pantheon-runbook evidence list" in refused.value.next_step
+    assert "pantheon-runbook list" in refused.value.next_step
 
 
 def test_bundle_of_another_runbook_is_no_unit(production: Production) -> None:
