@@ -36,6 +36,7 @@ from pantheon_runbook.runner.clients import Parts
 from pantheon_runbook.runner.hotfixes import hotfixes
 from pantheon_runbook.runner.isolation_proof import Inventories, ways_in
 from pantheon_runbook.runner.lock_timeline import longest_lock_of
+from pantheon_runbook.runner.on_production import way_back
 from pantheon_runbook.runner.production import (
     PRODUCTION,
     backend_of_production,
@@ -175,6 +176,7 @@ class Promoting:
         return (
             *found,
             *self._of_another_unit(),
+            *self._of_a_way_back(),
             *(self._of_the_hotfix(ground, proof) if self._hotfix else proof),
             *self._of_former_hotfixes(),
             *self._backup().findings,
@@ -246,6 +248,14 @@ class Promoting:
             on, back = f"{self._command} --apply --resume {last.run_id[:8]}", "pantheon-runbook run RB-040"
             step = f"go on with it: {on}; or back: {back} -e {self._parts.name}"
             yield Finding("unit-not-ended", BEGIN, what, step)
+
+    def _of_a_way_back(self) -> Iterable[Finding]:
+        """One that was broken off leaves production between two releases, also when the unit has ended."""
+        back = way_back(self._sealed(), self._outside.evidence)
+        if back is not None and not back.came_to_good_end:
+            what = f"the way back of run {back.bundle} has not come to its end ({back.verdict})"
+            step = f"pantheon-runbook run RB-040 -e {self._parts.name} --apply"
+            yield Finding("way-back-not-ended", BEGIN, what, step)
 
     def _evidence(self, ground: Ground) -> StagingEvidence:
         outside = self._outside

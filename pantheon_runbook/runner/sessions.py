@@ -18,7 +18,7 @@ from pantheon_runbook.credentials import FILE_VARIABLE, PRODUCTION_VARIABLE
 from pantheon_runbook.database.connection import Database
 from pantheon_runbook.database.locks import database_lock
 from pantheon_runbook.database.writer import Writer
-from pantheon_runbook.errors import CredentialError, EvidenceError, ParameterError
+from pantheon_runbook.errors import CredentialError, EvidenceError, ParameterError, RefusedError
 from pantheon_runbook.evidence import journal
 from pantheon_runbook.evidence.approval import Person
 from pantheon_runbook.evidence.bundle import Bundle
@@ -37,6 +37,7 @@ from pantheon_runbook.runner.clients import Parts, kinds_of
 from pantheon_runbook.runner.closed import Closing
 from pantheon_runbook.runner.isolation_proof import Inventories, IsolationProof, inventories, ways_in
 from pantheon_runbook.runner.migrations import Migrating
+from pantheon_runbook.runner.on_production import way_back
 from pantheon_runbook.runner.production import PRODUCTION
 from pantheon_runbook.runner.promotions import Promoting
 from pantheon_runbook.runner.provisions import Provisioning, known_of
@@ -154,6 +155,7 @@ def _promoting(begun: Begun) -> Session:
     resumes = _unit(parts.outside, sealed, named)[0] if named else None
     if resumes is not None:
         _require_let_through(resumes, named)
+        _require_no_way_back(sealed(), parts.outside.evidence)
         begun = _as_approved(begun, resumes)
     parameters = begun.parameters
     promotes = Promoting(
@@ -294,6 +296,17 @@ def _require_let_through(resumes: Signed, named: str) -> None:
             f"run {named[:50]} has nothing to go on with",
             why="it was never let through: no approval of its plan counted",
             next_step="name the plan that was approved: pantheon-runbook run RB-030 --apply --plan PLAN",
+        )
+
+
+def _require_no_way_back(sealed: SealedRuns, evidence: Path) -> None:
+    """Errors: RefusedError."""
+    if back := way_back(sealed, evidence):
+        raise RefusedError(
+            "the unit of work does not go on: a way back was begun",
+            why=f"run {back.bundle} of RB-040 has changed production since ({back.verdict})",
+            state="nothing was changed",
+            next_step=f"finish it: pantheon-runbook run RB-040 -e {PRODUCTION} --apply; then make a new plan",
         )
 
 

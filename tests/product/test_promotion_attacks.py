@@ -11,7 +11,7 @@ import pytest
 from migrating_world import until
 from promoting_world import Production
 
-from pantheon_runbook.errors import EvidenceError, ParameterError, StalePlanError
+from pantheon_runbook.errors import EvidenceError, ParameterError, RefusedError, StalePlanError
 
 pytestmark = [pytest.mark.xdist_group("promoting"), pytest.mark.alike]
 SMOKE = "production/smoke"
@@ -99,6 +99,7 @@ def test_checks_are_approved_with_the_plan(production: Production, checks: str) 
     assert mark == production.touched()
 
 
+@pytest.mark.rare
 @pytest.mark.parametrize(
     ("checks", "why"),
     [("", "no smoke check is declared for production"), (_CHECK, "production/smoke would get checks")],
@@ -125,6 +126,41 @@ def test_check_that_failed_is_not_replaced_for_the_resume(
     assert why in f"{stopped.what} {stopped.why}"
     assert mark == production.touched()
     assert ["0010"] == production.state()["heads"]
+
+
+@pytest.mark.rare
+def test_way_back_that_was_begun_is_not_undone_by_going_on(production: Production) -> None:
+    """Neither by a resume, nor by a new plan over one that was broken off."""
+    refused = {"service": "vercel", "operation": "POST */promote/*", "kind": "500-before", "times": 1000}
+    production.world.running.faults([refused])
+    _, _, session = production.promote(production.approved())
+    production.world.running.faults([])
+    assert "done" == production.roll_back(only="railway")[0].word
+    mark = production.touched()
+
+    with pytest.raises(RefusedError, match="a way back was begun"):
+        production.promote(resume=session.opening.run_id[:8])
+
+    assert mark == production.touched()
+
+
+@pytest.mark.rare
+def test_way_back_that_was_broken_off_blocks_a_promotion(production: Production) -> None:
+    """The unit has ended, and production stands between two releases."""
+    assert "done" == production.promote(production.approved())[0].word
+    deployed = {"service": "railway", "operation": "deploymentRollback", "kind": "500-before", "times": 1000}
+    production.world.running.faults([deployed])
+    assert "partial" == production.roll_back()[0].word
+    production.world.running.faults([])
+
+    run = production.open("plan")
+    try:
+        found = {one.code: one for one in production.world.plan(run).findings}
+    finally:
+        production.world.seal(run)
+
+    assert found["way-back-not-ended"].blocks
+    assert found["way-back-not-ended"].next_step == "pantheon-runbook run RB-040 -e production --apply"
 
 
 def former_backend(production: Production) -> Callable[[], None]:
