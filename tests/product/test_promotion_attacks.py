@@ -13,7 +13,7 @@ from promoting_world import Production
 
 from pantheon_runbook.errors import EvidenceError, ParameterError, RefusedError, StalePlanError
 
-pytestmark = [pytest.mark.xdist_group("promoting"), pytest.mark.alike]
+pytestmark = pytest.mark.xdist_group("promoting")
 SMOKE = "production/smoke"
 _DEPLOY = """mutation D($s: String!, $e: String!, $c: String) {
   serviceInstanceDeployV2(serviceId: $s, environmentId: $e, commitSha: $c) }"""
@@ -51,6 +51,7 @@ def with_checks(production: Production, checks: str) -> None:
     file.write_text(f"{others}\n{checks}")
 
 
+@pytest.mark.rare
 def test_run_that_did_not_begin_resumes_the_very_plan(production: Production) -> None:
     """Staging has proven something else since: what it rests on is not what was signed."""
     named = let_through(production, production.approved())
@@ -64,6 +65,7 @@ def test_run_that_did_not_begin_resumes_the_very_plan(production: Production) ->
     assert mark == production.touched()
 
 
+@pytest.mark.rare
 def test_run_that_was_not_let_through_is_no_way_in(production: Production) -> None:
     _, stopped, session = production.promote(production.planned())
     mark = production.touched()
@@ -86,6 +88,7 @@ def test_parameter_is_not_slipped_in_by_a_resume(production: Production) -> None
     assert mark == production.touched()
 
 
+@pytest.mark.rare
 @pytest.mark.parametrize("checks", ["", _CHECK], ids=["none", "others"])
 def test_checks_are_approved_with_the_plan(production: Production, checks: str) -> None:
     path = production.approved()
@@ -175,6 +178,7 @@ def former_backend(production: Production) -> Callable[[], None]:
     return serve
 
 
+@pytest.mark.rare
 def test_nothing_is_contracted_under_the_former_backend(production: Production) -> None:
     """Somebody deploys it again right after the checks have passed."""
     verdict, stopped, _ = production.promote(

@@ -152,4 +152,4 @@ def test_layer_alone_stops_a_write(world: Any, rows: list[str], layer: str) -> N
 
     rows.append(f"{layer:24} {len(alone):13} {len(arrived):23}  {reach_for_production.__name__.replace('_', ' ')}")
     assert [] == alone
-    assert [200] == [one["status"] for one in arrived[:1]]
+    assert [True] == [one["status"] < 300 for one in arrived[:1]]  # which of several comes first is chance
