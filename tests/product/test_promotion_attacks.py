@@ -27,9 +27,11 @@ environments = ["production"]
 
 
 @pytest.fixture
-def production(production: Production) -> Production:
+def production(production: Production) -> Iterator[Production]:
+    """Other modules share the world: what was done to its evidence is undone."""
     production.all_back_to("proven")
-    return production
+    yield production
+    production.all_back_to("proven")
 
 
 @pytest.fixture
