@@ -122,7 +122,7 @@ def _unsigned(named: frozenset[str], keys: Mapping[str, verify.Key]) -> str:
         return "its signature is gone"
     if named & keys.keys():
         return "the pinned key that it names did not sign it as it stands"
-    return f"no pinned key signed it (it names {min(named)[:12]})"
+    return f"no pinned key signed it (it names {ascii(min(named))[1:-1][:12]})"
 
 
 def is_one_key(one: verify.Key, other: verify.Key) -> bool:
@@ -132,14 +132,21 @@ def is_one_key(one: verify.Key, other: verify.Key) -> bool:
 def _said(payload: bytes) -> Said | None:
     """The decision; None for anything that `signed` does not make."""
     told = statement_in(payload, _PREDICATE_TYPE)
-    named = (*_OF_THE_PLAN, *_OF_THE_PERSON)
-    if told is None or not all(isinstance(told.predicate.get(name), str) for name in named):
+    if told is None:
+        return None
+    texts = [told.subject.get(_SUBJECT, ""), *map(told.predicate.get, (*_OF_THE_PLAN, *_OF_THE_PERSON))]
+    if not all(_is_plain(text) for text in texts):
         return None
     plan, person = ({name: told.predicate[name] for name in names} for names in (_OF_THE_PLAN, _OF_THE_PERSON))
     about = About(told.subject.get(_SUBJECT, ""), **plan, is_hotfix=told.predicate.get("is_hotfix") is True)
     said = Said(about, **person)
-    is_ours = all(text.isprintable() for text in person.values()) and said.statement.to_bytes() == payload
-    return said if is_ours and _is_dated(said) and _NONCE.fullmatch(said.nonce) else None
+    is_ours = said.statement.to_bytes() == payload and _is_dated(said) and bool(_NONCE.fullmatch(said.nonce))
+    return said if is_ours else None
+
+
+def _is_plain(text: object) -> bool:
+    """Nothing that moves a cursor, and no half of a character, with which nothing could be written."""
+    return isinstance(text, str) and text.isprintable()
 
 
 def _is_dated(said: Said) -> bool:

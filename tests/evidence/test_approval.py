@@ -143,11 +143,21 @@ def more_said(desk: Desk) -> None:
     desk.envelopes["ana.json"] = more.signed(KEYS["ana"])
 
 
-def half_a_character(desk: Desk) -> None:
+def half_a_character(of: str) -> Callable[[Desk], None]:
     """JSON can spell it, and nothing can be written with it."""
-    told = GOOD.statement.to_bytes().replace(b'"read it"', b'"\\ud800"')
-    assert told != GOOD.statement.to_bytes()
-    desk.envelopes["ana.json"] = KEYS["ana"].sign(told, decision.PAYLOAD_TYPE) + b"\n"
+
+    def sign(desk: Desk) -> None:
+        told = GOOD.statement.to_bytes()
+        halved = told.replace(f'"{of}"'.encode(), b'"\\ud800"')
+        assert told != halved
+        desk.envelopes["ana.json"] = KEYS["ana"].sign(halved, decision.PAYLOAD_TYPE) + b"\n"
+
+    return sign
+
+
+def half_a_character_in_the_key(desk: Desk) -> None:
+    payload(desk, "read it", "read it too")
+    edited(desk, lambda envelope: envelope["signatures"][0].update(keyid="\ud800"))
 
 
 def renamed(name: str, *, source: str = "git") -> Callable[[Desk], None]:
@@ -279,7 +289,10 @@ REFUSALS: dict[str, tuple[Callable[[Desk], object], type[RunbookError], str]] = 
     "other type of payload": (other_type, REFUSED, "it holds a 'application/x'"),
     "other predicate": (other_predicate, REFUSED, "no decision of ours"),
     "more is signed than we read": (more_said, REFUSED, "no decision of ours"),
-    "half a character": (half_a_character, REFUSED, "no decision of ours"),
+    "half a character": (half_a_character("read it"), REFUSED, "no decision of ours"),
+    "half a character in the plan's": (half_a_character(ABOUT.environment), REFUSED, "no decision of ours"),
+    "half a character in its digest": (half_a_character(ABOUT.plan_digest), REFUSED, "no decision of ours"),
+    "half a character in the key's name": (half_a_character_in_the_key, REFUSED, "no pinned key signed it"),
     "what moves the cursor": (said(reason="read\x1b[2Jit"), REFUSED, "no decision of ours"),
     "decision of no kind": (said(decision="perhaps"), REFUSED, "no decision of ours"),
     "date of no kind": (said(expires_at="2026-13-24T12:00:00Z"), REFUSED, "no decision of ours"),
@@ -307,6 +320,7 @@ def test_refusal_has_its_own_message(what: str):
         desk.judged()
 
     assert (kind, True) == (type(stopped.value), words in str(stopped.value)), stopped.value
+    assert str(stopped.value).encode()
     step = "pantheon-runbook run RB-040 -e production" if desk.case.started else "pantheon-runbook approve plan.json"
     assert step in stopped.value.next_step
 
