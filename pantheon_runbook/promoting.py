@@ -147,9 +147,8 @@ class PromotingSession(Session):
     def _refuse_another_plan(self, plan: Plan) -> None:
         """The plan that was named is the one of now; of a unit that goes on, what is left is part of it."""
         if self.resumes is not None:
-            self._refuse_beyond(plan, json.loads(self.resumes.plan))
-            if not self._goes_on():
-                self._refuse_another(plan, json.loads(self.resumes.plan))
+            refuse = self._refuse_beyond if self._goes_on() else self._refuse_another
+            refuse(plan, json.loads(self.resumes.plan))
         elif self.read_plan and self.read_plan != plan.to_bytes():
             raise StalePlanError(
                 "the plan that was read is not the plan of now",
@@ -191,10 +190,11 @@ class PromotingSession(Session):
         """Of a unit that was never begun only what comes before it may be done already: the rest is as approved."""
         new = json.loads(plan.to_bytes())
         told = {(one["code"], one["address"], one["what"]) for one in approved["findings"]}
+        then, now = ({one["address"]: _without_order(one) for one in each["changes"]} for each in (approved, new))
         differs = [name for name in ("parameters", "release") if new[name] != approved[name]]
         differs += [one["code"] for one in new["findings"] if (one["code"], one["address"], one["what"]) not in told]
-        gone = {one["address"] for one in approved["changes"]} - {one.address for one in plan.changes}
-        differs += sorted(gone - MADE_BEFORE)
+        needed = (then.keys() - MADE_BEFORE) | now.keys()
+        differs += sorted(name for name in needed if now.get(name) != then.get(name))
         if differs:
             raise StalePlanError(
                 "the unit was not begun, and the plan of now is not the one that was approved",
@@ -275,6 +275,11 @@ class PromotingSession(Session):
 
 # What every other runbook advises; a unit of work that has begun goes on under the plan that it has.
 _PLAN_AGAIN = re.compile(r"(,? ?(and )?then )?(run the plan|plan|run) again.*")
+
+
+def _without_order(change: Mapping[str, Any]) -> dict[str, Any]:
+    """What is done already is named by no other step as one that it waits for."""
+    return {name: value for name, value in change.items() if name != "depends_on"}
 
 
 def _moved(change: Change, then: Mapping[str, Any]) -> str:

@@ -36,7 +36,7 @@ from pantheon_runbook.runner.clients import Parts
 from pantheon_runbook.runner.hotfixes import hotfixes
 from pantheon_runbook.runner.isolation_proof import Inventories, ways_in
 from pantheon_runbook.runner.lock_timeline import longest_lock_of
-from pantheon_runbook.runner.on_production import way_back
+from pantheon_runbook.runner.on_production import broken_off_roll_back
 from pantheon_runbook.runner.production import (
     PRODUCTION,
     backend_of_production,
@@ -251,8 +251,7 @@ class Promoting:
 
     def _of_a_way_back(self) -> Iterable[Finding]:
         """One that was broken off leaves production between two releases, also when the unit has ended."""
-        back = way_back(self._sealed(), self._outside.evidence)
-        if back is not None and not back.came_to_good_end:
+        if back := broken_off_roll_back(self._sealed(), self._outside.evidence):
             what = f"the way back of run {back.bundle} has not come to its end ({back.verdict})"
             step = f"pantheon-runbook run RB-040 -e {self._parts.name} --apply"
             yield Finding("way-back-not-ended", BEGIN, what, step)

@@ -37,7 +37,7 @@ from pantheon_runbook.runner.clients import Parts, kinds_of
 from pantheon_runbook.runner.closed import Closing
 from pantheon_runbook.runner.isolation_proof import Inventories, IsolationProof, inventories, ways_in
 from pantheon_runbook.runner.migrations import Migrating
-from pantheon_runbook.runner.on_production import way_back
+from pantheon_runbook.runner.on_production import roll_back_since
 from pantheon_runbook.runner.production import PRODUCTION
 from pantheon_runbook.runner.promotions import Promoting
 from pantheon_runbook.runner.provisions import Provisioning, known_of
@@ -301,7 +301,7 @@ def _require_let_through(resumes: Signed, named: str) -> None:
 
 def _require_no_way_back(sealed: SealedRuns, evidence: Path) -> None:
     """Errors: RefusedError."""
-    if back := way_back(sealed, evidence):
+    if back := roll_back_since(sealed, evidence):
         raise RefusedError(
             "the unit of work does not go on: a way back was begun",
             why=f"run {back.bundle} of RB-040 has changed production since ({back.verdict})",
