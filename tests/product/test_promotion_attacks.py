@@ -91,8 +91,12 @@ def test_parameter_is_not_slipped_in_by_a_resume(production: Production) -> None
 
 
 @pytest.mark.rare
-@pytest.mark.parametrize("checks", ["", _CHECK], ids=["none", "others"])
-def test_checks_are_approved_with_the_plan(production: Production, checks: str) -> None:
+@pytest.mark.parametrize(
+    ("checks", "why"),
+    [("", "no smoke check is declared for production"), (_CHECK, "production/smoke")],
+    ids=["none", "others"],
+)
+def test_checks_are_approved_with_the_plan(production: Production, checks: str, why: str) -> None:
     path = production.approved()
     mark = production.touched()
     with_checks(production, checks)
@@ -100,7 +104,7 @@ def test_checks_are_approved_with_the_plan(production: Production, checks: str) 
     _, stopped, _ = production.promote(path)
 
     assert stopped is not None
-    assert "refused" == stopped.word
+    assert why in f"{stopped.what} {stopped.why}"
     assert mark == production.touched()
 
 
