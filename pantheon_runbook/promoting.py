@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from pantheon_runbook import clock, outages
 from pantheon_runbook.database.migrations.units import BEGIN, Unit
@@ -63,6 +63,7 @@ class PromotingSession(Session):
     permission: Permission = field(kw_only=True)
     signed: Callable[[str], Signed | None] = field(kw_only=True)
     resumes: Signed | None = field(default=None, kw_only=True)
+    _stopped_by: ClassVar[tuple[type[RunbookError], ...]] = (NotApprovedError,)  # it does not go on, whoever resumes it
 
     def __post_init__(self) -> None:
         self._under: Signed | None = self.resumes
@@ -107,7 +108,8 @@ class PromotingSession(Session):
         first = _PLAN_AGAIN.sub("", error.next_step.rstrip(".")).strip(" ,;:")
         first = first.partition("; go back: ")[0]
         told = "" if not first or first.startswith("pantheon-runbook ") else f"{first}; "
-        error.next_step = f"{told}to go on: {self._goes_on_by}; {self._ways_back}"
+        on = "" if isinstance(error.__cause__, self._stopped_by) else f"to go on: {self._goes_on_by}; "
+        error.next_step = f"{told}{on}{self._ways_back}"
         return error
 
     def _is_begun(self) -> bool:
@@ -255,9 +257,11 @@ class PromotingSession(Session):
 
     @property
     def _goes_on_by(self) -> str:
+        return self._goes_on_with(self.opening.run_id[:8])
+
+    def _goes_on_with(self, run: str) -> str:
         own = {name: value for name, value in self.parameters.items() if name != "resume"}
-        said, run_id = spelled(own, self.opening.runbook), self.opening.run_id
-        return f"pantheon-runbook run {self.opening.runbook}{said} --apply --resume {run_id[:8]}"
+        return f"pantheon-runbook run {self.opening.runbook}{spelled(own, self.opening.runbook)} --apply --resume {run}"
 
     @property
     def _ways_back(self) -> str:
@@ -270,6 +274,8 @@ class PromotingSession(Session):
 
     def _held(self, act: str) -> Held:
         step = "another person reads this plan and signs it: pantheon-runbook approve PLAN --key NAME --reason TEXT"
+        if self.resumes is not None:
+            step = f"{self._goes_on_with(str(self.parameters['resume']))}: the approvals that it has cover it"
         return Held(act, "this is a plan run: it ends after the plan", step)
 
 

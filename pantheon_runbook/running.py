@@ -132,7 +132,7 @@ def _of_unit(outcome: Outcome, events: Sequence[Mapping[str, Any]]) -> str:
     lines = [*_head(events, verdict)]
     if verdict.word in _STOPPED:
         told = journal.told(events, why=verdict.why)
-        to_type = [*unit_summary.to_type_after_stop(events, folder, again, is_held=verdict.word == "held")]
+        to_type = [*unit_summary.to_type_after_stop(events, folder, again, word=verdict.word, told=told["next"])]
         told["next"] = unit_summary.without_commands(told["next"]) if to_type else told["next"]
         lines += [f"{name.capitalize() + ':':<8} {text}" for name, text in told.items() if text]
         lines += [*unit_summary.stopped(events, folder), *_failed(events), *_places(folder), *to_type]
@@ -141,7 +141,7 @@ def _of_unit(outcome: Outcome, events: Sequence[Mapping[str, Any]]) -> str:
         lines += [*unit_summary.planned(folder), *_places(folder)]
         lines += _in_the_way(folder) if blocked else unit_summary.to_type_after_plan(folder, again, _near)
     else:
-        lines += [*_answers(events), *_places(folder)]
+        lines += [*unit_summary.brought(events, folder), *_answers(events), *_places(folder)]
         lines += unit_summary.to_type_after_done(events, folder, _FOLLOWS[opened["runbook"]])
     return "\n".join(lines)
 

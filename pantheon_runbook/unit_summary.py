@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pantheon_runbook.database.migrations.units import BEGIN
-from pantheon_runbook.evidence import changes
+from pantheon_runbook.evidence import changes, journal
 from pantheon_runbook.evidence.verify import moment_of
 from pantheon_runbook.model import short_code
 from pantheon_runbook.promotion.steps import PRODUCTION, Step, steps_of
@@ -18,8 +18,9 @@ from pantheon_runbook.rolling_back import COVERS
 
 Events = Sequence[Mapping[str, Any]]
 _SIGNS = {"done": "+", "not done": "-", "made but not ready": "~", "unknown": "?"}
-_COMMANDS = re.compile(r";? ?to go on: .*|: pantheon-runbook .*")
+_COMMANDS = re.compile(r";? ?to go (on|back): .*|: pantheon-runbook .*")
 _PROMOTES = "RB-030"
+_LOW = ("low", "none")
 
 
 def is_unit(events: Events) -> bool:
@@ -27,12 +28,16 @@ def is_unit(events: Events) -> bool:
 
 
 def planned(folder: Path) -> Iterable[str]:
-    """Everything that is to be signed, in a few lines: the card has the rest."""
+    """Everything that is to be signed, in a few lines, what may be lost among them: the card has the rest."""
     raw = (folder / "plan.json").read_bytes()
     plan = json.loads(raw)
     steps, release = steps_of(plan), plan.get("release", {})
     yield f"code      {short_code(hashlib.sha256(raw).hexdigest())}"
+    if back := release.get("takes_back"):
+        yield f"of run    {back['run']} ({back['came_to']})"
     yield from (f"  {one.number:>2} {one.name:<28} {one.change}".rstrip() for one in steps)
+    yield from _dangers(steps)
+    yield from (f"!         {one['what']}" for one in plan["findings"] if back and not one["blocks"])
     for name, words in (("lock", "longest_lock"), ("backup", "backup")):
         if release.get(words):
             yield f"{name:<9} {release[words]}"
@@ -40,11 +45,23 @@ def planned(folder: Path) -> Iterable[str]:
         yield f"rests on  {proof['bundle']}"
 
 
+def _dangers(steps: Iterable[Step]) -> Iterable[str]:
+    """By what may happen the steps that it may happen in."""
+    found: dict[str, list[str]] = {}
+    for one in steps:
+        if one.risk and not one.risk.startswith(_LOW):
+            found.setdefault(one.risk, []).append(one.name)
+    yield from (f"risk      {', '.join(names)}: {risk}" for risk, names in found.items())
+
+
 def to_type_after_plan(folder: Path, again: str, near: Callable[[Path], Path]) -> Iterable[str]:
-    """The other person's command first, then one's own; only the latter where the way back is covered already."""
+    """The other person's command first, then one's own; only the latter where it is approved already."""
     path = near(folder / "plan.json")
-    release = json.loads((folder / "plan.json").read_bytes()).get("release", {})
-    if not release.get("covered"):
+    plan = json.loads((folder / "plan.json").read_bytes())
+    if plan["parameters"].get("resume"):
+        yield f"then      {again} --apply"
+        return
+    if not plan.get("release", {}).get("covered"):
         yield "Another person reads it and approves, then you apply:"
         yield f"approve   pantheon-runbook approve {path} --key NAME --reason TEXT"
     yield f"then      {again} --apply --plan {path}"
@@ -71,28 +88,44 @@ def without_commands(next_step: str) -> str:
     return f"{told}." if told else ""
 
 
-def to_type_after_stop(events: Events, folder: Path, again: str, *, is_held: bool) -> Iterable[str]:
-    """How to go on and how to go back; of a run that only waits, what it waits for."""
+def to_type_after_stop(events: Events, folder: Path, again: str, *, word: str, told: str) -> Iterable[str]:
+    """How to go on, where `told` or nothing says that it does, and how to go back; of a run that waits, for what.
+
+    A resume that was refused has changed nothing, and would be refused again: what to do is told already.
+    """
     opened = events[0]
-    if opened["runbook"] == _PROMOTES and has_begun(events):
-        yield f"go on     pantheon-runbook run {_PROMOTES} --apply --resume {opened['run'][:8]}"
+    if opened["runbook"] == _PROMOTES and has_begun(events) and word != "refused":
+        if word == "not-verified":
+            yield f"look      {again} --apply"
+        elif "resume" in told or journal.last_failure(events) is None:
+            yield f"go on     pantheon-runbook run {_PROMOTES} --apply --resume {opened['run'][:8]}"
         yield f"go back   pantheon-runbook run RB-040 -p unit={folder.name}"
-    elif (path := opened["parameters"].get("plan_file")) and is_held:
+    elif (path := opened["parameters"].get("plan_file")) and word == "held":
         yield f"approve   pantheon-runbook approve {path} --key NAME --reason TEXT"
         yield f"then      {again} --apply --plan {path}"
+
+
+def brought(events: Events, folder: Path) -> Iterable[str]:
+    """What production has now of that which this run was to change, in one line."""
+    done = [one for one, row in _became(events, folder) if row.outcome == "done"]
+    served = [f"{one.subject} {one.change.rpartition(' -> ')[2]}" for one in done if one.is_served]
+    stand = [f"{one.subject} {one.change.rpartition(' -> ')[2]}" for one in done if one.subject.startswith("revision ")]
+    yield from (f"now       {'; '.join((*served, *stand))}" for _ in (served + stand)[:1])
 
 
 def to_type_after_done(events: Events, folder: Path, follows: str) -> Iterable[str]:
     """Until when there is a way back without another signature, and what comes next in the story."""
     opened = events[0]
     staging = opened["parameters"].get("staging", "staging")
-    if opened["runbook"] == _PROMOTES and has_begun(events):
-        until = moment_of(json.loads((folder / "manifest.json").read_bytes())["sealed_at"]) + COVERS
+    if opened["runbook"] == _PROMOTES and any(one["event"] == "change-begins" for one in events):
+        until = moment_of(journal.last_act_at(events)) + COVERS
         yield f"back      pantheon-runbook run RB-040 --apply -p unit={folder.name}"
         yield f"          without another signature until {until.strftime('%Y-%m-%dT%H:%M:%SZ')}"
     yield f"type      pantheon-runbook run {follows} -e {staging}"
 
 
 def _became(events: Events, folder: Path) -> Iterable[tuple[Step, changes.Row]]:
-    plan = json.loads((folder / "plan.json").read_bytes())
+    """Nothing of a run that did not come so far as to have a plan."""
+    path = folder / "plan.json"
+    plan = json.loads(path.read_bytes()) if path.is_file() else {}
     return zip(steps_of(plan), changes.rows_of(events, plan), strict=True)

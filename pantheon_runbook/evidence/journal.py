@@ -90,6 +90,12 @@ def last_failure(events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | Non
     return failures[-1] if failures else None
 
 
+def last_act_at(events: Sequence[Mapping[str, Any]]) -> str:
+    """When the run did something for the last time, "" for never: one that was killed is sealed by whoever comes."""
+    acts = {"write-intent", "write-result", "change-ends", "act-ends"}
+    return max((str(one["at"]) for one in events if one["event"] in acts), default="")
+
+
 def told(events: Sequence[Mapping[str, Any]], *, why: str) -> dict[str, str]:
     """{"why", "state", "next"} of a run that stopped: as its last act said, else as its writes say."""
     stopped = last_failure(events)

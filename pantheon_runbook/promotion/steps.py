@@ -52,6 +52,11 @@ class Step:
     def name(self) -> str:
         return f"{self.act} {self.subject}"
 
+    @property
+    def is_served(self) -> bool:
+        """Whether it changes what clients get."""
+        return self.address == PROMOTION or self.address.startswith(f"{DEPLOYMENT}/")
+
 
 def is_on_production(plan: Mapping[str, Any]) -> bool:
     return plan.get("environment") == PRODUCTION

@@ -261,7 +261,7 @@ def _to_sign(plan: Plan) -> str:
     if any(one.blocks for one in plan.findings):
         return "clear what BLOCKS, then plan again"
     again = f"pantheon-runbook run {plan.runbook}{spelled(plan.parameters, plan.runbook)} --apply"
-    if plan.release.get("covered"):
+    if plan.release.get("covered") or plan.parameters.get("resume"):
         return again
     return f"another person reads it and signs: pantheon-runbook approve PLAN --key NAME --reason TEXT; then {again}"
 

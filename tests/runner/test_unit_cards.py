@@ -325,7 +325,10 @@ EVENTS = [
     },
     *({"event": "change-begins", "address": one.address, "action": "x"} for one in HALF[:5]),
     *(
-        {"event": "change-ends", "address": one.address, "outcome": one.outcome, "reason": "", "seconds": 2.5}
+        {
+            "event": "change-ends", "at": "2026-11-24T10:00:00Z", "address": one.address, "outcome": one.outcome,
+            "reason": "", "seconds": 2.5,
+        }
         for one in HALF[:5]
     ),
 ]  # fmt: skip
@@ -352,7 +355,7 @@ def test_plan_run_ends_with_two_commands_in_order(bundle):
 def test_failed_unit_ends_with_the_way_on_and_the_way_back(bundle):
     lines = [
         *unit_summary.stopped(EVENTS, bundle),
-        *unit_summary.to_type_after_stop(EVENTS, bundle, AGAIN, is_held=False),
+        *unit_summary.to_type_after_stop(EVENTS, bundle, AGAIN, word="partial", told=""),
     ]
 
     assert "  +  2 expand revision 0009         done" in lines
@@ -370,6 +373,7 @@ def test_failed_unit_ends_with_the_way_on_and_the_way_back(bundle):
     [
         ("see why; to go on: a --resume 1; to go back: b", "see why."),
         ("to go on: a --resume 1; to go back: b", ""),
+        ("ask ana about it; to go back: b", "ask ana about it."),
         (
             "look at the page, and when it answers again: pantheon-runbook run",
             "look at the page, and when it answers again.",
@@ -383,12 +387,78 @@ def test_commands_are_told_once(told, left):
 
 def test_run_that_waits_ends_with_what_it_waits_for(bundle):
     lines = [*unit_summary.stopped(EVENTS[:1], bundle)]
-    lines += unit_summary.to_type_after_stop(EVENTS[:1], bundle, AGAIN, is_held=True)
+    lines += unit_summary.to_type_after_stop(EVENTS[:1], bundle, AGAIN, word="held", told="")
 
     assert [
         "approve   pantheon-runbook approve plan.json --key NAME --reason TEXT",
         f"then      {AGAIN} --apply --plan plan.json",
     ] == lines
+
+
+FAILED = {"event": "act-failed", "act": "apply", "at": "2026-11-24T10:00:09Z"}
+BACK = "go back   pantheon-runbook run RB-040 -p unit="
+
+
+@pytest.mark.parametrize(
+    ("word", "told", "expected"),
+    [
+        ("partial", f"see why; to go on: {AGAIN} --apply --resume 12345678", [f"go on     {AGAIN} --apply --resume"]),
+        ("partial", "ask ana about it; to go back: pantheon-runbook run RB-040", []),
+        ("not-verified", f"put right what it names: {AGAIN} --apply", [f"look      {AGAIN} --apply"]),
+    ],
+)
+def test_unit_that_nobody_lets_go_on_is_not_offered_to(bundle, word, told, expected):
+    """A withdrawal stands, whoever resumes it; what has ended is looked at anew."""
+    lines = [*unit_summary.to_type_after_stop([*EVENTS, FAILED], bundle, AGAIN, word=word, told=told)]
+
+    assert [f"{BACK}{bundle.name}"] == lines[len(expected) :]
+    assert [] == [one for one, line in zip(expected, lines, strict=False) if not line.startswith(one)]
+
+
+def test_resume_that_was_refused_is_not_offered_again(bundle):
+    """It has changed nothing; what to do its card says."""
+    opened = {**EVENTS[0], "parameters": {"resume": "87654321"}}
+
+    assert [] == [*unit_summary.to_type_after_stop([opened, FAILED], bundle, AGAIN, word="refused", told="look")]
+
+
+def test_run_without_a_plan_has_no_steps_to_tell_of(bundle):
+    (bundle / "plan.json").unlink()
+
+    assert [] == [*unit_summary.stopped(EVENTS, bundle)]
+
+
+def test_plan_of_a_unit_that_goes_on_needs_no_other_signature(bundle):
+    plan = replace(PLAN, parameters={"resume": "87654321"})
+    (bundle / "plan.json").write_bytes(plan.to_bytes())
+    again = f"{AGAIN} -p resume=87654321"
+
+    assert [f"then      {again} --apply"] == [*unit_summary.to_type_after_plan(bundle, again, lambda path: path)]
+    assert both(plan)[0].endswith(f"Next: {again} --apply")
+
+
+def test_way_back_says_what_it_takes_back_and_what_is_lost(bundle):
+    """In the terminal, where it is read at night."""
+    lost, told = "what it dropped does not come back", {"run": "b1", "came_to": "partial", "for": "api.", "reason": ""}
+    changes = tuple(
+        change(f"database/undo/{one}", "downgrade", before={"stands": True}, after={"stands": False}, risk=lost)
+        for one in ("0011", "0010")
+    )
+    stays = Finding("revision-stays", "database/undo/0009", "revision 0009 stays", "forward", blocks=False)
+    plan = replace(PLAN, runbook="RB-040", changes=changes, findings=(stays,), release={"takes_back": told})
+    (bundle / "plan.json").write_bytes(plan.to_bytes())
+    lines = [*unit_summary.planned(bundle)]
+
+    assert "of run    b1 (partial)" == lines[1]
+    assert [f"risk      undo revision 0011, undo revision 0010: {lost}", "!         revision 0009 stays"] == lines[-2:]
+    assert "takes back b1 (partial: api)" in both(plan)[0]
+    assert "reason: not said (-p reason=...)" in both(plan)[0]
+
+
+def test_what_production_has_now_is_one_line(bundle):
+    """Of what is done, and nothing else."""
+    assert ["now       revision 0009 applied"] == [*unit_summary.brought(EVENTS, bundle)]
+    assert [] == [*unit_summary.brought(EVENTS[:1], bundle)]
 
 
 def test_promotion_that_is_done_says_until_when_there_is_a_way_back(bundle):
