@@ -13,9 +13,9 @@ from pantheon_runbook import clock
 from pantheon_runbook.approving import FOLDER, MAY_BE_APPROVED, envelopes_for, policy_of
 from pantheon_runbook.attesting import keys_of
 from pantheon_runbook.config import Config
-from pantheon_runbook.errors import HeldError
+from pantheon_runbook.errors import EvidenceError, HeldError, RunbookError
 from pantheon_runbook.evidence import journal, ssh
-from pantheon_runbook.evidence.approval import Approved, Case, Person, approved
+from pantheon_runbook.evidence.approval import Approved, Case, Person, approved, stopped
 from pantheon_runbook.evidence.decisions import Decisions, decisions_of
 from pantheon_runbook.evidence.runs import SealedRuns
 
@@ -96,6 +96,14 @@ class Permission:
     def envelopes(self, signed: Signed) -> Mapping[str, bytes]:
         """What lies there now, by the names of the files. Errors: EvidenceError."""
         return envelopes_for(self.folder, signed.digest)
+
+    def withdrawn(self, signed: Signed, started: frozenset[str]) -> str:
+        """Who has taken back what the unit with these nonces was begun under, when and why; "" for nobody."""
+        try:
+            stop: RunbookError | None = stopped(self.case(signed, started=started), self.envelopes(signed))
+        except EvidenceError as unreadable:
+            stop = unreadable
+        return f"{stop.what.rstrip('.')}: {stop.why.rstrip('.')}" if stop else ""
 
     def judge(self, signed: Signed, **asked: Any) -> Approved:
         """Errors: HeldError while nobody has signed; NotApprovedError, StalePlanError."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from pantheon_runbook import clock, outages
 from pantheon_runbook.errors import HeldError, NotVerifiedError, RefusedError, RunbookError
@@ -49,8 +49,11 @@ class Cover:
         return self
 
     def decided(self, permission: Permission, own_plan: bytes) -> Decisions:
-        """Errors: HeldError, RefusedError."""
-        return permission.decided(self.signed, own_plan, envelopes=self.envelopes, started=self.nonces)
+        """With who has withdrawn since, whom it does not wait for. Errors: HeldError, RefusedError."""
+        decided = permission.decided(self.signed, own_plan, envelopes=self.envelopes, started=self.nonces)
+        withdrawn = permission.withdrawn(self.signed, self.nonces)
+        beside = [f"{withdrawn} (it stops no way back)"] if withdrawn else []
+        return replace(decided, told={**decided.told, "not_counted": [*decided.told["not_counted"], *beside]})
 
 
 class ToTheWayBack(OnProduction, Protocol):
@@ -66,6 +69,7 @@ class RollingBackSession(PromotingSession):
     definition: ToTheWayBack
     permission: Permission = field(kw_only=True)
     cover: Cover = field(kw_only=True)
+    _stopped_by: ClassVar[tuple[type[RunbookError], ...]] = ()  # what its own approval does not give, another one does
 
     def __post_init__(self) -> None:
         self._is_covered = False

@@ -161,6 +161,18 @@ def approved(case: Case, envelopes: Mapping[str, bytes]) -> Approved:
     raise _first_refusal(apart, weighed, case)
 
 
+def stopped(case: Case, envelopes: Mapping[str, bytes]) -> NotApprovedError | None:
+    """What stops the unit that was begun under these, as a reader is told it; None for nothing."""
+    found = {where: read(raw, case.keys, check=case.check) for where, raw in envelopes.items()}
+    trusted = {where: one for where, one in found.items() if isinstance(one, Read)}
+    withdrawals = [one for one in trusted.values() if one.said.decision == "withdraw"]
+    try:
+        _refuse_stopped({where: one for where, one in trusted.items() if one not in withdrawals}, withdrawals, case)
+    except NotApprovedError as stop:
+        return stop
+    return None
+
+
 def _refuse_nobody(case: Case) -> None:
     """Somebody without a name would be told apart from everybody."""
     for duty, person in case.people:

@@ -106,7 +106,9 @@ def desired_way_back(
     late = _in_turn(_undo(one, promoted) for one in undone if one in promoted.late)
     page = tuple(_page(promoted, snapshot)) if "vercel" in vendors else ()
     backends = tuple(one for one in sorted(promoted.pointers) if one.startswith(f"{DEPLOYMENT}/"))
-    backend = tuple(_backend(promoted, snapshot, one) for one in (backends if "railway" in vendors else ()))
+    unseen = () if "database" in vendors else promoted.late
+    served = backends if "railway" in vendors else ()
+    backend = tuple(_backend(promoted, snapshot, one, late=unseen) for one in served)
     backend = _behind((*late[-1:], *page), backend)
     early = _in_turn(_undo(one, promoted) for one in undone if one not in promoted.late)
     early = (*_behind((*late[-1:], *(backend or page)), early[:1]), *early[1:])
@@ -146,8 +148,11 @@ def _page(promoted: Promoted, snapshot: Snapshot) -> Iterator[Desired]:
         yield Desired(PROMOTION, {"id": former}, (), risk, told, told, action="wait" if is_moving else ROLL_BACK)
 
 
-def _backend(promoted: Promoted, snapshot: Snapshot, address: str) -> Desired:
-    """By its very image as long as Railway keeps it, else the former commit is built anew; neither: it stays."""
+def _backend(promoted: Promoted, snapshot: Snapshot, address: str, *, late: Sequence[str]) -> Desired:
+    """By its very image as long as Railway keeps it, else the former commit is built anew; neither: it stays.
+
+    `late` are contractions that may stand, and were not looked at.
+    """
     pointer, seen = promoted.pointers[address], snapshot.get(address)
     told = "deploy it again, with RB-030"
     by_image, is_coming = is_kept(seen, pointer), _is_coming(seen, pointer)
@@ -158,6 +163,8 @@ def _backend(promoted: Promoted, snapshot: Snapshot, address: str) -> Desired:
     if is_coming:
         action, wanted = "wait", {**same, "status": "SUCCESS"}
     risk = "low: the image that served before" if by_image else "medium: the former commit is built anew"
+    if late:
+        risk = f"high: it may need what {', '.join(late)} took away, and the database was not looked at"
     return Desired(address, wanted, (), risk, told, told, action=action)
 
 

@@ -167,6 +167,9 @@ def rests_on(plan: Plan) -> Iterable[str]:
     proof = release.get("staging", {})
     if proof:
         yield f"rests on staging's run {proof['bundle']}, manifest sha256 {short_code(proof['manifest'])}"
+    if back := release.get("takes_back"):
+        yield f"takes back {back['run']} ({back['came_to']}: {back['for'].rstrip('.')})"
+        yield f"reason: {back['reason'] or 'not said (-p reason=...)'}"
     for relation, addresses in _by_value(release.get("artefacts", {})).items():
         yield f"what production gets is {_ARTEFACTS.get(relation, relation)}: {', '.join(addresses)}"
     if "backup" in release:

@@ -38,6 +38,7 @@ _READS = {"supabase": 12, "railway": 48, "vercel": 12}  # measured on the sandbo
 class RollingBack:
     """The definition. `only` is the one vendor that is rolled back, "" for all three.
 
+    `told` is the run that is taken back, what it came to and why, and the reason that was given.
     `why_not_covered` says why the approval of the unit itself does not cover it, "" when it does, as far as it leads
     to the captured pointers; `is_of_a_way_back` whether a run with this id took something back; `command` applies it.
     """
@@ -50,6 +51,7 @@ class RollingBack:
         only: str,
         writer: Writer,
         under: Under,
+        told: Mapping[str, str],
         why_not_covered: Callable[[], str],
         is_of_a_way_back: Callable[[str], bool],
         command: str,
@@ -58,6 +60,7 @@ class RollingBack:
         self._config = parts.outside.config
         self._promoted = promoted
         self._vendors = (only,) if only else VENDORS
+        self._told = told
         self._why_not_covered = why_not_covered
         self._is_of_a_way_back = is_of_a_way_back
         self._command = command
@@ -194,7 +197,7 @@ class RollingBack:
 
     def release(self, snapshot: Snapshot) -> Mapping[str, Any]:
         pointers = {address: dict(one) for address, one in self._promoted.pointers.items()}
-        return {"pointers": pointers, "covered": self.is_covered(snapshot)}
+        return {"pointers": pointers, "covered": self.is_covered(snapshot), "takes_back": dict(self._told)}
 
     def endpoints(self, snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
         return endpoints_of(self._parts.outside)

@@ -195,6 +195,7 @@ def _rolling_back(begun: Begun) -> Session:
         only=only,
         writer=begun.writer,
         under=lambda: made.under,
+        told={"run": run.bundle, "came_to": run.verdict, "for": run.why, "reason": str(parameters["reason"])},
         why_not_covered=cover.why_not,
         is_of_a_way_back=lambda run_id: any(
             one.runbook == "RB-040" and one.bundle.endswith(f"-{run_id[:8]}") for one in sealed().runs
@@ -339,13 +340,8 @@ def _cover(outside: World, signed: Signed, run: SealedRun) -> Cover:
     kept = content_of(run, outside.evidence, DECISIONS)
     envelopes = {name: text.encode() for name, text in kept["envelopes"].items()}
     nonces = frozenset(one["nonce"] for one in kept["approvers"])
-    return Cover(signed, envelopes, nonces, _ended_at(outside.evidence / run.bundle) or run.sealed_at)
-
-
-def _ended_at(bundle: Path) -> str:
-    """When the run did something for the last time: one that was killed is sealed by whoever comes next."""
-    acts = {"write-intent", "write-result", "change-ends", "act-ends"}
-    return max((str(one["at"]) for one in journal.read(bundle / "journal.jsonl") if one["event"] in acts), default="")
+    ended_at = journal.last_act_at(journal.read(outside.evidence / run.bundle / "journal.jsonl"))
+    return Cover(signed, envelopes, nonces, ended_at or run.sealed_at)
 
 
 def vault_of(outside: World, registry: Registry) -> Vault:

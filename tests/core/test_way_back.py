@@ -123,6 +123,14 @@ def test_vendor_alone_is_taken_back_alone(vendor: str, addresses: list[str]):
     assert addresses == list(planned(promoted(), seen(), vendors=(vendor,), undone=undone))
 
 
+def test_backend_alone_may_lack_what_was_contracted():
+    """Nobody has looked whether it was: that is no low risk."""
+    alone, whole = (planned(promoted(), seen(), undone=(), vendors=one) for one in (("railway",), VENDORS))
+
+    assert "high: it may need what 11 took away, and the database was not looked at" == alone[API].risk
+    assert whole[API].risk.startswith("low")
+
+
 def test_unit_that_changed_nothing_is_still_ended():
     """It failed right after it was begun: otherwise no other promotion could ever begin."""
     as_before = seen(backend("api", commit=OLD, image_digest="sha256:old"), page("p-old", commit=OLD))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -131,10 +132,10 @@ def is_intact(production: Production) -> bool:
 
 
 def test_whole_promotion_is_taken_back(promoted: Promoted, production: Production) -> None:
-    _, plan = planned(production)
+    _, plan = planned(production, reason="sessions are lost")
     mark = production.hands.mark()
 
-    verdict, stopped, session = production.roll_back()
+    verdict, stopped, session = production.roll_back(reason="sessions are lost")
     sent = [one for one in production.hands.sent_since(mark) if "/database/query" not in one]
     again = production.roll_back()[0]
     with pytest.raises(RefusedError, match="a way back was begun"):
@@ -142,6 +143,8 @@ def test_whole_promotion_is_taken_back(promoted: Promoted, production: Productio
 
     assert plan.to_bytes() == session.plan.to_bytes()
     assert ("done", None, "nothing-to-do") == (verdict.word, stopped, again.word)
+    told = plan.release["takes_back"]
+    assert (promoted.bundle, "done", "sessions are lost") == tuple(told[name] for name in ("run", "came_to", "reason"))
     assert promoted.before == standing(production)
     assert sorted([PAGE_BACK, IMAGE_BACK, IMAGE_BACK]) == sorted(sent)
     assert [("unit", "begun"), ("unit", "done"), ("unit", "rolled back")] == production.ledger()[-3:]
@@ -251,10 +254,14 @@ def test_cover_ends_a_day_after_sealing(
 def test_withdrawal_does_not_block_the_way_back(promoted: Promoted, production: Production) -> None:
     approving.withdraw(promoted.path, key=APPROVER, reason="it looks bad")
 
-    verdict, stopped, _ = production.roll_back()
+    verdict, stopped, session = production.roll_back()
+    (bundle,) = production.world.evidence.glob(f"2*-{session.opening.run_id[:8]}")
+    (told,) = json.loads((bundle / "decisions.json").read_bytes())["not_counted"]
 
     assert ("done", None) == (verdict.word, stopped)
     assert promoted.before == standing(production)
+    assert re.match(r"second-person has withdrawn the approval: on .*it looks bad .*\(it stops no way back\)", told)
+    assert is_intact(production)
 
 
 @pytest.mark.alike
