@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from pantheon_runbook.database.migrations.revision_kinds import TREE, history_of
 from pantheon_runbook.database.migrations.revisions import History, Revision
+from pantheon_runbook.database.migrations.undo_kind import UNDO
 from pantheon_runbook.drawing import picture, text
 from pantheon_runbook.model import Snapshot
 from pantheon_runbook.runner.rehearsals import PRODUCTION, PRODUCTION_REVISION, STAGING
@@ -24,7 +25,8 @@ _BOTH, _STAGING, _PENDING, _CONTRACT = "#e3eef7", "#eef6e8", "#ffffff", "#fbeec2
 class Stand:
     """Where the databases stand in a tree; heads of None: nobody could look.
 
-    `heads` are those of `environment`, which is migrated; `beside` are those of `other`.
+    `heads` are those of `environment`, which is migrated; `beside` are those of `other`; `former` are those of before
+    the unit of work that is taken back.
     """
 
     history: History
@@ -33,6 +35,7 @@ class Stand:
     phases: Mapping[str, str]
     environment: str = "staging"
     other: str = "production"
+    former: tuple[str, ...] = ()
 
     @property
     def is_production(self) -> bool:
@@ -48,14 +51,23 @@ def stand_of(snapshot: Snapshot) -> Stand | None:
     rehearsals = (snapshot.get(address).attributes.get("phases") or {} for address in (STAGING, PRODUCTION))
     phases = {name: one["phase"] for told in rehearsals for name, one in told.items()}
     heads = beside.attributes.get("heads") if beside.state == "present" else None
+    history, at = history_of(tree.attributes), tuple(tree.attributes["at"] or ())
     return Stand(
-        history_of(tree.attributes),
-        tuple(tree.attributes["at"] or ()),
+        history,
+        at,
         None if heads is None else tuple(heads),
         phases,
         snapshot.environment,
         "staging" if is_production else "production",
+        history.tops(history.below(at) - _of_the_unit(snapshot)) if _of_the_unit(snapshot) else (),
     )
+
+
+def _of_the_unit(snapshot: Snapshot) -> frozenset[str]:
+    """Those that stand and came with the unit that is taken back."""
+    prefix = f"{UNDO}/"
+    stand = (one.address for one in snapshot.resources if one.attributes.get("stands"))
+    return frozenset(address.removeprefix(prefix) for address in stand if address.startswith(prefix))
 
 
 def revision_path(stand: Stand) -> str:
@@ -75,9 +87,10 @@ def revision_path(stand: Stand) -> str:
 def headline(stand: Stand) -> str:
     """The whole in one line."""
     waiting = len(stand.history.pending(stand.heads))
+    before = f" (before the unit at {_at(stand.former)})" if stand.former else ""
     beside = "not looked at" if stand.beside is None else f"at {_at(stand.beside)}"
     return (
-        f"{stand.environment} at {_at(stand.heads)}, {stand.other} {beside}, "
+        f"{stand.environment} at {_at(stand.heads)}{before}, {stand.other} {beside}, "
         f"head {_at(stand.history.heads)}: {waiting} to apply on {stand.environment}"
     )
 
@@ -112,6 +125,8 @@ def _marks(one: Revision, stand: Stand) -> Iterable[str]:
     will_move = stand.is_production and bool(stand.history.pending(stand.heads))
     if one.id in stand.heads:
         yield f"{stand.environment} now" if will_move else stand.environment
+    if one.id in stand.former:
+        yield f"{stand.environment} before"
     if one.id in (stand.beside or ()):
         yield stand.other
     if one.id in stand.history.heads:
