@@ -1,24 +1,18 @@
-"""What an act shows: the same facts as fixed-width text and as HTML; the only place that draws.
-
-Nothing here depends on the time an act took or on the machine, so that stored outputs can be compared.
-"""
+"""Which card is shown of what an act returned; those of a unit of work are in `unit_cards`."""
 
 from __future__ import annotations
 
-import html
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict
 from functools import singledispatch
 from typing import Any
 
 from pantheon_runbook.certificate import open_ways, stood_for
 from pantheon_runbook.closure import Row as CriterionRow
-from pantheon_runbook.drawing import image
 from pantheon_runbook.errors import RunbookError
 from pantheon_runbook.evidence.verify import ALONE
 from pantheon_runbook.model import (
-    OUTCOME_WORDS,
     RELATIONS,
     Approval,
     Change,
@@ -34,9 +28,9 @@ from pantheon_runbook.model import (
     short_code,
 )
 from pantheon_runbook.promoting import AppliedUnit, LetThrough
-from pantheon_runbook.promotion.steps import Step, is_on_production, steps_of
-from pantheon_runbook.promotion.unit_picture import unit_picture
+from pantheon_runbook.promotion.steps import is_on_production
 from pantheon_runbook.runbooks import spelled
+from pantheon_runbook.runner.card import Card
 from pantheon_runbook.runner.certificate_picture import certificate_picture
 from pantheon_runbook.runner.closed import Closed, Criteria
 from pantheon_runbook.runner.environment_map import environment_map
@@ -47,10 +41,10 @@ from pantheon_runbook.runner.production_lines import (
     differs,
     is_of_production,
     production_rows,
-    rests_on,
     ways_in_rows,
 )
 from pantheon_runbook.runner.revision_path import revision_path, stand_of
+from pantheon_runbook.runner.unit_cards import applied_unit_card, let_through_card, unit_plan_card
 from pantheon_runbook.session import Opening
 from pantheon_runbook.standing import ADOPTED, MISSING, UNSEEN, WRONG
 
@@ -64,85 +58,14 @@ _BESIDE = ("staging/", "production/", "exposure/")  # too many for a card; the m
 _OUTCOMES = {"done": "+", "not-ready": "~", "not-done": "-", "unknown": "?"}
 
 
-@dataclass(frozen=True)
-class Card:
-    """`head` and `tail` are the first line; `rows` are (sign, what, how, remark); `next_step` the last line.
-
-    `alarms` come before the rows and are red; `code` is for people to compare, and big. A row with nothing but `what`
-    is a line of its own under the one above it.
-    """
-
-    head: str
-    tail: str = ""
-    alarms: tuple[str, ...] = ()
-    code: str = ""
-    rows: tuple[tuple[str, str, str, str], ...] = ()
-    lines: tuple[str, ...] = ()
-    next_step: str = ""
-    pictures: tuple[str, ...] = field(default=(), repr=False)
-
-    def text(self) -> str:
-        """At most about 120 columns; what does not fit is in the bundle's files."""
-        shown = [f"{self.head:<58} {self.tail}".rstrip(), *self.alarms]
-        shown += [f"short code  {self.code}"] if self.code else []
-        told = [row for row in self.rows if not _is_alone(row)]
-        signs, *widths = (min(44, max((len(row[column]) for row in told), default=0)) for column in (0, 1, 2))
-        shown += [
-            f"  {sign:>{signs}} {what:<{widths[0]}}  {how:<{widths[1]}}  {remark}".rstrip()
-            for sign, what, how, remark in self.rows
-        ]
-        shown += self.lines
-        if self.next_step:
-            shown.append(f"Next: {self.next_step}")
-        return "\n".join(shown)
-
-    def html(self) -> str:
-        """The pictures, when there are some, above a table of the same rows."""
-        rows = "".join(f"<tr>{_alone(row) if _is_alone(row) else _cells(row)}</tr>" for row in self.rows)
-        parts = [f"<p><strong>{html.escape(self.head)}</strong> {html.escape(self.tail)}</p>"]
-        parts += map(_alarm, self.alarms)
-        parts += [_code(self.code)] if self.code else []
-        parts += map(image, self.pictures)
-        parts += [f"<table>{rows}</table>"] if self.rows else []
-        parts += [f"<p>{html.escape(line)}</p>" for line in self.lines]
-        parts += [f"<p><strong>Next:</strong> {html.escape(self.next_step)}</p>"] if self.next_step else []
-        return f'<div class="pantheon-card">{"".join(parts)}</div>'
-
-    def again(self) -> Card:
-        """The same card, for an act that was called a second time."""
-        return replace(self, head=f"{self.head}  (already done)")
-
-    def as_json(self) -> dict[str, Any]:
-        return {"text": self.text(), "html": self.html()}
-
-
-def _cells(row: tuple[str, ...]) -> str:
-    """A numbered row is the head of those under it."""
-    sign, what, *more = (html.escape(text) for text in row)
-    shown = (sign, f"<strong>{what}</strong>" if sign.isdigit() else what, *more)
-    return "".join(f'<td style="text-align: left">{text}</td>' for text in shown)
-
-
-def _alarm(line: str) -> str:
-    return f'<p class="not-met" style="color: #b3261e"><strong>{html.escape(line)}</strong></p>'
-
-
-def _code(code: str) -> str:
-    return f'<p>short code <span class="code" style="font-size: 2em">{html.escape(code)}</span></p>'
-
-
-def _is_alone(row: tuple[str, ...]) -> bool:
-    return row[0] == row[2] == row[3] == ""
-
-
-def _alone(row: tuple[str, ...]) -> str:
-    return f'<td></td><td colspan="3" style="text-align: left">{html.escape(row[1].strip())}</td>'
-
-
 @singledispatch
 def draw(value: Any) -> Card:
     """The card of whatever an act returned."""
     raise TypeError(f"no card is drawn for {type(value).__name__}")
+
+
+draw.register(LetThrough, let_through_card)
+draw.register(AppliedUnit, applied_unit_card)
 
 
 @draw.register
@@ -220,50 +143,7 @@ def _standing(resource: Resource) -> tuple[str, str]:
 
 @draw.register
 def _(plan: Plan) -> Card:
-    return _unit(plan) if is_on_production(asdict(plan)) else _changes(plan)
-
-
-def _unit(plan: Plan) -> Card:
-    """What somebody else is to sign: what blocks it, its code, every step in its order, and what it rests on."""
-    steps = steps_of(asdict(plan))
-    return Card(
-        f"PLAN  {plan.environment}",
-        f"{len(steps)} steps, one unit of work" if steps else "nothing to do",
-        alarms=tuple(f"BLOCKS {one.what} ({one.address}): {one.next_step}" for one in plan.findings if one.blocks),
-        code=plan.short_code,
-        rows=tuple(row for one in steps for row in _step_rows(one)),
-        lines=(*rests_on(plan), *_unit_lines(plan)),
-        next_step=_to_sign(plan) if steps else "nothing to do",
-        pictures=(unit_picture(steps),) if steps else (),
-    )
-
-
-def _step_rows(step: Step) -> Iterable[tuple[str, str, str, str]]:
-    waits = f"after {', '.join(map(str, step.waits))}" if step.waits else ""
-    yield str(step.number), step.name, step.change, "; ".join(filter(None, (waits, step.artefact)))
-    more = {"": step.title, "risk: ": step.risk, "back: ": step.back}
-    yield from (("", f"   {name}{words}", "", "") for name, words in more.items() if words)
-
-
-def _unit_lines(plan: Plan) -> Iterable[str]:
-    for one in plan.findings:
-        if not one.blocks and one.code not in TOLD_ELSEWHERE:
-            yield f"! {one.what} ({one.address}): {one.next_step}"
-    yield from (f"left alone: {address}: {reason}" for address, reason in plan.left_alone)
-    yield from (f"by hand: {step}" for step in plan.manual_steps)
-    calls = (f"{vendor} {cost['writes']} writes, about {cost['reads']} reads" for vendor, cost in plan.calls.items())
-    yield f"calls: {'; '.join(calls)}"
-    yield f"digest {plan.digest}  everything: plan.json"
-
-
-def _to_sign(plan: Plan) -> str:
-    """Who must do what: a plan that is covered already needs nobody else."""
-    if any(one.blocks for one in plan.findings):
-        return "clear what BLOCKS, then plan again"
-    again = f"pantheon-runbook run {plan.runbook}{spelled(plan.parameters, plan.runbook)} --apply"
-    if plan.release.get("covered") or plan.parameters.get("resume"):
-        return again
-    return f"another person reads it and signs: pantheon-runbook approve PLAN --key NAME --reason TEXT; then {again}"
+    return unit_plan_card(plan) if is_on_production(asdict(plan)) else _changes(plan)
 
 
 def _changes(plan: Plan) -> Card:
@@ -337,38 +217,6 @@ def _(approval: Approval) -> Card:
 
 
 @draw.register
-def _(let: LetThrough) -> Card:
-    """By whom and until when; where duties were not separated, that first and in red."""
-    approval, told = let.approval, let.decisions
-    alone = approval.kind == ALONE
-    digest = str(told["plan_digest"])
-    beside = ((duty, told[duty]["name"], told[duty]["source"]) for duty in ("requester", "executor"))
-    authors = (("author", one["name"], one["source"]) for one in told["authors"])
-    return Card(
-        "LET THROUGH" if alone else "APPROVED",
-        f"plan {short_code(digest)}",
-        alarms=(f"{ALONE}: nobody else has read it",) if alone else (),
-        rows=tuple(
-            row
-            for one in told["approvers"]
-            for row in (
-                ("!" if alone else "+", "signed by", one["name"], one["source"]),
-                ("", "", "reason", one["reason"]),
-                ("", "", "signed", f"{one['issued_at']} UTC"),
-                ("", "", "may begin before", f"{one['expires_at']} UTC"),
-            )
-        )
-        + tuple(("", *one) for one in (*beside, *authors)),
-        lines=(
-            *(f"goes on with {told['continues']}, under the same signatures" for _ in range(bool(told["continues"]))),
-            *(f"does not count: {what}" for what in told["not_counted"]),
-            *(f"nobody has said under which other names {name} goes: only the name was compared"
-              for name in told["unknown"]),
-        ),
-    )  # fmt: skip
-
-
-@draw.register
 def _(held: Held) -> Card:
     return Card(f"HELD  {held.act}", held.why, next_step=held.next_step)
 
@@ -389,25 +237,6 @@ def _(results: tuple) -> Card:  # type: ignore[type-arg]  # of StepResult
         "APPLIED",
         f"{done} done, {len(listed) - done - unknown} not done, {unknown} unknown",
         rows=tuple((_OUTCOMES[one.outcome], one.address, one.outcome, one.reason) for one in listed),
-    )
-
-
-@draw.register
-def _(applied: AppliedUnit) -> Card:
-    """Production now, step by step: one that did not come to its end is told of by its error instead."""
-    steps = steps_of(asdict(applied.plan))
-    became = {one.address: one for one in applied.results}
-    return Card(
-        f"APPLIED  {applied.plan.environment}",
-        f"{len(applied.results)} of {len(steps)} steps done",
-        rows=tuple(
-            (str(one.number), one.name, OUTCOME_WORDS[became[one.address].outcome], became[one.address].reason)
-            for one in steps
-        ),
-        lines=() if steps else ("Production was as it should be: no unit of work was begun.",),
-        pictures=(unit_picture(steps, {one.address: OUTCOME_WORDS[one.outcome] for one in applied.results}),)
-        if steps
-        else (),
     )
 
 

@@ -15,7 +15,8 @@ from typing import Any
 from pantheon_runbook.errors import EvidenceError, ParameterError, RunbookError
 from pantheon_runbook.evidence.bundle import Bundle
 from pantheon_runbook.evidence.seal import SealingKey
-from pantheon_runbook.runner.cards import Card, draw
+from pantheon_runbook.runner.card import Card
+from pantheon_runbook.runner.cards import draw
 from pantheon_runbook.secrets import Registry
 from pantheon_runbook.session import Session
 from pantheon_runbook.verdict import NotebookStatus, Verdict

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
-from pantheon_runbook.runner import sessions
+from pantheon_runbook.evidence import journal
 
 LINES = [
     ("act-begins", "2026-11-01T09:00:00Z"),
@@ -14,8 +11,9 @@ LINES = [
 ]
 
 
-def test_killed_run_that_is_sealed_weeks_later_ended_then(tmp_path: Path) -> None:
-    lines = (json.dumps({"event": event, "at": at}) for event, at in LINES)
-    (tmp_path / "journal.jsonl").write_text("".join(f"{line}\n" for line in lines))
+def test_killed_run_that_is_sealed_weeks_later_ended_then() -> None:
+    assert "2026-11-01T09:05:00Z" == journal.last_act_at([{"event": event, "at": at} for event, at in LINES])
 
-    assert "2026-11-01T09:05:00Z" == sessions._ended_at(tmp_path)
+
+def test_run_that_did_nothing_has_no_end() -> None:
+    assert "" == journal.last_act_at([{"event": "run-opened", "at": "2026-11-01T09:00:00Z"}])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pantheon_runbook.errors import RefusedError
-from pantheon_runbook.runner.cards import Card
+from pantheon_runbook.runner.card import Card
 from pantheon_runbook.runner.serve import Host
 from pantheon_runbook.secrets import MASK
 
