@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 from typing import Any, TypeVar
 
 from pantheon_runbook import provisioning
@@ -18,26 +16,24 @@ from pantheon_runbook.credentials import FILE_VARIABLE, PRODUCTION_VARIABLE
 from pantheon_runbook.database.connection import Database
 from pantheon_runbook.database.locks import database_lock
 from pantheon_runbook.database.writer import Writer
-from pantheon_runbook.errors import CredentialError, EvidenceError, ParameterError, RefusedError
-from pantheon_runbook.evidence import journal
+from pantheon_runbook.errors import CredentialError, ParameterError
 from pantheon_runbook.evidence.approval import Person
 from pantheon_runbook.evidence.bundle import Bundle
 from pantheon_runbook.evidence.journal import Journal
-from pantheon_runbook.evidence.runs import SealedRun, SealedRuns, content_of, sealed_runs
-from pantheon_runbook.evidence.verify import DECISIONS, SIGNED_PLAN
+from pantheon_runbook.evidence.runs import SealedRuns, sealed_runs
 from pantheon_runbook.isolation.identity import Known, confirmed_in
 from pantheon_runbook.kind import Kind
 from pantheon_runbook.permission import Permission, Signed, signed_plan
 from pantheon_runbook.promoting import PromotingSession
 from pantheon_runbook.promotion.way_back import Promoted
 from pantheon_runbook.providers import railway_services
-from pantheon_runbook.rolling_back import Cover, RollingBackSession
+from pantheon_runbook.rolling_back import RollingBackSession
 from pantheon_runbook.runbooks import Runbook, spelled
 from pantheon_runbook.runner.clients import Parts, kinds_of
 from pantheon_runbook.runner.closed import Closing
 from pantheon_runbook.runner.isolation_proof import Inventories, IsolationProof, inventories, ways_in
 from pantheon_runbook.runner.migrations import Migrating
-from pantheon_runbook.runner.on_production import roll_back_since
+from pantheon_runbook.runner.on_production import cover_of, require_let_through, require_no_way_back, unit_of_work
 from pantheon_runbook.runner.production import PRODUCTION
 from pantheon_runbook.runner.promotions import Promoting
 from pantheon_runbook.runner.provisions import Provisioning, known_of
@@ -152,10 +148,10 @@ def _promoting(begun: Begun) -> Session:
     parts, named = begun.parts, str(begun.parameters["resume"])
     _require_password(parts.outside, begun.opening.mode)
     sealed = _once(parts.outside)
-    resumes = _unit(parts.outside, sealed, named)[0] if named else None
+    resumes = unit_of_work(parts.outside, sealed, named)[0] if named else None
     if resumes is not None:
-        _require_let_through(resumes, named)
-        _require_no_way_back(sealed(), parts.outside.evidence)
+        require_let_through(resumes, named)
+        require_no_way_back(sealed(), parts.outside.evidence)
         begun = _as_approved(begun, resumes)
     parameters = begun.parameters
     promotes = Promoting(
@@ -185,10 +181,10 @@ def _rolling_back(begun: Begun) -> Session:
     if only in {"", "database"}:
         _require_password(outside, begun.opening.mode)
     sealed = _once(outside)
-    signed, run = _unit(outside, sealed, str(parameters["unit"]))
+    signed, run = unit_of_work(outside, sealed, str(parameters["unit"]))
     operator = Person(begun.opening.operator, begun.opening.operator_source)
     permission = Permission(outside.config, outside.folder, outside.evidence, operator)
-    cover = _cover(outside, signed, run).judged(permission)
+    cover = cover_of(outside, signed, run).judged(permission)
     takes_back = RollingBack(
         begun.parts,
         Promoted(signed.plan),
@@ -258,59 +254,6 @@ def _once(outside: World) -> Callable[[], SealedRuns]:
     return cache(lambda: sealed_runs(outside.evidence, outside.trust))
 
 
-def _unit(outside: World, sealed: Callable[[], SealedRuns], named: str) -> tuple[Signed, SealedRun]:
-    """The plan of the unit of work that a promotion began or went on with, and that run; "" is the latest.
-
-    One that was to go on, and did not come so far, leads to the run that it named. Errors: ParameterError.
-    """
-    wanted = named
-    if problem := sealed().problem:
-        raise EvidenceError(
-            "the evidence is not what was sealed, and says nothing of any unit of work",
-            why=problem,
-            state="nothing was changed",
-            next_step=f"pantheon-runbook evidence verify {outside.evidence}, and put it back as it was sealed",
-        )
-    for run in reversed(sealed().runs):
-        is_it = wanted in {"", run.bundle} or run.bundle.endswith(f"-{wanted[:8]}")
-        if not is_it or run.runbook != "RB-030" or run.mode != "apply":
-            continue
-        folder = outside.evidence / run.bundle
-        plan = next((folder / one for one in (SIGNED_PLAN, "plan.json") if (folder / one).is_file()), None)
-        digest = hashlib.sha256(plan.read_bytes()).hexdigest() if plan else ""
-        signed, is_let_through = signed_plan(outside.evidence, sealed(), digest), (folder / DECISIONS).is_file()
-        if signed is not None and (named or is_let_through):
-            return replace(signed, continues=run.bundle if is_let_through else ""), run
-        if named:
-            wanted = str(journal.read(folder / "journal.jsonl")[0]["parameters"]["resume"]) or wanted
-    raise ParameterError(
-        f'there is no unit of work "{named}"' if named else "no promotion was ever let through",
-        why=f"no sealed apply run of RB-030 in {outside.evidence} is called so and has a plan that was read",
-        next_step="name its bundle, or the first 8 characters of its run: pantheon-runbook list",
-    )
-
-
-def _require_let_through(resumes: Signed, named: str) -> None:
-    """Errors: ParameterError."""
-    if not resumes.continues:
-        raise ParameterError(
-            f"run {named[:50]} has nothing to go on with",
-            why="it was never let through: no approval of its plan counted",
-            next_step="name the plan that was approved: pantheon-runbook run RB-030 --apply --plan PLAN",
-        )
-
-
-def _require_no_way_back(sealed: SealedRuns, evidence: Path) -> None:
-    """Errors: RefusedError."""
-    if back := roll_back_since(sealed, evidence):
-        raise RefusedError(
-            "the unit of work does not go on: a way back was begun",
-            why=f"run {back.bundle} of RB-040 has changed production since ({back.verdict})",
-            state="nothing was changed",
-            next_step=f"finish it: pantheon-runbook run RB-040 -e {PRODUCTION} --apply; then make a new plan",
-        )
-
-
 def _as_approved(begun: Begun, resumes: Signed) -> Begun:
     """What was not given is as in the plan that goes on: nobody has to remember how it was made.
 
@@ -331,17 +274,6 @@ def _as_approved(begun: Begun, resumes: Signed) -> Begun:
     unsaid = {name for name, value in begun.parameters.items() if value == begun.runbook.parameters[name]}
     given = {name: approved.get(name, value) if name in unsaid else value for name, value in begun.parameters.items()}
     return replace(begun, parameters=given)
-
-
-def _cover(outside: World, signed: Signed, run: SealedRun) -> Cover:
-    """What let the unit through, by its sealed bundle; nothing where nobody did."""
-    if not signed.continues:
-        return Cover(signed, {}, frozenset(), run.sealed_at)
-    kept = content_of(run, outside.evidence, DECISIONS)
-    envelopes = {name: text.encode() for name, text in kept["envelopes"].items()}
-    nonces = frozenset(one["nonce"] for one in kept["approvers"])
-    ended_at = journal.last_act_at(journal.read(outside.evidence / run.bundle / "journal.jsonl"))
-    return Cover(signed, envelopes, nonces, ended_at or run.sealed_at)
 
 
 def vault_of(outside: World, registry: Registry) -> Vault:
