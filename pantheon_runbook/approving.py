@@ -33,6 +33,7 @@ from pantheon_runbook.evidence.files import write_file
 from pantheon_runbook.evidence.verify import shown
 from pantheon_runbook.model import banner
 from pantheon_runbook.planning import is_plan
+from pantheon_runbook.promotion.steps import steps_of
 
 FOLDER = "approvals"
 MAY_BE_APPROVED = ("planned", "held")  # verdicts of runs whose plan nobody has begun to carry out
@@ -52,18 +53,27 @@ class Sheet:
     def about(self) -> About:
         return About.of(self.plan)
 
+    @property
+    def report(self) -> Path:
+        """Where the short code is to be read."""
+        return self.path.with_name("report.html")
+
     @cached_property
     def told(self) -> Mapping[str, Any]:
         return dict(json.loads(self.plan))
 
     def lines(self) -> Iterator[str]:
-        """In plain words, and harmless on a terminal whatever is in the plan."""
+        """In plain words, and harmless on a terminal whatever is in the plan.
+
+        Neither digest nor short code: who types that has looked into the report.
+        """
         yield from map(shown, self._lines())
 
     def _lines(self) -> Iterator[str]:
         about, changes = self.about, self.told["changes"]
         yield f'{banner(about.cloud)}  {about.runbook} for "{about.environment}"{_HOTFIX if about.is_hotfix else ""}'
         yield f"made by {self.requester.name} ({self.requester.source}), sealed {self.sealed_at}"
+        yield from self._release()
         yield f"{_counted(changes, 'change')}:"
         for change in changes:
             yield f"  {change['action']:<8} {change['address']}"
@@ -71,11 +81,25 @@ class Sheet:
             yield f"           undo  {change['undo']}"
         for name, texts in (
             ("step", self.told["manual_steps"]),
-            ("finding", [one["what"] for one in self.told["findings"]]),
+            ("finding", _each_once(self.told["findings"])),
         ):
             yield from (f"{_counted(texts, name)}:", *(f"  {text}" for text in texts)) if texts else ()
-        yield f"digest  {about.plan_digest}"
-        yield f"short code  {about.short_code}"
+
+    def _release(self) -> Iterator[str]:
+        """Which commits production has and gets, and whose they are as far as the plan knows."""
+        served = [one for one in steps_of(self.told) if one.lane in {"backend", "page"} and " -> " in one.change]
+        yield from ("what production has -> gets:" for _ in served[:1])
+        yield from (f"  {one.name:<20} {one.change}" for one in served)
+        authors = [f"{one['name']} ({one['source']})" for one in self.told["release"].get("authors", ())]
+        yield from (f"authors: {'; '.join(authors)}" for _ in authors[:1])
+
+
+def _each_once(findings: list[Mapping[str, Any]]) -> list[str]:
+    """What is found at several places is told once, with all of them."""
+    places: dict[str, list[str]] = {}
+    for one in findings:
+        places.setdefault(one["what"], []).append(one["address"])
+    return [f"{what} ({', '.join(dict.fromkeys(found))})" for what, found in places.items()]
 
 
 _HOTFIX = "  HOTFIX: it goes around staging"
@@ -265,7 +289,7 @@ def _refuse_code(sheet: Sheet, code: str) -> None:
     raise NotApprovedError(
         "the short code is not this plan's" if code else "the short code was not typed",
         why=f'"{code}" was typed' if code else "there is no terminal to ask for it",
-        next_step="compare it with the code that the plan run printed, and type that, or give it with --code",
+        next_step=f"read it in {sheet.report}, and type that, or give it with --code",
     )
 
 

@@ -392,7 +392,7 @@ def attest(criterion: str, *, key: str, signer: str | None, statement: str, envi
 @click.option("--key", "key", required=True, metavar="NAME|PATH", help="Your key: by its name in keys list, or a file.")
 @click.option("--reason", required=True, metavar="TEXT", help="Why, in one line.")
 @click.option("--expires", default="", metavar="24h", help="Until when it may start; default: what [approval] allows.")
-@click.option("--code", default="", help="The plan's short code; without it a terminal asks.")
+@click.option("--code", default="", help="The plan's short code, as its report shows it; without it a terminal asks.")
 @click.option("--withdraw", "is_withdrawal", is_flag=True, help="Take back what you have signed for this plan.")
 def approve(plan: Path, *, key: str, reason: str, expires: str, code: str, is_withdrawal: bool) -> None:
     """Read the plan of a sealed bundle and sign its digest, for a promotion to rest on."""
@@ -406,7 +406,7 @@ def approve(plan: Path, *, key: str, reason: str, expires: str, code: str, is_wi
     sheet = approving.opened(plan)
     click.echo("\n".join(sheet.lines()))
     if not code and sys.stdin.isatty():
-        code = click.prompt("Type the short code to approve this plan")
+        code = click.prompt(f"Read {sheet.report}, and type the short code that it shows, to approve this plan")
     decided = approving.approve(sheet, key=key, reason=reason, expires=expires, code=code)
     click.echo("\n".join(decided.lines()))
 

@@ -98,7 +98,7 @@ def _promotes(story: _Story, sandbox: control.Running, progress: Say) -> None:
     """As a release manager would, and another person who lets it through."""
     with story.phase("RB-030, plan run: what a promotion would do to production; the other person reads this"):
         planned = _run(story, sandbox, progress, runbook="RB-030", mode="plan", expected="planned")
-    with story.phase("Another person compares the short code, and signs the plan"):
+    with story.phase("Another person reads its report, types the short code that stands there, and signs"):
         _approve(story, planned / "plan.json")
     with story.phase("RB-030 --apply: expand, deploy, promote the page, check, contract; verified by reads only"):
         plan_file = str(planned / "plan.json")

@@ -39,6 +39,7 @@ class Promotion:
     findings: tuple[Finding, ...] = ()
     changes: tuple[Change, ...] = (CHANGE,)
     parameters: dict[str, Any] = field(default_factory=dict)
+    release: dict[str, Any] = field(default_factory=dict)
     cloud: str = ""
     environment: str = "production"
     fails: bool = False
@@ -85,6 +86,7 @@ class Promotion:
             findings=self.findings,
             manual_steps=("tell support",),
             calls={},
+            release=self.release,
         )
 
 
@@ -144,7 +146,6 @@ def test_approval_is_shown_signed_and_accepted(team, cloud: str):
         "risk  locks users for 0.2 s",
         "undo  downgrade to 0008",
         "1 step by hand:\n  tell support",
-        f"short code  {code_of(plan)}",
         f'approved: RB-030 for "production" ({cloud}), plan {code_of(plan)}',
         "it may start until just before 2026-11-24T12:00:00Z",
     ):
@@ -191,18 +192,39 @@ def test_short_code_is_asked_on_a_terminal(team, monkeypatch: pytest.MonkeyPatch
     plan = Promotion(made).plan()
     runner = CliRunner()
 
-    def typed(text: str) -> int:
-        with runner.isolation(input=f"{text}\n"):
+    def typed(text: str) -> tuple[int, str]:
+        with runner.isolation(input=f"{text}\n") as (shown, *_):
             monkeypatch.setattr("sys.stdin.isatty", lambda: True)
             try:
                 cli.main(["approve", str(plan), "--key", "approver", "--reason", "read it"], standalone_mode=False)
             except SystemExit as ended:
-                return int(str(ended.code))
-        return 0
+                return int(str(ended.code)), shown.getvalue().decode()
+        return 0, shown.getvalue().decode()
 
-    assert (4, []) == (typed("0000-0000"), sorted(made.folder.glob("approvals/*")))
-    assert 0 == typed(code_of(plan))
+    code, shown = typed("0000-0000")
+    assert (4, []) == (code, sorted(made.folder.glob("approvals/*")))
+    report = plan.with_name("report.html")
+    assert f"Read {report}, and type the short code that it shows" in shown
+    assert (True, False) == (code_of(plan) in report.read_text(), code_of(plan).partition("-")[0] in shown)
+    assert 0 == typed(code_of(plan))[0]
     assert judged(made, plan)
+
+
+def test_commits_and_authors_are_shown_before_it_is_signed(team):
+    """What production has and gets, in the words of the plan's own card; what is found twice is told once."""
+    served = ("production/deployment/api", "vercel/promotion")
+    changes = tuple(
+        Change(address, "deploy", {"commit": "a" * 40}, {"commit": "b" * 40}, (), "low", "RB-040") for address in served
+    )
+    found = tuple(Finding("artefact-rebuilt", address, "it is rebuilt", "compare", blocks=False) for address in served)
+    release = {"authors": [{"name": "dev", "source": "git", "keyid": "", "also": []}]}
+
+    _, out, _ = approve(Promotion(team("live"), changes=changes, findings=found, release=release).plan())
+
+    moved = "aaaaaaaaaaaa -> bbbbbbbbbbbb"
+    told = f"what production has -> gets:\n  {'deploy api':<20} {moved}\n  {'promote the page':<20} {moved}\n"
+    assert f"{told}authors: dev (git)\n2 changes:\n" in out
+    assert "1 finding:\n  it is rebuilt (production/deployment/api, vercel/promotion)\n" in out
 
 
 def test_withdrawal_stays_beside_what_comes_later(team):
