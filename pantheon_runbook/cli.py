@@ -352,11 +352,14 @@ def keys() -> None:
 @click.option("--role", type=click.Choice(["seal", "attest", "approve"]), default="seal", show_default=True)
 def keys_new(name: str, *, role: str) -> None:
     """Make a key, and print the lines that pin it as NAME's, to commit into trust.toml beside pantheon.toml."""
+    from pantheon_runbook import config  # noqa: PLC0415
     from pantheon_runbook.evidence import seal  # noqa: PLC0415
 
+    path = config.config_path()
+    cloud = config.load_config(path).cloud if path else "live"  # where there is no config yet, one for live will be
     key = seal.new_key(name)
     click.echo(f"the private key is {seal.keys_folder() / name}.pem (0600); it stays on this machine", err=True)
-    click.echo(seal.trust_entry(key, owner=name, cloud="live", role=role), nl=False)
+    click.echo(seal.trust_entry(key, owner=name, cloud=cloud, role=role), nl=False)
 
 
 @keys.command("list")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import stat
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -366,3 +367,15 @@ def test_wrong_input_is_a_card(team, what: str):
     assert expected == code, error
     _assert_is_card(error, words)
     assert [] == sorted(made.folder.glob("attestations/*"))
+
+
+@pytest.mark.parametrize(("config", "cloud"), [("live", "live"), ("sandbox", "sandbox"), ("", "live")])
+def test_new_key_is_pinned_for_the_cloud_of_the_config(team, config: str, cloud: str):
+    """As it stands in trust.toml it counts there; without a config the first one will be for live."""
+    made = team(config or "sandbox")
+    if not config:
+        (made.folder / "pantheon.toml").unlink()
+
+    code, lines, _ = call("keys", "new", "somebody", "--role", "approve")
+
+    assert (0, cloud) == (code, tomllib.loads(lines)["keys"][0]["cloud"])

@@ -155,6 +155,7 @@ def test_doctor_line_says_what_to_do():
 
 
 def test_new_key_prints_what_to_commit(desk):
+    desk.live()
     code, out, _ = desk.call("keys", "new", "live-seal")
 
     assert 0 == code
