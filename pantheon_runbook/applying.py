@@ -163,13 +163,14 @@ class Applying:
 
 
 def _given_up(change: Change, error: RunbookError) -> VendorUnavailableError:
+    is_limited = isinstance(error, VendorUnavailableError) and error.again_at is not None
     return VendorUnavailableError(
         f"{change.action} {change.address} did not take effect in {_WRITE_ATTEMPTS} tries",
         vendor=change.address.partition("/")[0],
         operation=change.action,
         why=error.why,
         state=f"{change.address} was looked up and is as before",
-        next_step="look at the vendor's status page, then run the plan again",
+        next_step=error.next_step if is_limited else "look at the vendor's status page, then run the plan again",
     )
 
 

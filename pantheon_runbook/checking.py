@@ -40,7 +40,7 @@ def _declared_role() -> ProductionRead:
 
 def check(name: str, *, progress: Progress = lambda _words: None) -> smoke.Checked:
     """The checks of one environment, made now. Errors: RunbookError; a check that fails is none."""
-    outside = world()
+    outside = world(tell=progress)
     outside.config.environment(name)
     if not smoke.declared_for(outside, name):
         raise ConfigError(

@@ -40,9 +40,9 @@ def now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
 
 
-def stamp() -> str:
-    """`now` as text, for example "2026-11-23T10:00:00Z"."""
-    return now().strftime("%Y-%m-%dT%H:%M:%SZ")
+def stamp(*, after_seconds: float = 0) -> str:
+    """`now`, or some time after it, as text, for example "2026-11-23T10:00:00Z"."""
+    return (now() + timedelta(seconds=after_seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def span(text: str) -> timedelta:

@@ -169,7 +169,16 @@ class VendorError(RunbookError):
 
 
 class VendorUnavailableError(VendorError):
-    pass
+    """`again_at` tells of a rate limit from when on it may be asked again (UTC, "" for not known); else it is None."""
+
+    def __init__(self, what: str, *, again_at: str | None = None, **fields: Any) -> None:
+        super().__init__(what, **fields)
+        self.again_at = again_at
+
+
+def from_when(vendor: str, again_at: str) -> str:
+    """From when on a vendor may be asked again, in words; where it has not said that, no time is made up."""
+    return f"from {again_at} on" if again_at else f"once {vendor} lets us ask again, of which it has said no time"
 
 
 class VendorRefusedError(VendorError):

@@ -98,7 +98,7 @@ class RollingBackSession(PromotingSession):
     def _told(self, act: str, error: RunbookError) -> RunbookError:
         """An outage is told there in the words of a promotion, which may have ended long ago."""
         told = super()._told(act, error)
-        if outages.vendor_that_is_down(told):
+        if outages.outage(told):
             told.what = told.what.replace("the promotion", "the way back").replace("promoted", "taken back")
             told.state = told.state.replace("the unit is open, and nothing", "nothing")
         return told

@@ -7,6 +7,7 @@ other 4xx mean "not applied"; a 5xx, a read time-out, a reset or a cut answer me
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from pantheon_runbook.errors import (
     VendorError,
     VendorRefusedError,
     VendorUnavailableError,
+    from_when,
 )
 from pantheon_runbook.providers import footprint
 from pantheon_runbook.providers.naming import named_in
@@ -34,7 +36,9 @@ ALLOWED_HOSTS = re.compile(
 )
 _READ_ATTEMPTS = 4
 _FIRST_PAUSE_SECONDS = 0.2
-_LONGEST_RETRY_AFTER_SECONDS = 60.0
+_LONGEST_WAIT_SECONDS = 60.0
+_DAY_SECONDS = 86_400.0
+_NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]+)?")
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LARGEST_PAGE_BYTES = 1_000_000
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
@@ -91,6 +95,7 @@ class Reach:
 
     socket: str | None = None
     count: Callable[[str], None] | None = None  # told of each request before it leaves; what it raises stops it
+    tell: Callable[[str], None] = lambda _words: None  # told of each wait that a vendor has asked for
 
     def transport(self) -> httpx.BaseTransport:
         if self.socket is None:
@@ -148,6 +153,7 @@ class Client:
         declared: frozenset[str] = frozenset(),
     ) -> None:
         self.vendor = vendor
+        self._tell = reach.tell
         self._gate = gate or WriteGate()
         shown = {name: value.reveal() for name, value in (headers or {}).items()}
 
@@ -199,7 +205,7 @@ class Client:
                 return response
             if last or not (response.is_success or response.status_code in _TRANSIENT):
                 self._refused(operation, response)
-            clock.sleep(_retry_after(response) or _pause(attempt))
+            self._wait(response, attempt)
         raise AssertionError("the last attempt returns or raises")
 
     def write(
@@ -259,9 +265,18 @@ class Client:
             return response
         if response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR or response.status_code == 408:  # noqa: PLR2004
             raise self._unknown(operation, f"status {response.status_code}")
+        try:
+            return self._refused(operation, response)
+        finally:  # what it raises says from when on, as of the answer and not of the end of this wait
+            if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+                self._wait(response, 1)
+
+    def _wait(self, response: httpx.Response, attempt: int) -> None:
+        """As long as the vendor asks for, up to a minute; a wait for its rate limit is told of."""
+        seconds = min(_asked_seconds(response) or _pause(attempt), _LONGEST_WAIT_SECONDS)
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
-            clock.sleep(_retry_after(response) or _pause(1))
-        return self._refused(operation, response)
+            self._tell(f"{self.vendor} asks to wait: its rate limit is reached ({math.ceil(seconds)} s)")
+        clock.sleep(seconds)
 
     def _request(
         self, method: str, path: str, params: Any, body: Any, headers: Mapping[str, Secret] | None
@@ -296,11 +311,26 @@ class Client:
             next_step="check the network and the vendor's status page, then run again",
         ) from error
 
+    def _limited(self, operation: str, response: httpx.Response, message: str) -> VendorUnavailableError:
+        seconds = _asked_seconds(response)
+        again_at = clock.stamp(after_seconds=math.ceil(seconds)) if seconds else ""
+        return VendorUnavailableError(
+            f"the rate limit of {self.vendor} is reached: {operation} was turned away",
+            vendor=self.vendor,
+            operation=operation,
+            again_at=again_at,
+            why=message or "status 429, no reason given",
+            state="nothing was changed by this call",
+            next_step=f"{from_when(self.vendor, again_at)}, run again",
+        )
+
     def _refused(self, operation: str, response: httpx.Response) -> NoReturn:
         status, code, message = _true_status(response)
         next_step = "read the vendor's message, then run the plan again"
         if status in {401, 403}:
             next_step = f"check the {self.vendor} token and what it may reach: pantheon-runbook doctor"
+        if status == httpx.codes.TOO_MANY_REQUESTS:
+            raise self._limited(operation, response, message)
         if status in _TRANSIENT or response.is_success:
             raise VendorUnavailableError(
                 f"{self.vendor} keeps answering {status} to {operation}",
@@ -393,9 +423,19 @@ def _pause(attempt: int) -> float:
     return clock.jittered(_FIRST_PAUSE_SECONDS * 2**attempt)
 
 
-def _retry_after(response: httpx.Response) -> float | None:
+def _asked_seconds(response: httpx.Response) -> float | None:
+    """How long the vendor asks to wait, by Retry-After, else by the moment of its reset; None when neither tells.
+
+    X-RateLimit-Reset comes with other answers, too. It is read as seconds since 1970 (FACTS does not say what it
+    counts), and believed up to a day ahead.
+    """
     given = response.headers.get("Retry-After", "")
-    return min(float(given), _LONGEST_RETRY_AFTER_SECONDS) if given.replace(".", "", 1).isdigit() else None
+    if _NUMBER.fullmatch(given):
+        return float(given)
+    is_limited = response.status_code == httpx.codes.TOO_MANY_REQUESTS
+    reset = response.headers.get("X-RateLimit-Reset", "") if is_limited else ""
+    ahead = float(reset) - clock.now().timestamp() if _NUMBER.fullmatch(reset) else 0.0
+    return ahead if 0 < ahead <= _DAY_SECONDS else None
 
 
 def _true_status(response: httpx.Response) -> tuple[int, str, str]:

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -122,13 +122,18 @@ def _files_of_the_sandbox() -> Path | None:
     return files if files and (files / DEFAULT_CONFIG).exists() else None
 
 
-def world() -> World:
-    """The world this process was started for. Errors: ConfigError, CredentialError; nothing is written."""
+def world(*, tell: Callable[[str], None] = lambda _words: None) -> World:
+    """The world this process was started for; `tell` hears of each wait that a vendor asks for.
+
+    Errors: ConfigError, CredentialError; nothing is written.
+    """
     path, config = chosen()
     if path is not None and config is not None and config.cloud == "live":
-        return _live_world(path, config)
-    with _usable_sandbox():
-        return _sandbox_world(path)
+        found = _live_world(path, config)
+    else:
+        with _usable_sandbox():
+            found = _sandbox_world(path)
+    return replace(found, reach=replace(found.reach, tell=tell))
 
 
 def registry_of(outside: World) -> Registry:

@@ -50,7 +50,7 @@ def open_run(
     """An open run, or a UsageError or RefusedError with nothing written anywhere; `warnings` go on the first card."""
     runbook = find(runbook_id)
     parameters = checked_parameters(runbook, given)
-    outside = world()
+    outside = world(tell=progress)
     name = str(parameters["environment"])
     outside.config.environment(name)
     _refuse_environment(name, runbook.id)
@@ -119,7 +119,7 @@ def looked_at(name: str, *, progress: Progress = lambda _words: None) -> Iterato
     """
     runbook = find("RB-010")
     parameters = checked_parameters(runbook, {"environment": name, "mode": "plan"})
-    outside = world()
+    outside = world(tell=progress)
     outside.config.environment(name)
     registry = registry_of(outside)
     with ExitStack() as ends:

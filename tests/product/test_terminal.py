@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import shlex
 import subprocess
 import sys
@@ -50,6 +51,18 @@ def test_blocked_plan_run_shows_what_to_do_first(world, hands):
     (blocking,) = [line for line in shown if line.startswith("BLOCKS ")]
     assert f"nothing says that the Supabase project {ref}" in blocking
     assert f"first     pantheon-runbook run RB-010 -e staging -p confirm={ref}" == shown[-1]
+
+
+def test_rate_limit_is_told_while_it_waits_and_on_the_card(world):
+    """Nobody takes it for an outage, or for a run that hangs."""
+    world.running.faults([{"kind": "429", "service": "railway", "seconds": 0.1, "times": 99}])
+
+    ended = world.cli("run", "RB-010")
+    world.running.faults([])
+
+    assert "  railway asks to wait: its rate limit is reached (1 s)\n" in ended.stderr
+    assert "Stopped: the rate limit of railway is reached: " in ended.stderr
+    assert re.search(r"Next:    from [0-9T:-]{19}Z on, run again\.", ended.stderr)
 
 
 @pytest.mark.rare

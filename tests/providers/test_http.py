@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+
 import httpx
 import pytest
 
+from pantheon_runbook import clock
 from pantheon_runbook.errors import OutcomeUnknownError, VendorRefusedError, VendorUnavailableError
 from pantheon_runbook.providers.http import Client, Reach, json_of
+
+
+@pytest.fixture
+def still() -> Iterator[None]:
+    """The clock stands still."""
+    clock.pin("2026-11-23T10:00:00+00:00")
+    yield
+    clock.pin(None)
 
 
 def test_read_is_repeated_until_it_answers(client, stub, pauses):
@@ -35,6 +47,47 @@ def test_retry_after_is_bounded(client, stub, pauses):
 
     client.read("GET", "/v2/teams", operation="look")
     assert [60.0] == pauses
+
+
+@pytest.mark.parametrize(
+    ("headers", "again", "waited"),
+    [
+        ({"Retry_After": "1800"}, "from 2026-11-23T10:30:00Z on, run again.", 60.0),
+        ({"X_RateLimit_Reset": "1795429800"}, "from 2026-11-23T10:30:00Z on, run again.", 60.0),
+        ({"X_RateLimit_Reset": "1800"}, "once vercel lets us ask again, of which it has said no time, run again.", 0.8),
+        ({}, "once vercel lets us ask again, of which it has said no time, run again.", 0.8),
+    ],
+)
+@pytest.mark.parametrize("verb", ["read", "write"])
+def test_rate_limit_says_how_long_it_waits_and_from_when_on(stub, gate, pauses, still, verb, headers, again, waited):
+    """It is no outage: each wait is told of, and no time is made up."""
+    told: list[str] = []
+    client = Client("vercel", "https://api.vercel.com", reach=Reach(stub.path, tell=told.append), gate=gate)
+    stub.will_answer(429, {"error": {"code": "rate_limited", "message": "slow down"}}, **headers)
+
+    with pytest.raises(VendorUnavailableError) as stopped:
+        client.read("GET", "/v2/teams", operation="look") if verb == "read" else client.write(
+            "POST", "/v9/x", operation="look", body={}
+        )
+    client.close()
+
+    assert ("the rate limit of vercel is reached: look was turned away.", "slow down.", again) == (
+        stopped.value.what,
+        stopped.value.why,
+        stopped.value.next_step,
+    )
+    assert len(pauses) == len(told) == {"read": 3, "write": 1}[verb]
+    assert waited >= max(pauses) >= waited / 4
+    assert f"vercel asks to wait: its rate limit is reached ({math.ceil(pauses[0])} s)" == told[0]
+
+
+def test_failure_with_rate_headers_is_no_rate_limit(client, stub, pauses, still):
+    """Vendors send them with every answer."""
+    stub.will_answer(503, X_RateLimit_Reset="1795429800")
+
+    with pytest.raises(VendorUnavailableError, match="keeps answering 503"):
+        client.read("GET", "/v2/teams", operation="look")
+    assert 1 > max(pauses)
 
 
 def test_page_instead_of_json_is_read_again(client, stub, pauses):
