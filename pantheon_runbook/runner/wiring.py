@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
 import pwd
 import re
+import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -20,6 +22,7 @@ from pantheon_runbook.errors import ParameterError, RunbookError
 from pantheon_runbook.evidence.bundle import Bundle, seal_abandoned
 from pantheon_runbook.evidence.place import Place
 from pantheon_runbook.evidence.seal import require_pinned, sealing_key
+from pantheon_runbook.evidence.verify import shown
 from pantheon_runbook.isolation.marks import Marks, Search
 from pantheon_runbook.kind import Surroundings
 from pantheon_runbook.model import Snapshot
@@ -55,6 +58,8 @@ def open_run(
     outside.config.environment(name)
     _refuse_environment(name, runbook.id)
     read_plan = _read_plan(str(parameters.get("plan_file", "")))
+    if read_plan and not parameters.get("resume"):  # who goes on has the parameters of the run that began
+        _refuse_other_parameters(read_plan, runbook, parameters)
     key = sealing_key(outside.config.cloud)
     require_pinned(key, outside.trust, cloud=outside.config.cloud)
     registry = registry_of(outside)
@@ -282,6 +287,21 @@ _OF_A_JOB = {
     "RUN_ID": r"\d+",
     "RUN_ATTEMPT": r"\d+",
 }
+
+
+def _refuse_other_parameters(read_plan: bytes, runbook: Runbook, parameters: Mapping[str, Any]) -> None:
+    """They make another plan, or one that is blocked. A plan for something else altogether is refused as that later."""
+    told, name = json.loads(read_plan), str(parameters["environment"])
+    if (told["runbook"], told["environment"]) != (runbook.id, name) or not isinstance(told["parameters"], dict):
+        return
+    planned, given = spelled(told["parameters"], runbook.id), spelled(parameters, runbook.id)
+    if planned != given:
+        raise ParameterError(
+            "the plan was made with other parameters than this run has",
+            why=f"the plan has {shown(planned).strip() or 'none'}, and this run {given.strip() or 'none'}",
+            next_step=f"pantheon-runbook run {runbook.id} -e {name}{shown(planned)} "
+            f"--apply --plan {shlex.quote(str(parameters['plan_file']))}",
+        )
 
 
 def _read_plan(path: str) -> bytes:

@@ -94,9 +94,9 @@ def test_moved_ground_stops_apply(world, hands):
     assert "refused" == world.seal(run).word
 
 
-def plan_that_was_read(world):
+def plan_that_was_read(world, **parameters):
     """A plan.json of a plan run."""
-    reading = world.open("plan")
+    reading = world.open("plan", **parameters)
     read = world.folder / "plan.json"
     read.write_bytes(world.plan(reading).to_bytes())
     world.seal(reading)
@@ -136,6 +136,20 @@ def test_plan_that_was_read_is_recorded_as_read(world):
 
     assert "self-approved, pre-read" == run.session.perform("approve").kind
     world.seal(run)
+
+
+def test_plan_with_other_parameters_opens_nothing(world):
+    """The card has the command with the parameters that the plan was made with."""
+    read = plan_that_was_read(world, restore_paused=True)
+
+    with pytest.raises(ParameterError, match="other parameters") as stopped:
+        world.open(plan_file=str(read))
+
+    assert "the plan has -p restore_paused=true, and this run none." == stopped.value.why
+    command = f"pantheon-runbook run RB-010 -e staging -p restore_paused=true --apply --plan {read}"
+    assert command == stopped.value.next_step
+    assert [] == world.mutating()
+    world.seal(world.open(plan_file=str(read), restore_paused=True))
 
 
 def test_plan_of_another_day_is_refused(world, hands):
