@@ -483,7 +483,9 @@ def sandbox_stop(folder: Path) -> None:
 @_FOLDER
 def sandbox_reset(folder: Path) -> None:
     """Put it back to the world that it began with: the first one, or the one that the demo left."""
-    _of_sandbox(_running(folder).reset)
+    from pantheon_runbook.sandbox import default  # noqa: PLC0415
+
+    _of_sandbox(lambda: default.reset(_running(folder)))
     click.echo(f"sandbox in {folder}: back to the world it began with")
 
 

@@ -155,25 +155,49 @@ _PINNED = {
 
 def give_read_roles(running: Running) -> None:
     """Production's holder runs what `read-role` prints, with and without --dump, and hands the two passwords over."""
-    folder, held = files(running), running.facts()["supabase"]["password"]
+    folder, values = files(running), _make_read_roles(running)
+    with (folder / "pantheon.toml").open("a") as config, (folder / "credentials.toml").open("a") as credentials:
+        config.write(f'\n[production_read]\nrelations = ["{_READ.relations[0]}"]\n')
+        credentials.writelines(f'{name} = "{value}"\n' for name, value in values.items())
+
+
+def _make_read_roles(running: Running) -> dict[str, str]:
+    """Their passwords by the names that they have in the credentials file; of one production always the same."""
+    held = running.facts()["supabase"]["password"]
     values = {name: hashlib.sha256(f"{held} {name}".encode()).hexdigest() for name in _READ_PASSWORDS}
     with _production(running) as connection:
         for script in (creation_sql(_READ), dump_role_sql(_READ)):
             connection.execute(script.encode())
         for role, name in ((_READ.role, _READ.password), (_READ.dump_role, _READ.dump_password)):
             connection.pgconn.change_password(role.encode(), values[name].encode())
-    with (folder / "pantheon.toml").open("a") as config, (folder / "credentials.toml").open("a") as credentials:
-        config.write(f'\n[production_read]\nrelations = ["{_READ.relations[0]}"]\n')
-        credentials.writelines(f'{name} = "{value}"\n' for name, value in values.items())
+    return values
 
 
 def make_promotable(running: Running) -> None:
     """Production's holder closes what would let a build go live by itself, and declares the ways in that stay open."""
+    _keep_the_domains(running)
+    with (files(running) / "pantheon.toml").open("a") as config:
+        config.writelines(_ACCEPTED.format(address=address) for address in _OPEN_WAYS)
+
+
+def _keep_the_domains(running: Running) -> None:
+    """A finished build takes no domain by itself."""
     facts = running.facts()["vercel"]
     path = f"/v9/projects/{facts['project_id']}?teamId={facts['team_id']}"
     running.call("api.vercel.com", "PATCH", path, {"autoAssignCustomDomains": False}, token=facts["token"])
-    with (files(running) / "pantheon.toml").open("a") as config:
-        config.writelines(_ACCEPTED.format(address=address) for address in _OPEN_WAYS)
+
+
+def prepare(running: Running) -> None:
+    """What a customer has done by the time that F25 is kept: its production can be read, and promoted to.
+
+    Files that say so already are left as they are: a world that was put back is prepared anew below them.
+    """
+    if (running.folder / "customer").exists():
+        _make_read_roles(running)
+        _keep_the_domains(running)
+        return
+    give_read_roles(running)
+    make_promotable(running)
 
 
 def hold_ledger(running: Running, *, at: str) -> None:

@@ -14,7 +14,9 @@ import nbformat
 import pytest
 
 from pantheon_runbook.evidence.verify import verify
+from pantheon_runbook.sandbox import control
 
+README = Path(__file__).resolve().parents[2] / "README.md"
 WAY_ON = re.compile(r"go on in the same world +(.+)")
 
 
@@ -73,6 +75,42 @@ def test_demo_beside_a_sandbox_with_a_world_of_its_own(type_in):
     type_in(way_on(told))
 
     assert "NOTHING-TO-DO" in type_in("pantheon-runbook run RB-010")
+
+
+def test_sandbox_that_was_reset_is_prepared_as_it_began(type_in):
+    """Whoever holds production there has made the roles that only look, and lets no build take the domains."""
+    type_in("pantheon-runbook sandbox start && pantheon-runbook sandbox reset")
+
+    assert "SQL checks by role pantheon_read" in type_in("pantheon-runbook check -e production")
+    running = control.Running.of(Path(".pantheon/sandbox"))
+    assert running is not None
+    vercel = running.facts()["vercel"]
+    path = f"/v9/projects/{vercel['project_id']}?teamId={vercel['team_id']}"
+    assert not running.call("api.vercel.com", "GET", path, None, token=vercel["token"])["autoAssignCustomDomains"]
+
+
+@pytest.mark.rare
+def test_promotion_by_hand_goes_as_the_readme_says(type_in):
+    """In an empty folder, with its commands alone; the code comes out of the report, as for whoever reads it."""
+    said: dict[str, str] = {}
+    for line in commands_of("### By hand, in an empty folder"):
+        planned = max(Path("evidence").glob("*-RB-030-*"), default=Path())
+        code = re.search(r'class="code"[^>]*>([0-9a-f]{4}-[0-9a-f]{4})<', reported(planned))
+        said[line] = type_in(line.replace("<bundle>", planned.name).replace("<code>", code[1] if code else ""))
+
+    assert "PLANNED: 13 to change\n" in said["pantheon-runbook run RB-030 -p baseline=0008"], "nothing is blocked"
+    assert "DONE: 8 changes made" in said["pantheon-runbook run RB-040 --apply"]
+
+
+def reported(bundle: Path) -> str:
+    path = bundle / "report.html"
+    return path.read_text() if path.is_file() else ""
+
+
+def commands_of(heading: str) -> list[str]:
+    """The lines of the first block of commands below a heading of the README, without their comments."""
+    text = README.read_text().partition(f"\n{heading}\n")[2]
+    return [line.partition("  #")[0].strip() for line in text.partition("```sh\n")[2].partition("```")[0].splitlines()]
 
 
 def way_on(told: str) -> str:
