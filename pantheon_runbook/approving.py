@@ -146,11 +146,20 @@ def policy_of(config: Config) -> Policy:
 
 
 def envelopes_for(folder: Path, plan_digest: str) -> dict[str, bytes]:
-    """What was signed for this plan, by the names of the files beside the config in `folder`. Errors: EvidenceError."""
-    return {
-        f"{FOLDER}/{path.name}": _content(path, "the approval", "give permission, or have it approved anew")
-        for path in sorted((folder / FOLDER).glob(f"{plan_digest[:12]}-*.json"))
-    }
+    """What was signed for this plan, by the names of the files beside the config in `folder`. Errors: EvidenceError.
+
+    What is called by its digest is for it, whatever is in it; under another name, what says so: a withdrawal that was
+    renamed still stops.
+    """
+    found: dict[str, bytes] = {}
+    for path in sorted((folder / FOLDER).glob("*")):
+        is_named = path.match(f"{plan_digest[:12]}-*.json")
+        if not is_named and (path.is_dir() or path.match(".*.new")):
+            continue  # a folder, or what is being written this moment and gone the next
+        raw = _content(path, "the approval", "give permission, or have it approved anew")
+        if is_named or decision.is_for(plan_digest, raw):
+            found[f"{FOLDER}/{path.name}"] = raw
+    return found
 
 
 def opened(path: Path) -> Sheet:
@@ -315,17 +324,22 @@ def _whose(desk: Desk, key: str) -> tuple[seal.SealingKey, str]:
 
 
 def _dated(said: Said, lasts: timedelta | None) -> Said:
-    """As of now; a withdrawal has no end."""
+    """As of now; a withdrawal has no end, and is never dated before what it takes back, whatever this clock says."""
     end = (clock.now() + lasts).strftime("%Y-%m-%dT%H:%M:%SZ") if lasts else ""
-    return replace(said, issued_at=clock.stamp(), expires_at=end)
+    return replace(said, issued_at=max(said.issued_at, clock.stamp()), expires_at=end)
 
 
 def _judged(sheet: Sheet, said: Said, own: seal.SealingKey, policy: Policy) -> str:
-    """What the approval will come to, by the very judgement that RB-030 makes; what is refused is never written."""
+    """What the approval will come to, by the very judgement that RB-030 makes; what is refused is never written.
+
+    Beside it lies what has been withdrawn: whoever signs anew too soon after that is told so now.
+    """
+    keys = _keys_with(sheet.desk, own, said.approver)
+    taken = (raw for raw, one in _trusted(sheet.desk, sheet.about, keys) if one.decision == "withdraw")
     case = Case(
         plan=sheet.plan,
         sealed_at=sheet.sealed_at,
-        keys=_keys_with(sheet.desk, own, said.approver),
+        keys=keys,
         policy=replace(policy, required=1),
         requester=sheet.requester,
         executor=sheet.requester,
@@ -334,7 +348,8 @@ def _judged(sheet: Sheet, said: Said, own: seal.SealingKey, policy: Policy) -> s
         check=ssh.is_signed_by,
         where=str(sheet.path),
     )
-    return approval.approved(case, {"as you would sign it": decision.signed(said, own)}).kind
+    envelopes = {f"withdrawal {number}": raw for number, raw in enumerate(taken)}
+    return approval.approved(case, {**envelopes, "as you would sign it": decision.signed(said, own)}).kind
 
 
 def _keys_with(desk: Desk, own: seal.SealingKey, owner: str) -> dict[str, verify.Key]:
@@ -347,18 +362,27 @@ def _keys_with(desk: Desk, own: seal.SealingKey, owner: str) -> dict[str, verify
 
 
 def _own_approval(desk: Desk, about: About, name: str, path: Path) -> Said:
-    """The last that he signed for this plan. Errors: EvidenceError."""
-    given = Said(about, "approve", name, "", "", "", "", "")
-    there = desk.folder / FOLDER / decision.file_name(given)
+    """The last that he signed for this plan, whatever its file is called. Errors: EvidenceError."""
+    keys, own = desk.keys(), ("approve", name, about)
+    signed = [one for _, one in _trusted(desk, about, keys) if (one.decision, one.approver, one.about) == own]
+    if signed:
+        return max(signed, key=lambda one: one.issued_at)
+    there = desk.folder / FOLDER / decision.file_name(Said(about, "approve", name, "", "", "", "", ""))
     content = _content(there, "the approval", f"name the plan that you approved; {path} it is not")
-    found = decision.read(content, desk.keys(), check=ssh.is_signed_by)
-    if isinstance(found, decision.Read) and (found.said.approver, found.said.about) == (name, about):
-        return found.said
+    found = decision.read(content, keys, check=ssh.is_signed_by)
     raise EvidenceError(
         f"the approval {there} cannot be trusted",
-        why=found if isinstance(found, str) else f"it is {found.said.approver}'s, or for another plan",
+        why=found if isinstance(found, str) else f"it is no approval of this plan by {name}",
         next_step="take the file away: while it is there no approval of this plan counts",
     )
+
+
+def _trusted(desk: Desk, about: About, keys: Mapping[str, verify.Key]) -> Iterator[tuple[bytes, Said]]:
+    """What lies here for this plan and is somebody's word, with its envelope."""
+    for raw in envelopes_for(desk.folder, about.plan_digest).values():
+        found = decision.read(raw, keys, check=ssh.is_signed_by)
+        if isinstance(found, decision.Read):
+            yield raw, found.said
 
 
 def _put(desk: Desk, said: Said, own: seal.SealingKey, lasts: timedelta | None) -> Decided:

@@ -16,7 +16,7 @@ from typing import Literal
 from pantheon_runbook.errors import HeldError, NotApprovedError, RunbookError, StalePlanError
 from pantheon_runbook.evidence import verify
 from pantheon_runbook.evidence.decision import About, Read, is_one_key, read
-from pantheon_runbook.evidence.statement import is_dated_ahead, source_of
+from pantheon_runbook.evidence.statement import CLOCKS_DIFFER, is_dated_ahead, source_of
 
 APPROVES = verify.APPROVES
 Kind = Literal["approved", "separation of duties: not met"]
@@ -290,13 +290,13 @@ def _of_the_plan(where: str, one: Read, case: Case) -> Iterator[RunbookError]:
 
 
 def _withdrawn(where: str, one: Read, withdrawals: Iterable[Read], case: Case) -> RunbookError | None:
-    """By whoever has signed it."""
+    """By whoever has signed it, unless he clearly signed it after that: what clocks leave in doubt is stopped."""
     said = one.said
     for withdrawal in withdrawals:
         taken = withdrawal.said
         is_his = _may_withdraw(withdrawal, case) and taken.approver == said.approver
-        is_later = verify.moment_of(said.issued_at) < verify.moment_of(taken.issued_at)
-        if is_his and (taken.nonce == said.nonce or is_later):
+        since = verify.moment_of(said.issued_at) - verify.moment_of(taken.issued_at)
+        if is_his and (taken.nonce == said.nonce or since < CLOCKS_DIFFER):
             return _taken_back(where, case, f"{said.approver} has withdrawn the approval", withdrawal)
     return None
 
@@ -343,7 +343,8 @@ def _refused(where: str, case: Case, what: str, why: str, *, next_step: str = ""
 def _taken_back(where: str, case: Case, what: str, withdrawal: Read) -> NotApprovedError:
     """Whoever has withdrawn it is asked first, and not somebody else for another signature."""
     taken = withdrawal.said
-    go_on = f"go back: {case.back}" if case.started else f"once that is settled it may be approved anew: {case.anew}"
+    anew = f"once that is settled it may be approved anew, {CLOCKS_DIFFER} after it was withdrawn: {case.anew}"
+    go_on = f"go back: {case.back}" if case.started else anew
     step = f"ask {taken.approver} about it; {go_on}"
     return _refused(where, case, what, f"on {taken.issued_at}: {taken.reason}", next_step=step)
 

@@ -58,7 +58,7 @@ class Said:
     """What one person decided; times are UTC. `code` is the short code as typed, `nonce` 32 hexadecimal characters.
 
     A withdrawal names the nonce that it withdraws, and has no end (`expires_at` is ""): it takes back whatever its
-    approver had signed for this plan before it, too.
+    approver had signed for this plan before it, too, and what he signs until clocks can no longer differ by so much.
     """
 
     about: About
@@ -96,6 +96,13 @@ def file_name(said: Said) -> str:
 def signed(said: Said, key: SealingKey) -> bytes:
     """The envelope to commit."""
     return said.statement.signed(key)
+
+
+def is_for(plan_digest: str, raw: bytes) -> bool:
+    """Whether an envelope says that it is about this plan, whoever has signed it."""
+    envelope = verify.opened(raw, PAYLOAD_TYPE, ())
+    told = None if isinstance(envelope, str) else statement_in(envelope.payload, _PREDICATE_TYPE)
+    return told is not None and told.subject.get(_SUBJECT) == plan_digest
 
 
 def read(raw: bytes, keys: Mapping[str, verify.Key], *, check: verify.Check = verify.is_signed_by) -> Read | str:

@@ -848,8 +848,8 @@ def _is_by(keys: Iterable[Key], raw: bytes) -> bool:
 
 def _takes_back(said: Mapping[str, Any], approver: Mapping[str, Any], digest: str) -> bool:
     is_his = {"decision": "withdraw", "approver": approver["name"], "plan_digest": digest}.items() <= said.items()
-    is_later = not _follows(said.get("issued_at"), approver["issued_at"], by=timedelta())
-    return is_his and (said.get("nonce") == approver["nonce"] or is_later)
+    is_long_before = _follows(said.get("issued_at"), approver["issued_at"], by=-CLOCKS_DIFFER)
+    return is_his and (said.get("nonce") == approver["nonce"] or not is_long_before)
 
 
 def _follows(first: Any, then: Any, *, by: timedelta = CLOCKS_DIFFER) -> bool:

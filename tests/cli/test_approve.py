@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,10 @@ def code_of(plan: Path) -> str:
 
 def approve(plan: Path, *more: str, key: str = "approver", code: str = "") -> tuple[int, str, str]:
     return call("approve", str(plan), "--key", key, "--reason", "read it", "--code", code or code_of(plan), *more)
+
+
+def withdraw(plan: Path) -> int:
+    return call("approve", str(plan), "--key", "approver", "--reason", "wrong", "--withdraw")[0]
 
 
 def judged(made: Team, plan: Path, **facts: object) -> approval.Approved:
@@ -240,12 +244,84 @@ def test_withdrawal_stays_beside_what_comes_later(team):
     with pytest.raises(NotApprovedError, match="approver has withdrawn the approval"):
         judged(made, plan)
 
-    clock.pin("2026-11-24T10:00:01+00:00")
+    clock.pin("2026-11-24T10:04:59+00:00")
+    code, _, error = approve(plan)
+    assert (4, old) == (code, path.read_bytes())
+    _assert_is_card(error, "approved anew, 0:05:00 after it was withdrawn")
+
+    clock.pin("2026-11-24T10:05:00+00:00")
     approve(plan)
     assert judged(made, plan)
     path.write_bytes(old)
     with pytest.raises(NotApprovedError, match="0009 is wrong"):
         judged(made, plan)
+
+
+def test_withdrawal_is_not_dated_before_what_it_takes_back(team):
+    """Made on a machine whose clock is behind: a copy of an earlier approval is taken back, too."""
+    made = team("live")
+    plan = Promotion(made).plan()
+    clock.pin("2026-11-24T10:20:00+00:00")
+    approve(plan)
+    (path,) = (made.folder / "approvals").iterdir()
+    old = path.read_bytes()
+    clock.pin("2026-11-24T10:30:00+00:00")
+    approve(plan)
+
+    clock.pin("2026-11-24T10:10:00+00:00")
+    assert 0 == withdraw(plan)
+    path.write_bytes(old)
+
+    clock.pin("2026-11-24T10:30:00+00:00")
+    with pytest.raises(NotApprovedError, match="approver has withdrawn the approval"):
+        judged(made, plan)
+
+
+@pytest.mark.parametrize("name", ["old.json", "000000000000-approver-withdrawn-00000000.json", "withdrawn.json.bak"])
+def test_withdrawal_stops_under_whatever_name_it_lies(team, name: str):
+    made = team("live")
+    plan = Promotion(made).plan()
+    approve(plan)
+    withdraw(plan)
+    (withdrawn,) = (made.folder / "approvals").glob("*-withdrawn-*")
+    withdrawn.rename(withdrawn.with_name(name))
+
+    with pytest.raises(NotApprovedError, match="approver has withdrawn the approval"):
+        judged(made, plan)
+
+
+def test_approval_is_withdrawn_under_whatever_name_it_lies(team):
+    made = team("live")
+    plan = Promotion(made).plan()
+    approve(plan)
+    (path,) = (made.folder / "approvals").iterdir()
+    path.rename(path.with_name("signed.json"))
+
+    assert 0 == withdraw(plan)
+    with pytest.raises(NotApprovedError, match="approver has withdrawn the approval"):
+        judged(made, plan)
+
+
+def test_what_lies_beside_the_decisions_stops_nobody(team):
+    """Of another plan, of no plan, half written, or a folder."""
+    made = team("live")
+    plan = Promotion(made).plan()
+    approve(plan)
+    beside = made.folder / "approvals"
+    (beside / "README.md").write_text("who may approve, and how to reach them")
+    (beside / "old").mkdir()
+    (beside / ".half.json.new").symlink_to("gone")
+    other = replace(decision_in(beside), about=replace(decision_in(beside).about, plan_digest="0" * 64))
+    (beside / "000000000000-approver.json").write_bytes(decision.signed(other, seal.new_key("nobody")))
+
+    assert judged(made, plan)
+
+
+def decision_in(folder: Path) -> decision.Said:
+    (path,) = folder.glob("*-approver.json")
+    found = decision.read(path.read_bytes(), approving.Desk.here().keys())
+    assert isinstance(found, decision.Read)
+    return found.said
 
 
 def test_withdrawal_needs_no_whole_bundle(team):

@@ -303,6 +303,16 @@ REFUSALS: dict[str, tuple[Callable[[Desk], object], type[RunbookError], str]] = 
         REFUSED,
         f"on {NOW}: it was wrong",
     ),
+    "withdrawn in the same second, by another nonce": (
+        lambda desk: desk.withdraws(replace(GOOD, nonce="4" * 32)),
+        REFUSED,
+        "withdrawn the approval",
+    ),
+    "withdrawn by a clock that is behind": (
+        lambda desk: desk.withdraws(replace(GOOD, nonce="4" * 32), at="2026-11-24T08:55:01Z"),
+        REFUSED,
+        "approved anew, 0:05:00 after it was withdrawn",
+    ),
     "begun under another approval": (begun, REFUSED, "has not begun under this approval"),
     "begun, and withdrawn by one of two": (begun_and_withdrawn, REFUSED, "withdrawn the approval"),
     "begun, and withdrawn where no approval lies": (begun_and_gone, REFUSED, "that the unit began under"),
@@ -418,8 +428,9 @@ def test_nobody_withdraws_for_another(by: str):
 
 
 def test_approval_after_a_withdrawal_counts():
+    """Once no two clocks can be that far apart: what he has signed since then is new."""
     desk = Desk()
-    desk.withdraws(replace(GOOD, nonce="4" * 32), at="2026-11-24T08:59:59Z")
+    desk.withdraws(replace(GOOD, nonce="4" * 32), at="2026-11-24T08:55:00Z")
 
     assert "approved" == desk.judged().kind
 

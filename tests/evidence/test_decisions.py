@@ -267,8 +267,14 @@ FORGED: dict[str, tuple[Attack, Found]] = {
     "withdrawn by another nonce, later": (
         ana_withdraws(at="2026-11-24T10:00:01Z", nonce="4" * 32), of_decisions("ana had withdrawn the approval")
     ),
+    "withdrawn by another nonce, in the same second": (
+        ana_withdraws(at=NOW, nonce="4" * 32), of_decisions("ana had withdrawn the approval")
+    ),
+    "withdrawn by another nonce, and a clock that is behind": (
+        ana_withdraws(at="2026-11-24T09:55:01Z", nonce="4" * 32), of_decisions("ana had withdrawn the approval")
+    ),
     "withdrawn by another person": (ana_withdraws(by="ben"), set()),
-    "withdrawn, and approved again": (ana_withdraws(at=EARLY, nonce="4" * 32), set()),
+    "withdrawn, and approved again": (ana_withdraws(at="2026-11-24T09:55:00Z", nonce="4" * 32), set()),
     "withdrawn, another plan": (ana_withdraws(nonce="4" * 32, about=replace(ABOUT, plan_digest=OTHER)), set()),
     "planned elsewhere": (
         says(planned_in="elsewhere"), of_decisions("elsewhere, where the plan was made, is no run before it")
