@@ -61,15 +61,18 @@ class Desk:
         return sealed_runs(self.evidence, seal.trust_of(self.folder, self.config.cloud))
 
     def keys(self) -> dict[str, verify.Key]:
-        """Every pinned key by its id."""
+        """Every pinned key by its id. Errors: ConfigError."""
         return keys_of(self.folder, self.evidence)
 
 
 def keys_of(folder: Path, evidence: Path) -> dict[str, verify.Key]:
-    """Every key that is pinned beside the config, by its id; what the evidence pins counts for the sandbox only."""
-    pinned = verify.pinned_keys(evidence / seal.TRUST)[0]
+    """Every key that is pinned beside the config, by its id; what the evidence pins counts for the sandbox only.
+
+    Errors: ConfigError.
+    """
+    pinned = seal.pinned_in(evidence / seal.TRUST)
     rehearsals = {name: key for name, key in pinned.items() if key.cloud == "sandbox"}
-    return rehearsals | verify.pinned_keys(folder / seal.TRUST)[0]
+    return rehearsals | seal.pinned_in(folder / seal.TRUST)
 
 
 @dataclass(frozen=True)

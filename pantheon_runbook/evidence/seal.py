@@ -15,7 +15,7 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 
 from pantheon_runbook import clock
-from pantheon_runbook.errors import CredentialError, ParameterError
+from pantheon_runbook.errors import ConfigError, CredentialError, ParameterError
 from pantheon_runbook.evidence import verify
 from pantheon_runbook.evidence.files import write_file
 
@@ -78,13 +78,26 @@ def trust_of(folder: Path, cloud: str) -> Path | None:
     return folder / TRUST if cloud == "live" else None
 
 
+def pinned_in(trust: Path) -> dict[str, verify.Key]:
+    """The keys of a trust file by their id, none of one that cannot be read. Errors: ConfigError for one in doubt."""
+    keys, findings = verify.pinned_keys(trust)
+    doubt = next((one.problem for one in findings if one.problem.startswith(verify.IN_DOUBT)), "")
+    if doubt:
+        raise ConfigError(
+            f"{trust} cannot be relied on",
+            why=doubt,
+            next_step="correct it: one entry for each key; to renew one, change its valid_until",
+        )
+    return keys
+
+
 def require_pinned(key: SealingKey, trust: Path | None, *, cloud: str) -> None:
-    """Live evidence sealed by a key that nobody pinned could never be checked. Errors: CredentialError."""
+    """Live evidence sealed by a key that nobody pinned could never be checked. Errors: CredentialError, ConfigError."""
     if trust is None:
         return
     pinned = [
         one.public.public_bytes_raw().hex()
-        for one in verify.pinned_keys(trust)[0].values()
+        for one in pinned_in(trust).values()
         if one.cloud == cloud and one.role == verify.SEALS and one.is_valid_at(clock.stamp())
     ]
     if key.public in pinned:
@@ -204,5 +217,5 @@ def _role_line(role: str) -> str:
 def pin(key: SealingKey, trust: Path, *, owner: str, cloud: str, role: str = verify.SEALS) -> None:
     """Add the key to the trust file unless it is there; whoever calls this keeps other writers away."""
     content = trust.read_bytes() if trust.is_file() else b""  # reading a pipe would have no end: it is replaced
-    if f'"{key.keyid}"'.encode() not in content:
+    if f'"{key.keyid}"'.encode() not in content and key.keyid not in verify.pinned_keys(trust)[0]:
         write_file(trust, content + trust_entry(key, owner=owner, cloud=cloud, role=role).encode())

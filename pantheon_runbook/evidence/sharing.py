@@ -20,7 +20,7 @@ from pantheon_runbook.evidence import ledger
 from pantheon_runbook.evidence.files import settle, write_file
 from pantheon_runbook.evidence.repository import FOUND, Repository, bundles_in
 from pantheon_runbook.evidence.seal import is_file_name
-from pantheon_runbook.evidence.verify import LEDGER, SEALED_BESIDE, TRUST, head_of, lines_in, shown, verify
+from pantheon_runbook.evidence.verify import LEDGER, SEALED_BESIDE, TRUST, head_of, keyid_of, lines_in, shown, verify
 
 BRANCH = "evidence"
 REMOTE = "origin"
@@ -336,7 +336,7 @@ def _pins(raw: bytes) -> dict[str, dict[str, str]]:
     """The entries of a trust file by their key; none of what is none."""
     try:
         entries = tomllib.loads(raw.decode()).get("keys", [])
-        return {str(one.get("keyid") or one["ssh"]): {name: str(text) for name, text in one.items()} for one in entries}
+        return {keyid_of(one): {name: str(text) for name, text in one.items()} for one in entries}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 

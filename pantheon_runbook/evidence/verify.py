@@ -33,6 +33,7 @@ SEALED_BESIDE = frozenset({"manifest.json", "seal.json"})
 NO_PREVIOUS = "0" * 64
 LEDGER = "ledger.jsonl"
 TRUST = "trust.toml"
+IN_DOUBT = "no pin in it counts"  # begins the finding about a trust file that can be read and contradicts itself
 SEALS = "seal"  # the role of a key that signs bundles; one that is pinned for anything else signs none
 APPROVES = "approve"  # the role of a key that signs decisions about a plan of production
 APPROVAL, STATEMENT = "urn:pantheon-runbook:approval:1", "application/vnd.in-toto+json"  # what such a decision is
@@ -294,23 +295,13 @@ def pinned_keys(trust: Path) -> tuple[dict[str, Key], list[Finding]]:
     """The keys of a trust file by their id; none, and what is wrong with it, when it cannot be read."""
     try:
         table = tomllib.loads(_read(trust, follow=True).decode())
-        keys = {
-            (keyid := _keyid(entry)): Key(
-                _public(entry),
-                str(entry["owner"]),
-                str(entry["cloud"]),
-                f"key {keyid[:12]} in {trust}",
-                str(entry.get("role", SEALS)),
-                _interval(entry, "valid_from"),
-                _interval(entry, "valid_until"),
-            )
-            for entry in table["keys"]
-        }
+        pinned = [(keyid_of(entry), _key(entry, trust)) for entry in table["keys"]]
     except _Problem as problem:
         return {}, [Finding("", trust.name, f"no pinned keys: {problem}")]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return {}, [Finding("", trust.name, f"no pinned keys: {type(error).__name__}")]
-    return keys, []
+    doubt = _doubt_in(pinned)
+    return ({}, [Finding("", trust.name, f"{IN_DOUBT}: {doubt}")]) if doubt else (dict(pinned), [])
 
 
 def ssh_keyid(line: str) -> str:
@@ -318,8 +309,32 @@ def ssh_keyid(line: str) -> str:
     return _sha256(" ".join(line.split()[:2]).encode())
 
 
-def _keyid(entry: Mapping[str, Any]) -> str:
+def keyid_of(entry: Mapping[str, Any]) -> str:
+    """What the key of one entry of a trust file is called. Raises KeyError, AttributeError."""
     return ssh_keyid(entry["ssh"]) if "ssh" in entry else str(entry["keyid"])
+
+
+def _key(entry: Mapping[str, Any], trust: Path) -> Key:
+    return Key(
+        _public(entry),
+        str(entry["owner"]),
+        str(entry["cloud"]),
+        f"key {keyid_of(entry)[:12]} in {trust}",
+        str(entry.get("role", SEALS)),
+        _interval(entry, "valid_from"),
+        _interval(entry, "valid_until"),
+    )
+
+
+def _doubt_in(pinned: Iterable[tuple[str, Key]]) -> str:
+    """Of two entries for one key, one of them ended perhaps, nobody could say which counts; "" for no doubt."""
+    taken = set[object]()
+    for keyid, key in pinned:
+        names = {keyid, (key.public.public_bytes_raw(), key.role, key.cloud)}
+        if names & taken:
+            return f"key {keyid[:12]} is pinned twice"
+        taken |= names
+    return ""
 
 
 def _public(entry: Mapping[str, Any]) -> Ed25519PublicKey:

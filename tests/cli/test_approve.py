@@ -415,6 +415,11 @@ def _withdrawable(made: Team) -> Path:
     return plan
 
 
+def pinned_twice(made: Team) -> None:
+    entry = made.trust.read_text().partition("[[keys]]")[2]
+    made.trust.write_text(f"[[keys]]{entry}[[keys]]{entry.partition('[[keys]]')[0]}")
+
+
 def nowhere(made: Team) -> None:
     (made.folder / "approvals").write_text("a file")
 
@@ -472,6 +477,8 @@ CASES: dict[str, tuple[Callable[[Team], Path], tuple[str, ...], int, str]] = {
         "may approve nothing",
     ),
     "key pinned to attest": (with_(_pin('"approve"', '"attest"')), SIGN, 2, "pinned to attest for live"),
+    "key pinned twice": (with_(pinned_twice), SIGN, 4, "is pinned twice"),
+    "key pinned twice, to withdraw": (with_(pinned_twice), WITHDRAW, 2, "trust.toml cannot be relied on"),
     "key past its validity": (with_(_pin('until = "2027', 'until = "2025')), SIGN, 2, "is not valid now"),
     "owner is a path": (with_(_pin('owner = "approver"', 'owner = "../x"')), SIGN, 2, '"../x" cannot approve'),
     "nowhere to put it": (with_(nowhere), SIGN, 4, "cannot be written"),

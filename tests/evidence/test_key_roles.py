@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pantheon_runbook import clock
-from pantheon_runbook.errors import CredentialError
+from pantheon_runbook.errors import ConfigError, CredentialError
 from pantheon_runbook.evidence import seal, verify
 
 ROLE = 'cloud = "sandbox"\n'
@@ -66,6 +66,47 @@ def test_live_run_needs_a_key_that_may_seal_now(make, tmp_path, role: str, more:
         seal.require_pinned(key, trust, cloud="live")
 
     assert "is not pinned" in stopped.value.what
+
+
+ENDED = {"valid_until": "2020-01-01T00:00:00Z"}
+
+
+def pin_of(key: seal.SealingKey, said: dict[str, str]) -> str:
+    told = {"keyid": key.keyid, "public": key.public, "owner": "ana", "cloud": "live", "role": "approve", **said}
+    return "[[keys]]\n" + "".join(f'{name} = "{text}"\n' for name, text in told.items())
+
+
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        ({}, {}),
+        (ENDED, {}),
+        ({}, ENDED),
+        ({}, {"owner": "ben"}),
+        ({}, {"role": "attest"}),
+        (ENDED, {"keyid": "0" * 64}),
+    ],
+    ids=["alike", "ended, then not", "not, then ended", "of another", "for something else", "under another id"],
+)
+def test_key_that_is_pinned_twice_pins_nothing(make, tmp_path, first: dict[str, str], again: dict[str, str]):
+    """Nobody could say which of the two counts; the auditor's file says so, and every command."""
+    trust = tmp_path / "trust.toml"
+    trust.write_text(pin_of(make.key, first) + pin_of(make.key, again))
+
+    keys, (finding,) = verify.pinned_keys(trust)
+
+    assert ({}, True) == (keys, "is pinned twice" in finding.problem)
+    with pytest.raises(ConfigError, match="is pinned twice"):
+        seal.require_pinned(make.key, trust, cloud="live")
+
+
+@pytest.mark.parametrize("other", [{"cloud": "sandbox"}, {"role": "attest"}])
+def test_key_may_be_pinned_for_two_things(make, tmp_path, other: dict[str, str]):
+    """Under two ids: neither entry says of it what the other says otherwise."""
+    trust = tmp_path / "trust.toml"
+    trust.write_text(pin_of(make.key, {}) + pin_of(make.key, {"keyid": "0" * 64, **other}))
+
+    assert 2 == len(verify.pinned_keys(trust)[0])
 
 
 def test_printed_pin_of_a_person_ends_one_day(make):

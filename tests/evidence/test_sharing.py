@@ -564,6 +564,21 @@ def test_key_that_is_said_otherwise_is_refused(ci, laptop, tmp_path):
     assert "another thing of a key than ours" in stopped.value.why
 
 
+def test_ssh_key_is_the_same_under_another_comment(ci, laptop, tmp_path):
+    """Two entries for one key would make the whole trust file worth nothing."""
+    line = "AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea"
+    entry = f'[[keys]]\nssh = "ssh-ed25519 {line} COMMENT"\nowner = "ana"\ncloud = "sandbox"\nrole = "approve"\n'
+    own = laptop.evidence / "trust.toml"
+    text = own.read_text()
+    own.write_text(text + entry)
+    committed(laptop, trusting(text + entry.replace("COMMENT", "ana")), tmp_path)
+
+    with refused(laptop) as stopped:
+        laptop.pull()
+
+    assert "another thing of a key than ours" in stopped.value.why
+
+
 # ---- broken off, and at the same time
 
 

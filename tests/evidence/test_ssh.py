@@ -129,6 +129,17 @@ def test_same_key_pinned_twice_is_one_person(desk):
         found.judged()
 
 
+def test_ssh_key_that_people_have_pinned_is_not_pinned_again(desk, tmp_path: Path):
+    """By the line of its .pub file: a second entry, as first use makes it, would make the whole file worth nothing."""
+    desk()
+    trust = tmp_path / "trust.toml"
+    before = trust.read_text()
+
+    seal.pin(ssh.own_key(str(tmp_path / "id_ed25519"), role="approve"), trust, owner="ana", cloud="sandbox")
+
+    assert before == trust.read_text()
+
+
 def test_missing_ssh_keygen_is_a_card(desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     found = desk()
     monkeypatch.setenv("PATH", str(tmp_path))
