@@ -294,7 +294,7 @@ def _withdrawn(where: str, one: Read, withdrawals: Iterable[Read], case: Case) -
     said = one.said
     for withdrawal in withdrawals:
         taken = withdrawal.said
-        is_his = _may_withdraw(withdrawal, case) and taken.approver == said.approver
+        is_his = _may_withdraw(withdrawal, case) and _names_of_signer(withdrawal, case) & _names_of_signer(one, case)
         since = verify.moment_of(said.issued_at) - verify.moment_of(taken.issued_at)
         if is_his and (taken.nonce == said.nonce or since < CLOCKS_DIFFER):
             return _taken_back(where, case, f"{said.approver} has withdrawn the approval", withdrawal)

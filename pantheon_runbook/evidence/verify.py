@@ -75,6 +75,8 @@ _OF_THE_PLAN = {
     "is_hotfix": "kind of plan: hotfix or none",
 }  # fmt: skip
 _OF_THE_PERSON = {"approver": "name", "reason": "reason", "issued_at": "issued_at", "expires_at": "expires_at"}
+# Fillers, joiners and selectors: for Unicode they are letters, marks or symbols, and nobody sees them.
+_BLANK = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 
 
 @dataclass(frozen=True)
@@ -327,9 +329,14 @@ def _key(entry: Mapping[str, Any], trust: Path) -> Key:
 
 
 def _doubt_in(pinned: Iterable[tuple[str, Key]]) -> str:
-    """Of two entries for one key, one of them ended perhaps, nobody could say which counts; "" for no doubt."""
+    """Of two entries for one key, one of them ended perhaps, nobody could say which counts; "" for no doubt.
+
+    Nor could he who reads them tell two people apart whose names look alike.
+    """
     taken = set[object]()
     for keyid, key in pinned:
+        if key.role != SEALS and (not key.owner.isprintable() or _BLANK.search(key.owner)):
+            return f"the owner of key {keyid[:12]} has a character in the name that nobody sees"
         names = {keyid, (key.public.public_bytes_raw(), key.role, key.cloud)}
         if names & taken:
             return f"key {keyid[:12]} is pinned twice"
@@ -834,7 +841,9 @@ def names_in(given: Iterable[str]) -> frozenset[str]:
 
 
 def plain_name(name: str) -> str:
-    return " ".join(normalize("NFKC", name).casefold().split())
+    """In one spelling, and without what nobody sees of it."""
+    seen = "".join(char for char in _BLANK.sub("", name) if char.isprintable() or char.isspace())
+    return " ".join(normalize("NFKC", seen).casefold().split())
 
 
 def _said_in(decided: Mapping[str, Any]) -> Iterator[tuple[bytes, Mapping[str, Any]]]:

@@ -187,6 +187,13 @@ def key_of_requester(desk: Desk) -> None:
     desk.keys["0" * 64] = pinned("ana", owner="req", role="attest")
 
 
+def withdrawn_as_another(desk: Desk) -> None:
+    """With her other key, which is pinned as one of the names that [[people]] knows."""
+    desk.repin("ana-2", owner="Ana Lee")
+    desk.policy(known=(frozenset({"ana", "Ana Lee"}),))
+    desk.withdraws(replace(GOOD, approver="Ana Lee", nonce="4" * 32), by="ana-2")
+
+
 def known_by_key(desk: Desk) -> None:
     desk.set(requester=Person("somebody", "pinned key", keyid=KEYS["ana"].keyid))
 
@@ -248,6 +255,13 @@ REFUSALS: dict[str, tuple[Callable[[Desk], object], type[RunbookError], str]] = 
     "approver is the requester": (lambda desk: desk.set(requester=Person("ana", "")), REFUSED, "are its requester"),
     "approver is the executor": (lambda desk: desk.set(executor=Person(" ANA ", "")), REFUSED, "they are its executor"),
     "approver is an author": (renamed("Ana"), REFUSED, "an author of a commit in the release"),
+    "approver is an author, it seems": (renamed("An\u200ba"), REFUSED, "an author of a commit in the release"),
+    "approver is an author with a selector": (renamed("ana\ufe0f"), REFUSED, "an author of a commit in the release"),
+    "approver is an author in wide letters": (
+        renamed("\uff21n\u00ada"),
+        REFUSED,
+        "an author of a commit in the release",
+    ),
     "approver is an author by an alias": (alias, REFUSED, "an author of a commit in the release"),
     "key is the requester's too": (key_of_requester, REFUSED, "they are its requester"),
     "requester is known by this key": (known_by_key, REFUSED, "they are its requester"),
@@ -313,6 +327,7 @@ REFUSALS: dict[str, tuple[Callable[[Desk], object], type[RunbookError], str]] = 
         REFUSED,
         "approved anew, 0:05:00 after it was withdrawn",
     ),
+    "withdrawn under another of their names": (withdrawn_as_another, REFUSED, "withdrawn the approval"),
     "begun under another approval": (begun, REFUSED, "has not begun under this approval"),
     "begun, and withdrawn by one of two": (begun_and_withdrawn, REFUSED, "withdrawn the approval"),
     "begun, and withdrawn where no approval lies": (begun_and_gone, REFUSED, "that the unit began under"),
@@ -338,7 +353,7 @@ def test_refusal_has_its_own_message(what: str):
 @pytest.mark.parametrize("who", ["requester", "executor", "authors"])
 def test_who_has_no_name_is_not_another_person(who: str):
     desk = Desk()
-    nobody = Person(" <> ", "login name")
+    nobody = Person(" <\u200b> ", "login name")
     desk.set(**{who: (nobody,) if who == "authors" else nobody})
 
     with pytest.raises(NotApprovedError, match="nobody can be told apart"):

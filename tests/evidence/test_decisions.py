@@ -194,6 +194,9 @@ FORGED: dict[str, tuple[Attack, Found]] = {
         says(authors=[{"name": "Dev", "source": "git", "also": [" Ana "]}]),
         of_decisions(NOT_APART),
     ),
+    "approver is an author, it seems": (
+        says(authors=[{"name": "An\u200ba", "source": "git", "also": []}]), of_decisions(NOT_APART)
+    ),
     "approver is the requester": (
         says(requester={"name": "ana", "source": SOURCE}),
         of_decisions(NOT_APART, f"its requester is not the operator of {PLAN_RUN}"),

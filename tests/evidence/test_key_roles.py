@@ -109,6 +109,33 @@ def test_key_may_be_pinned_for_two_things(make, tmp_path, other: dict[str, str])
     assert 2 == len(verify.pinned_keys(trust)[0])
 
 
+UNSEEN = ["an\u200ba", "ana\ufe0f", "an\u00ada", "\u202eana", "ana\u3164", "ana\u00a0", "ana\\n", "ana\\u0000"]
+
+
+@pytest.mark.parametrize("role", ["approve", "attest"])
+@pytest.mark.parametrize("owner", UNSEEN, ids=ascii)
+def test_owner_with_what_nobody_sees_pins_nothing(make, tmp_path, owner: str, role: str):
+    """He would be another person than the one whose name it looks like."""
+    trust = tmp_path / "trust.toml"
+    trust.write_text(pin_of(make.key, {"owner": owner, "role": role}))
+
+    keys, (finding,) = verify.pinned_keys(trust)
+
+    assert ({}, True) == (keys, "a character in the name that nobody sees" in finding.problem)
+    with pytest.raises(ConfigError, match="nobody sees"):
+        seal.pinned_in(trust)
+
+
+@pytest.mark.parametrize(
+    "owner", ["Zo\u00eb O'Hara-L\u00f3pez", "\u5c71\u7530\u592a\u90ce", "\u0915\u093f\u0930\u0923"]
+)
+def test_owner_may_have_any_name(make, tmp_path, owner: str):
+    trust = tmp_path / "trust.toml"
+    trust.write_text(pin_of(make.key, {"owner": owner}), encoding="utf-8")
+
+    assert [owner] == [key.owner for key in verify.pinned_keys(trust)[0].values()]
+
+
 def test_printed_pin_of_a_person_ends_one_day(make):
     text = seal.trust_entry(make.key, owner="ana", cloud="live", role="attest")
     trust = make.evidence / "trust.toml"
