@@ -72,7 +72,10 @@ class Applying:
         self.errors: dict[str, RunbookError] = {}
 
     def run(self, plan: Plan) -> tuple[StepResult, ...]:
-        """One result per change, in the plan's order. Never raises for a vendor's failure: see `errors`."""
+        """One result per change, in the plan's order. Never raises for a vendor's failure: see `errors`.
+
+        A bug of ours is raised, once what else runs has ended.
+        """
         changes = {change.address: change for change in plan.changes}
         sorter = TopologicalSorter({address: change.depends_on for address, change in changes.items()})
         sorter.prepare()
@@ -99,7 +102,16 @@ class Applying:
             return StepResult(change.address, "not-done", "the run was stopped before it")
         self._journal.write("change-begins", address=change.address, action=change.action)
         self._progress(f"{change.action} {change.address}")
-        outcome, reason = self._attempt(change)
+        try:
+            outcome, reason = self._attempt(change)
+        except BaseException as bug:
+            self._end(change, "unknown", f"broken off by a bug of ours: {type(bug).__name__}", started)
+            raise
+        return self._end(change, outcome, reason, started)
+
+    def _end(self, change: Change, outcome: Outcome, reason: str, started: float) -> StepResult:
+        if outcome == "unknown":
+            self._lost.set()
         result = StepResult(change.address, outcome, reason, round(clock.monotonic() - started, 3))
         self._progress(f"{change.address} is {OUTCOME_WORDS[outcome]} ({result.seconds:.1f} s)")
         self._journal.write(
@@ -118,7 +130,6 @@ class Applying:
         except RunbookError as error:
             self.errors[change.address] = error
             if isinstance(error, OutcomeUnknownError | UnrecordedError):
-                self._lost.set()
                 return "unknown", error.what
             return ("not-ready" if written else "not-done"), error.what
         return "done", reason

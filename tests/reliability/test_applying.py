@@ -37,7 +37,8 @@ class World:
     """A worker, a look and a journal in one; `fails` are the errors of an address's writes in turn."""
 
     def __init__(self) -> None:
-        self.fails: dict[str, Iterator[RunbookError | None]] = {}
+        self.fails: dict[str, Iterator[Exception | None]] = {}
+        self.lines: list[tuple[str, ...]] = []
         self.look_fails: RunbookError | None = None
         self.there: set[str] = set()
         self.lands_when_lost = False
@@ -45,8 +46,9 @@ class World:
         self.patience = 0.0
         self.did: list[str] = []
 
-    def write(self, what: Any, **_: Any) -> None:
+    def write(self, what: Any, **said: Any) -> None:
         if isinstance(what, str):  # the journal's write
+            self.lines.append((what, said["address"], *(said[name] for name in ("outcome", "reason") if name in said)))
             return
         self.did.append(f"write {what.address}")
         error = next(self.fails.get(what.address, iter(())), None)
@@ -194,6 +196,29 @@ def test_nothing_begins_after_an_unknown_outcome(now):
 
     assert ["unknown", "done", "not-done"] == [result.outcome for result in applying.run(plan)]
     assert "write w/c" not in world.did
+
+
+def test_bug_in_the_middle_is_told_and_not_swallowed(world):
+    """Whether it was sent nobody knows."""
+    world.fails["v/a"] = iter([ZeroDivisionError("of ours")])
+
+    with pytest.raises(ZeroDivisionError, match="of ours"):
+        world.apply(change("v/a"), change("v/b", "v/a"))
+
+    ended = ("change-ends", "v/a", "unknown", "broken off by a bug of ours: ZeroDivisionError")
+    assert [("change-begins", "v/a"), ended] == world.lines
+
+
+def test_nothing_begins_after_a_bug(world):
+    """Such as what waits for one of the eight threads."""
+    _, applying = world.apply()
+    applying._workers = {"v/a": world, "v/b": world}
+    world.fails["v/a"] = iter([ZeroDivisionError()])
+    with pytest.raises(ZeroDivisionError):
+        applying._step(change("v/a"))
+
+    assert "the run was stopped before it" == applying._step(change("v/b")).reason
+    assert ["write v/a"] == world.did
 
 
 def test_two_of_one_name_stop_the_change(world):
