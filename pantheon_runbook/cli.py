@@ -289,7 +289,7 @@ def evidence() -> None:
 @click.option(
     "--trust",
     type=click.Path(path_type=Path),
-    help="trust.toml with the pinned keys; else the one beside a live config. The evidence folder's own: sandbox only.",
+    help="trust.toml with the pinned keys; else the one beside the config. The evidence folder's own: sandbox only.",
 )
 @_JSON
 def verify(folder: Path | None, *, trust: Path | None, as_json: bool) -> None:
@@ -299,14 +299,14 @@ def verify(folder: Path | None, *, trust: Path | None, as_json: bool) -> None:
     from pantheon_runbook import config  # noqa: PLC0415
     from pantheon_runbook.evidence import verify as verifier  # noqa: PLC0415
 
-    live = None if trust else _committed_trust()
-    report = verifier.verify(folder or config.evidence_folder(), trust or live, with_rehearsals=live is not None)
+    beside = None if trust else _committed_trust()
+    report = verifier.verify(folder or config.evidence_folder(), trust or beside, with_rehearsals=beside is not None)
     verifier.write_out(json.dumps(asdict(report), indent=1) if as_json else "\n".join(verifier.lines_of(report)))
     sys.exit(0 if report.is_intact else 4)
 
 
 def _committed_trust() -> Path | None:
-    """The trust file beside a live config; None without one, and for the sandbox."""
+    """The trust file beside the config; None without a config, and for the sandbox when there is none."""
     from pantheon_runbook import config  # noqa: PLC0415
     from pantheon_runbook.evidence import seal  # noqa: PLC0415
 

@@ -58,7 +58,7 @@ class World:
 
     @property
     def trust(self) -> Path | None:
-        """The committed file that pins live keys; None: the sandbox's, which its evidence folder pins itself."""
+        """The committed file that pins keys; None: the sandbox's without one, which its evidence folder pins itself."""
         return trust_of(self.folder, self.config.cloud)
 
     @property

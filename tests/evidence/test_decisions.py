@@ -10,15 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
+from closing_team import CONFIG
 from made_promotions import ABOUT, ANA, BACK, EXPIRES, LEFT, NOW, PAST, PLANNED, SOURCE, Promotions
 from made_runs import ACTS
 from test_agreement import all_of, chained, edit, put, remove, seal_again, seal_what_is_left, where, without
 from test_approval import KEYS
 from test_tampering import cut, flip
 
+from pantheon_runbook import cli
+from pantheon_runbook.attesting import keys_of
 from pantheon_runbook.errors import EvidenceError
-from pantheon_runbook.evidence import decision
+from pantheon_runbook.evidence import approval, decision
 from pantheon_runbook.evidence import verify as verifier
+from pantheon_runbook.evidence.runs import sealed_runs
+from pantheon_runbook.evidence.seal import trust_of
 from pantheon_runbook.evidence.statement import Statement
 from pantheon_runbook.evidence.verify import ALONE, DECISIONS, SIGNED_PLAN
 from pantheon_runbook.model import canonical, digest_of
@@ -300,6 +306,24 @@ FORGED: dict[str, tuple[Attack, Found]] = {
         says(continues=PLAN_RUN), of_decisions(f"{PLAN_RUN}, which it goes on with, began under other approvals")
     ),
 }  # fmt: skip
+
+
+def test_approver_pinned_by_people_counts_on_the_sandbox_too(promotions, monkeypatch):
+    """Beside the config, where the judgement looks: for whoever checks it, and for the runs that rest on it."""
+    promotions.sealed(promotions.decided())
+    pins = promotions.trust.read_text().split("[[keys]]")
+    people = [pin for pin in pins if 'role = "approve"' in pin]
+    folder = promotions.make.evidence.parent
+    (folder / "trust.toml").write_text("[[keys]]".join(("", *people)))
+    (folder / "pantheon.toml").write_text(CONFIG.format(cloud="sandbox"))
+    promotions.trust.write_text("[[keys]]".join(pin for pin in pins if pin not in people))
+    monkeypatch.chdir(folder)
+
+    keys = keys_of(folder, promotions.make.evidence)
+    assert "approved" == approval.approved(replace(promotions.case, keys=keys), promotions.envelopes).kind
+    assert "" == sealed_runs(promotions.make.evidence, trust_of(folder, "sandbox")).problem
+    result = CliRunner().invoke(cli.main, ["evidence", "verify", promotions.make.evidence.name])
+    assert 0 == result.exit_code, result.output
 
 
 def test_promotion_is_intact(promotions):

@@ -136,6 +136,15 @@ def test_owner_may_have_any_name(make, tmp_path, owner: str):
     assert [owner] == [key.owner for key in verify.pinned_keys(trust)[0].values()]
 
 
+def test_sandbox_pins_what_seals_itself(make, tmp_path):
+    """Whatever people have pinned beside the config."""
+    trust = tmp_path / "trust.toml"
+    trust.write_text(pin_of(seal.new_key("ana"), {"cloud": "sandbox"}))
+
+    assert trust == seal.trust_of(tmp_path, "sandbox")
+    seal.require_pinned(make.key, trust, cloud="sandbox")
+
+
 def test_printed_pin_of_a_person_ends_one_day(make):
     text = seal.trust_entry(make.key, owner="ana", cloud="live", role="attest")
     trust = make.evidence / "trust.toml"
