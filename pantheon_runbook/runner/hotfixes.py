@@ -65,15 +65,18 @@ def _of(outside: World, sealed: SealedRuns, run: SealedRun) -> Hotfix:
 
 
 def _signers(outside: World, told: Mapping[str, Any]) -> frozenset[str]:
-    """Whose approval of the plan counts, each judged as of when it was signed: a second one comes after the fact."""
+    """Whose approval of the plan counts and stands, each judged as of when it was signed: a second one comes later."""
     plan = (outside.evidence / str(told["planned_in"]) / "plan.json").read_bytes()
     policy = replace(policy_of(outside.config), required=1)
     authors = tuple(Person(one["name"], one["source"], tuple(one["also"])) for one in told["authors"])
     keys = keys_of(outside.folder, outside.evidence)
     found = set[str]()
-    for where, raw in envelopes_for(outside.folder, str(told["plan_digest"])).items():
-        known = read(raw, keys, check=ssh.is_signed_by)
-        if not isinstance(known, Read) or known.said.decision != "approve":
+    signed = envelopes_for(outside.folder, str(told["plan_digest"]))
+    trusted = {where: read(raw, keys, check=ssh.is_signed_by) for where, raw in signed.items()}
+    said = {where: one for where, one in trusted.items() if isinstance(one, Read)}
+    withdrawals = {where: signed[where] for where, one in said.items() if one.said.decision == "withdraw"}
+    for where, known in said.items():
+        if known.said.decision != "approve":
             continue
         case = Case(
             plan=plan,
@@ -87,7 +90,7 @@ def _signers(outside: World, told: Mapping[str, Any]) -> frozenset[str]:
             check=ssh.is_signed_by,
         )
         try:
-            found |= {one.name for one in approval.approved(case, {where: raw}).approvers}
+            found |= {one.name for one in approval.approved(case, {where: signed[where], **withdrawals}).approvers}
         except RunbookError:
             continue  # it does not count
     return frozenset(found)

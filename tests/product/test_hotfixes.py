@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pantheon_runbook import approving
 from pantheon_runbook.errors import ParameterError
 from pantheon_runbook.runner import hotfixes
 from pantheon_runbook.runner.surroundings import world
@@ -34,12 +35,15 @@ def test_hotfix_is_made_up_for(production: Any) -> None:
     production.checkout.commit()
     production.world.migrate()
     states.append(owed())
+    approving.withdraw(path, key="third-person", reason="it was not what I read")
+    states.append(owed())
 
     assert ("done", None) == (verdict.word, stopped)
     assert ["0010"] == production.state()["heads"]
     assert ["the signature of a second person and its proof on staging"] == [one.partition(",")[0] for one in states[0]]
     assert ["its proof on staging"] == [one.partition(",")[0] for one in states[1]]
     assert [] == states[2]
+    assert ["the signature of a second person"] == [one.partition(",")[0] for one in states[3]]
 
 
 def test_hotfix_takes_nothing_away(production: Any) -> None:
