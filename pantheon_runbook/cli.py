@@ -352,14 +352,25 @@ def keys() -> None:
 @click.option("--role", type=click.Choice(["seal", "attest", "approve"]), default="seal", show_default=True)
 def keys_new(name: str, *, role: str) -> None:
     """Make a key, and print the lines that pin it as NAME's, to commit into trust.toml beside pantheon.toml."""
-    from pantheon_runbook import config  # noqa: PLC0415
     from pantheon_runbook.evidence import seal  # noqa: PLC0415
 
-    path = config.config_path()
-    cloud = config.load_config(path).cloud if path else "live"  # where there is no config yet, one for live will be
+    cloud = _cloud_to_be()
     key = seal.new_key(name)
     click.echo(f"the private key is {seal.keys_folder() / name}.pem (0600); it stays on this machine", err=True)
     click.echo(seal.trust_entry(key, owner=name, cloud=cloud, role=role), nl=False)
+
+
+def _cloud_to_be() -> str:
+    """Of the config that a key is made for; one that is not written yet, or not to its end, will be for live."""
+    from pantheon_runbook import config  # noqa: PLC0415
+    from pantheon_runbook.errors import ConfigError  # noqa: PLC0415
+
+    path = config.config_path()
+    try:
+        return config.load_config(path).cloud if path else "live"
+    except ConfigError as error:
+        click.echo(f"the key is pinned for live: {path} does not say yet for what ({error.what})", err=True)
+        return "live"
 
 
 @keys.command("list")

@@ -369,13 +369,18 @@ def test_wrong_input_is_a_card(team, what: str):
     assert [] == sorted(made.folder.glob("attestations/*"))
 
 
-@pytest.mark.parametrize(("config", "cloud"), [("live", "live"), ("sandbox", "sandbox"), ("", "live")])
+@pytest.mark.parametrize(
+    ("config", "cloud"), [("live", "live"), ("sandbox", "sandbox"), ("", "live"), ("half-written", "live")]
+)
 def test_new_key_is_pinned_for_the_cloud_of_the_config(team, config: str, cloud: str):
     """As it stands in trust.toml it counts there; without a config the first one will be for live."""
-    made = team(config or "sandbox")
+    made = team("live" if config == "live" else "sandbox")
     if not config:
         (made.folder / "pantheon.toml").unlink()
+    if config == "half-written":
+        (made.folder / "pantheon.toml").write_text("= x")
 
-    code, lines, _ = call("keys", "new", "somebody", "--role", "approve")
+    code, lines, said = call("keys", "new", "somebody", "--role", "approve")
 
+    assert ("pantheon.toml does not say yet for what" in said) == (config == "half-written")
     assert (0, cloud) == (code, tomllib.loads(lines)["keys"][0]["cloud"])
