@@ -495,7 +495,7 @@ class Promotion:
         stub.write_text(STUB.format(tests=TESTS_OF_EVIDENCE, called=str(self.called), code=code))
         self.called.unlink(missing_ok=True)
         shutil.rmtree(self.machine.workspace / "evidence", ignore_errors=True)
-        given = {"plan": "", "resume": "", "unit": "", **inputs}
+        given = {"plan": "", "resume": "", "baseline": "", "unit": "", "reason": "", **inputs}
         self.machine.expressions |= {f"inputs.{each}": text for each, text in given.items()}
         self.machine.expressions |= {"steps.run.outputs.code": ""}
         return self.machine.job("promotion", name)
@@ -577,6 +577,13 @@ def test_credentials_are_in_one_private_file(promotion):
     assert (None, None) == (told["EVIDENCE_KEY"], told["VERCEL_TOKEN"])
 
 
+@pytest.mark.alike
+def test_first_plan_states_where_production_is(promotion):
+    promotion.job("plan", code=3, baseline="0008")
+
+    assert ["run", "RB-030", "--detailed-exitcode", "-p", "baseline=0008"] == promotion.told["arguments"]
+
+
 @pytest.mark.rare
 def test_plan_job_with_nothing_to_promote(promotion):
     codes = promotion.job("plan", code=0)
@@ -629,19 +636,20 @@ def test_promote_job_that_stops_leaves_its_evidence(code, promotion):
 def test_inputs_are_words_and_nothing_else(promotion):
     hostile = 'evidence/a b"; touch x; $(touch y) `touch z` "/plan.json'
 
-    promotion.job("promote", plan=hostile, resume="b; touch w $(touch v)")
+    promotion.job("promote", plan=hostile, resume="b; touch w $(touch v)", baseline="$(touch u)")
 
-    expected = ["run", "RB-030", "--apply", "--plan", hostile, "-p", "resume=b; touch w $(touch v)"]
-    assert expected == promotion.told["arguments"]
-    assert [] == [name for name in "vwxyz" if (promotion.machine.workspace / name).exists()]
+    expected = ["--plan", hostile, "-p", "resume=b; touch w $(touch v)", "-p", "baseline=$(touch u)"]
+    assert ["run", "RB-030", "--apply", *expected] == promotion.told["arguments"]
+    assert [] == [name for name in "uvwxyz" if (promotion.machine.workspace / name).exists()]
 
 
 @pytest.mark.alike
 def test_roll_back_job_names_the_unit(promotion):
-    codes = promotion.job("roll-back", unit="it's one; $x")
+    codes = promotion.job("roll-back", unit="it's one; $x", reason="it's slow")
 
     assert {0} == set(codes.values()), promotion.machine.said
-    assert ["run", "RB-040", "--apply", "-p", "unit=it's one; $x"] == promotion.told["arguments"]
+    given = ["-p", "unit=it's one; $x", "-p", "reason=it's slow"]
+    assert ["run", "RB-040", "--apply", *given] == promotion.told["arguments"]
     assert 1 == len(promotion.ledger())
 
 
