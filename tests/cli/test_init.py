@@ -389,6 +389,7 @@ def test_secrets_appear_nowhere(desk):
     assert [] == [secret for secret in secrets if secret in printed + written]
 
 
+@pytest.mark.rare
 def test_only_pinning_reads_values_of_production(world):
     """Whatever else is run, Railway is not asked for one."""
     world.cli(*INIT)

@@ -26,6 +26,7 @@ from pantheon_runbook.evidence.seal import new_key, pin, sealing_key, trust_entr
 from pantheon_runbook.evidence.sharing import Shared
 from pantheon_runbook.verdict import NotebookStatus
 
+pytestmark = pytest.mark.alike
 NOTHING = "nothing was pushed, and nothing taken in."
 
 
@@ -332,7 +333,6 @@ def lost(place: Place, how: str) -> None:
         git(place.remote, "update-ref", "refs/heads/evidence", git(place.remote, "commit-tree", "-m", "x", tree))
 
 
-@pytest.mark.alike
 @pytest.mark.parametrize("how", ["shorter", "gone", "emptied"])
 @pytest.mark.parametrize("act", ["push", "pull"])
 def test_branch_that_lost_lines_is_named(act, how, ci, laptop):
@@ -447,7 +447,6 @@ def nested(clone: Path) -> None:
     (bundle / "deep" / "plan.json").write_text("{}")
 
 
-@pytest.mark.alike
 @pytest.mark.parametrize("change", [altered, taken_away, slipped_in, linked, nested])
 @pytest.mark.parametrize("has_news", [False, True], ids=["known", "news"])
 @pytest.mark.parametrize("act", ["push", "pull"])

@@ -21,7 +21,7 @@ from pantheon_runbook.isolation.marks import Marks, Search, Trace
 from pantheon_runbook.sandbox import customer
 from pantheon_runbook.secrets import fingerprint, is_pinnable
 
-pytestmark = pytest.mark.xdist_group("runner-quiet")
+pytestmark = [pytest.mark.xdist_group("runner-quiet"), pytest.mark.alike]
 EXAMPLES = 2000 if os.environ.get("PANTHEON_SWEEP") == "full" else 40
 SALT = "5a" * 32
 REF, PROJECT, ENVIRONMENT = (

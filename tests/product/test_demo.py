@@ -77,6 +77,7 @@ def test_demo_beside_a_sandbox_with_a_world_of_its_own(type_in):
     assert "NOTHING-TO-DO" in type_in("pantheon-runbook run RB-010")
 
 
+@pytest.mark.rare
 def test_sandbox_that_was_reset_is_prepared_as_it_began(type_in):
     """Whoever holds production there has made the roles that only look, and lets no build take the domains."""
     type_in("pantheon-runbook sandbox start && pantheon-runbook sandbox reset")

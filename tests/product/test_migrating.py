@@ -222,6 +222,7 @@ def test_alembics_table_set_back_by_hand_is_told(staging):
     assert told.next_step.endswith("run RB-020 -e staging -p baseline=0010")
 
 
+@pytest.mark.rare
 def test_drift_by_hand_is_told_and_fails_verify(staging):
     staging.sql("alter table public.sessions add column by_hand text; drop index public.sessions_owner_id")
 

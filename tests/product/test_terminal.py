@@ -39,6 +39,7 @@ def ledgered(world, number):
     return json.loads((world.evidence / name / "approval.json").read_bytes())
 
 
+@pytest.mark.rare
 def test_blocked_plan_run_shows_what_to_do_first(world, hands):
     """Not the command that would be blocked again; and a pipeline that asks for more than "planned" is told."""
     ref = hands.new_project()

@@ -622,6 +622,7 @@ def test_promote_job_goes_on_from_the_plan(promotion):
     assert [] == secrets_left(promotion)
 
 
+@pytest.mark.rare
 @pytest.mark.alike
 @pytest.mark.parametrize("code", [3, 5])
 def test_promote_job_that_stops_leaves_its_evidence(code, promotion):

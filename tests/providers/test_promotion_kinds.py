@@ -207,7 +207,7 @@ def test_production_that_moved_since_the_plan_is_left(road: Road, then: dict[str
 def test_what_is_on_its_way_is_waited_for(road: Road) -> None:
     """As after a runner that was killed: neither the build nor the promotion is asked for again."""
     first = road.serves()
-    road.world.running.pace(1)
+    road.world.running.pace(2)
     try:
         source = {"type": "github", "repoId": 1, "ref": "staging", "sha": road.commits["head"]}
         body = {"name": "pantheon-web", "project": road.vercel["project_id"], "gitSource": source}

@@ -108,6 +108,7 @@ def test_killed_promotion_is_finished_by_resuming(approved: Approved) -> None:
 # ---- calls that fail
 
 
+@pytest.mark.rare
 def test_promotion_survives_each_write_that_fails(approved: Approved) -> None:
     """Once, and for as long as the run lasts."""
     calls = calls_of(approved.log, mutating=True)

@@ -215,6 +215,7 @@ def test_signal_does_not_wait_out_a_vendor(world):
     assert 1 == world.mutating().count("supabase POST /v1/projects")
 
 
+@pytest.mark.rare
 def test_killed_apply_is_abandoned_and_gone_on_with(world, applying):
     applying.kill()
     applying.communicate()
