@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,12 @@ from pantheon_runbook.evidence.decisions import Decisions, decisions_of
 from pantheon_runbook.evidence.runs import SealedRuns
 
 _NOBODY: frozenset[str] = frozenset()
+_PLAN, _PLANNED = "plan.json", "planned"
 
 
 @dataclass(frozen=True)
 class Signed:
-    """The plan that people sign: its bytes, the sealed bundle of its plan run, and who made it.
+    """The plan that people sign: its bytes, the sealed bundle of its plan run, who made it, and who else made the same.
 
     `continues` is the bundle of the run whose unit of work goes on, or is rolled back, under it.
     """
@@ -34,6 +35,7 @@ class Signed:
     sealed_at: str
     requester: Person
     continues: str = ""
+    others: tuple[Person, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -47,17 +49,23 @@ class Signed:
 
 
 def signed_plan(evidence: Path, sealed: SealedRuns, digest: str) -> Signed | None:
-    """The newest plan run whose sealed plan is this one; None without one."""
-    for run in reversed(sealed.runs):
-        path = evidence / run.bundle / "plan.json"
-        if run.verdict not in MAY_BE_APPROVED or not path.is_file():
-            continue
-        plan = path.read_bytes()
+    """The newest plan run whose sealed plan is this one; None without one.
+
+    A run that was held only tried to apply it, and is the one where there is no other.
+    """
+    found: list[Signed] = []
+    runs = [run for run in sealed.runs if run.verdict in MAY_BE_APPROVED and (evidence / run.bundle / _PLAN).is_file()]
+    planned, held = ([run for run in runs if (run.verdict == _PLANNED) is one] for one in (True, False))
+    for run in (*reversed(planned), *reversed(held)):
+        plan = (evidence / run.bundle / _PLAN).read_bytes()
         if hashlib.sha256(plan).hexdigest() == digest:
-            opened = journal.read(path.with_name("journal.jsonl"))[0]
+            opened = journal.read(evidence / run.bundle / "journal.jsonl")[0]
             requester = Person(str(opened["operator"]), str(opened["operator_source"]))
-            return Signed(plan, run.bundle, run.sealed_at, requester)
-    return None
+            if run.verdict == _PLANNED or not found:
+                found.append(Signed(plan, run.bundle, run.sealed_at, requester))
+    if not found:
+        return None
+    return replace(found[0], others=tuple(one.requester for one in found[1:] if one.requester != found[0].requester))
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,8 @@ class Permission:
             consumed=consumed,
             started=started,
             check=ssh.is_signed_by,
-            where=str(self.evidence / signed.bundle / "plan.json"),
+            where=str(self.evidence / signed.bundle / _PLAN),
+            requesters=signed.others,
         )
 
     def seen(self, signed: Signed) -> dict[str, Any] | None:

@@ -86,6 +86,7 @@ class Case:
     """What is asked about: this plan, by these people, now (UTC).
 
     `sealed_at` is when the plan was sealed, `keys` are all that are pinned, `consumed` the nonces that have been used.
+    `requesters` are others who have made the same plan.
     `started` are those under which this very unit of work has begun: then only they count, they go on past their
     expiry, and the withdrawal of any of them stops it.
     """
@@ -102,6 +103,7 @@ class Case:
     started: frozenset[str] = frozenset()
     check: verify.Check = verify.is_signed_by  # `ssh.is_signed_by` knows SSH's signatures, too, and starts ssh-keygen
     where: str = "plan.json"  # how the plan is called in what to do next
+    requesters: tuple[Person, ...] = ()
 
     @cached_property
     def about(self) -> About:
@@ -114,7 +116,8 @@ class Case:
     @property
     def people(self) -> tuple[tuple[str, Person], ...]:
         authors = (("an author of a commit in the release", author) for author in self.authors)
-        return (("its requester", self.requester), ("its executor", self.executor), *authors)
+        asked = (("its requester", one) for one in (self.requester, *self.requesters))
+        return (*asked, ("its executor", self.executor), *authors)
 
     @property
     def next_step(self) -> str:
@@ -148,7 +151,7 @@ def approved(case: Case, envelopes: Mapping[str, bytes]) -> Approved:
     """
     _refuse_nobody(case)
     decisions = {where: _trusted(where, envelopes[where], case) for where in sorted(envelopes)}
-    withdrawals = [one for one in decisions.values() if one.said.decision == "withdraw"]
+    withdrawals = {where: one for where, one in decisions.items() if one.said.decision == "withdraw"}
     approvals = {where: one for where, one in decisions.items() if one.said.decision == "approve"}
     _refuse_stopped(approvals, withdrawals, case)
     weighed = [_weighed(where, one, withdrawals, case) for where, one in approvals.items()]
@@ -165,9 +168,9 @@ def stopped(case: Case, envelopes: Mapping[str, bytes]) -> NotApprovedError | No
     """What stops the unit that was begun under these, as a reader is told it; None for nothing."""
     found = {where: read(raw, case.keys, check=case.check) for where, raw in envelopes.items()}
     trusted = {where: one for where, one in found.items() if isinstance(one, Read)}
-    withdrawals = [one for one in trusted.values() if one.said.decision == "withdraw"]
+    withdrawals = {where: one for where, one in trusted.items() if one.said.decision == "withdraw"}
     try:
-        _refuse_stopped({where: one for where, one in trusted.items() if one not in withdrawals}, withdrawals, case)
+        _refuse_stopped({where: trusted[where] for where in trusted.keys() - withdrawals.keys()}, withdrawals, case)
     except NotApprovedError as stop:
         return stop
     return None
@@ -199,15 +202,15 @@ def _trusted(where: str, raw: bytes, case: Case) -> Read:
     )
 
 
-def _refuse_stopped(approvals: Mapping[str, Read], withdrawals: list[Read], case: Case) -> None:
+def _refuse_stopped(approvals: Mapping[str, Read], withdrawals: Mapping[str, Read], case: Case) -> None:
     """Enough others or not: what somebody stops on purpose does not go on, whether his approval still lies there."""
-    for where, one in approvals.items():
-        if one.said.nonce in case.started and (error := _withdrawn(where, one, withdrawals, case)):
+    for one in approvals.values():
+        if one.said.nonce in case.started and (error := _withdrawn(one, withdrawals, case)):
             raise error
-    for one in withdrawals:
+    for where, one in withdrawals.items():
         if one.said.nonce in case.started and _may_withdraw(one, case):
             what = f"{one.said.approver} has withdrawn the approval that the unit began under"
-            raise _taken_back("the withdrawal", case, what, one)
+            raise _taken_back(where, case, what, one)
 
 
 def _may_withdraw(one: Read, case: Case) -> bool:
@@ -220,7 +223,7 @@ def _may_withdraw(one: Read, case: Case) -> bool:
     )
 
 
-def _weighed(where: str, one: Read, withdrawals: list[Read], case: Case) -> _Weighed:
+def _weighed(where: str, one: Read, withdrawals: Mapping[str, Read], case: Case) -> _Weighed:
     names = _names_of_signer(one, case)
     duty = next(
         (_duty(duty, person, one, case) for duty, person in case.people if _is_of(person, one, names, case)), ""
@@ -238,11 +241,11 @@ def _duty(duty: str, person: Person, one: Read, case: Case) -> str:
     return f'{duty} ("{person.name}", {how})'
 
 
-def _problems(where: str, weighed: _Weighed, withdrawals: list[Read], case: Case) -> Iterator[RunbookError]:
+def _problems(where: str, weighed: _Weighed, withdrawals: Mapping[str, Read], case: Case) -> Iterator[RunbookError]:
     """What keeps an approval from counting, the gravest first."""
     yield from _of_the_key(where, weighed.one, case)
     yield from _of_the_plan(where, weighed.one, case)
-    if error := _withdrawn(where, weighed.one, withdrawals, case):
+    if error := _withdrawn(weighed.one, withdrawals, case):
         yield error
     yield from _of_the_time(where, weighed.one, case)
     yield from _of_the_person(where, weighed, case)
@@ -289,10 +292,10 @@ def _of_the_plan(where: str, one: Read, case: Case) -> Iterator[RunbookError]:
         yield _refused(where, case, "the short code of another plan was typed", why)
 
 
-def _withdrawn(where: str, one: Read, withdrawals: Iterable[Read], case: Case) -> RunbookError | None:
+def _withdrawn(one: Read, withdrawals: Mapping[str, Read], case: Case) -> RunbookError | None:
     """By whoever has signed it, unless he clearly signed it after that: what clocks leave in doubt is stopped."""
     said = one.said
-    for withdrawal in withdrawals:
+    for where, withdrawal in withdrawals.items():
         taken = withdrawal.said
         is_his = _may_withdraw(withdrawal, case) and _names_of_signer(withdrawal, case) & _names_of_signer(one, case)
         since = verify.moment_of(said.issued_at) - verify.moment_of(taken.issued_at)

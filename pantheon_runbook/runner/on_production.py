@@ -18,6 +18,7 @@ from pantheon_runbook.runner.production import PRODUCTION
 from pantheon_runbook.runner.surroundings import World
 
 _PROMOTES, _ROLLS_BACK = "RB-030", "RB-040"
+_SHORT = 8
 
 
 def roll_back_since(sealed: SealedRuns, evidence: Path) -> SealedRun | None:
@@ -59,8 +60,7 @@ def unit_of_work(outside: World, sealed: Callable[[], SealedRuns], named: str) -
             next_step=f"pantheon-runbook evidence verify {outside.evidence}, and put it back as it was sealed",
         )
     for run in reversed(sealed().runs):
-        is_it = wanted in {"", run.bundle} or run.bundle.endswith(f"-{wanted[:8]}")
-        if not is_it or run.runbook != _PROMOTES or run.mode != "apply":
+        if not _is_named(run, outside.evidence, wanted) or run.runbook != _PROMOTES or run.mode != "apply":
             continue
         folder = outside.evidence / run.bundle
         plan = next((folder / one for one in (SIGNED_PLAN, "plan.json") if (folder / one).is_file()), None)
@@ -75,6 +75,14 @@ def unit_of_work(outside: World, sealed: Callable[[], SealedRuns], named: str) -
         why=f"no sealed apply run of RB-030 in {outside.evidence} is called so and has a plan that was read",
         next_step="name its bundle, or the first 8 characters of its run: pantheon-runbook list",
     )
+
+
+def _is_named(run: SealedRun, evidence: Path, wanted: str) -> bool:
+    """By its bundle, or by its run's id, the first 8 characters at least; a name with more to it is another one's."""
+    if wanted in {"", run.bundle}:
+        return True
+    is_like = len(wanted) >= _SHORT and run.bundle.endswith(f"-{wanted[:_SHORT]}")
+    return is_like and str(_events(run, evidence)[0]["run"]).startswith(wanted)
 
 
 def require_let_through(resumes: Signed, named: str) -> None:
@@ -94,7 +102,10 @@ def require_no_way_back(sealed: SealedRuns, evidence: Path) -> None:
             "the unit of work does not go on: a way back was begun",
             why=f"run {back.bundle} of RB-040 has changed production since ({back.verdict})",
             state="nothing was changed",
-            next_step=f"finish it: pantheon-runbook run RB-040 -e {PRODUCTION} --apply; then make a new plan",
+            next_step=(
+                "" if back.came_to_good_end else f"finish it: pantheon-runbook run RB-040 -e {PRODUCTION} --apply; "
+            )
+            + f"make a new plan: pantheon-runbook run RB-030 -e {PRODUCTION}",
         )
 
 

@@ -253,6 +253,11 @@ REFUSALS: dict[str, tuple[Callable[[Desk], object], type[RunbookError], str]] = 
     "hotfix, and the plan is none": (about(is_hotfix=True), STALE, "given for a hotfix"),
     "other code typed": (said(code="0000-0000"), REFUSED, "short code of another plan"),
     "approver is the requester": (lambda desk: desk.set(requester=Person("ana", "")), REFUSED, "are its requester"),
+    "approver has made the same plan": (
+        lambda desk: desk.set(requesters=(Person("ana", "login name"),)),
+        REFUSED,
+        "they are its requester",
+    ),
     "approver is the executor": (lambda desk: desk.set(executor=Person(" ANA ", "")), REFUSED, "they are its executor"),
     "approver is an author": (renamed("Ana"), REFUSED, "an author of a commit in the release"),
     "approver is an author, it seems": (renamed("An\u200ba"), REFUSED, "an author of a commit in the release"),
