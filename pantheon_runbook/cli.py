@@ -404,7 +404,7 @@ def attest(criterion: str, *, key: str, signer: str | None, statement: str, envi
 @main.command()
 @click.argument("plan", type=click.Path(path_type=Path))
 @click.option("--key", "key", required=True, metavar="NAME|PATH", help="Your key: by its name in keys list, or a file.")
-@click.option("--reason", required=True, metavar="TEXT", help="Why, in one line.")
+@click.option("--reason", default="", metavar="TEXT", help="Why, in one line; a withdrawal needs none.")
 @click.option("--expires", default="", metavar="24h", help="Until when it may start; default: what [approval] allows.")
 @click.option("--code", default="", help="The plan's short code, as its report shows it; without it a terminal asks.")
 @click.option("--withdraw", "is_withdrawal", is_flag=True, help="Take back what you have signed for this plan.")
@@ -415,8 +415,10 @@ def approve(plan: Path, *, key: str, reason: str, expires: str, code: str, is_wi
     if is_withdrawal:
         if code or expires:
             raise click.UsageError("--withdraw goes with --key and --reason only.")
-        click.echo("\n".join(approving.withdraw(plan, key=key, reason=reason).lines()))
+        click.echo("\n".join(approving.withdraw(plan, key=key, reason=reason or "no reason was given").lines()))
         return
+    if not reason:
+        raise click.UsageError("Missing option '--reason'.")
     sheet = approving.opened(plan)
     click.echo("\n".join(sheet.lines()))
     if not code and sys.stdin.isatty():

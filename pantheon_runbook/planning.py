@@ -105,7 +105,10 @@ def plan_difference(read: bytes, plan: Plan) -> str:
         "to change in another way": sorted(one for one in then.keys() & today.keys() if then[one] != today[one]),
     }
     told = [f"{words}: {few(addresses)}" for words, addresses in sorts.items() if addresses]
-    others = sorted(name for name in now if before[name] != now[name])
+    others = sorted(name for name in now if before[name] != now[name] and name != "release")
+    others += [
+        f"the release's {name}" for name in now["release"] if before["release"].get(name) != now["release"][name]
+    ]
     return "; ".join(told) or f"the same changes, but {few(others) or 'other bytes'}"
 
 

@@ -91,7 +91,15 @@ class PromotingSession(Session):
             return outages.in_the_unit(self._part_way(error), ways, is_open=self._is_begun())
         asked = " --apply" if self.opening.mode == "apply" else ""
         left = "the unit that was begun is open still" if self.resumes else ""
-        return outages.before_the_unit(error, f"{self._plan_command}{asked}", left=left)
+        return self._beside_what_is_open(outages.before_the_unit(error, f"{self._plan_command}{asked}", left=left))
+
+    def _beside_what_is_open(self, error: RunbookError) -> RunbookError:
+        """A run that did nothing does not say that all is well."""
+        unit = self.definition.unit
+        if unit is not None and unit.is_open and error.state.startswith(_NOTHING):
+            began = f"the unit of work that run {unit.run_id[:8]} began at {unit.at} has not ended"
+            error.state = f"{_NOTHING} by this run; {began}: production may stand between two releases."
+        return error
 
     def _not_verified(self, error: RunbookError) -> RunbookError:
         if isinstance(error, NotVerifiedError):
@@ -279,6 +287,7 @@ class PromotingSession(Session):
         return Held(act, "this is a plan run: it ends after the plan", step)
 
 
+_NOTHING = "nothing was changed"
 # What every other runbook advises; a unit of work that has begun goes on under the plan that it has.
 _PLAN_AGAIN = re.compile(r"(,? ?(and )?then )?(run the plan|plan|run) again.*")
 

@@ -110,6 +110,14 @@ class RollingBackSession(PromotingSession):
         return error
 
     @property
+    def _plan_anew(self) -> str:
+        """What is back already is not in the plan of now; that needs nobody else as long as it is covered."""
+        assert self.snapshot is not None
+        if self.definition.is_covered(self.snapshot):
+            return f"{self._plan_command} --apply: from what stands now, under the approval of the promotion"
+        return super()._plan_anew
+
+    @property
     def _goes_on_by(self) -> str:
         return f"{self._plan_command} --apply"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +11,6 @@ from typing import Any
 from pantheon_runbook.database.migrations.units import BEGIN
 from pantheon_runbook.evidence import changes, journal
 from pantheon_runbook.evidence.verify import moment_of
-from pantheon_runbook.model import short_code
 from pantheon_runbook.promotion.steps import PRODUCTION, Step, steps_of
 from pantheon_runbook.rolling_back import COVERS
 
@@ -29,10 +27,9 @@ def is_unit(events: Events) -> bool:
 
 def planned(folder: Path) -> Iterable[str]:
     """Everything that is to be signed, in a few lines, what may be lost among them: the card has the rest."""
-    raw = (folder / "plan.json").read_bytes()
-    plan = json.loads(raw)
+    plan = json.loads((folder / "plan.json").read_bytes())
     steps, release = steps_of(plan), plan.get("release", {})
-    yield f"code      {short_code(hashlib.sha256(raw).hexdigest())}"
+    yield from (f"BLOCKS    {one['what']} ({one['address']})" for one in plan["findings"] if one["blocks"])
     if back := release.get("takes_back"):
         yield f"of run    {back['run']} ({back['came_to']})"
     yield from (f"  {one.number:>2} {one.name:<28} {one.change}".rstrip() for one in steps)
@@ -121,6 +118,11 @@ def to_type_after_done(events: Events, folder: Path, follows: str) -> Iterable[s
         until = moment_of(journal.last_act_at(events)) + COVERS
         yield f"back      pantheon-runbook run RB-040 --apply -p unit={folder.name}"
         yield f"          without another signature until {until.strftime('%Y-%m-%dT%H:%M:%SZ')}"
+    if opened["runbook"] != _PROMOTES:
+        unit, only = (opened["parameters"].get(name) for name in ("unit", "only"))
+        if only:
+            yield f"the rest  pantheon-runbook run RB-040{f' -p unit={unit}' if unit else ''}"
+        yield f"type      pantheon-runbook check -e {PRODUCTION}"
     yield f"type      pantheon-runbook run {follows} -e {staging}"
 
 

@@ -105,11 +105,21 @@ def told(events: Sequence[Mapping[str, Any]], *, why: str) -> dict[str, str]:
     writes = sum(event["event"] == "write-intent" for event in events)
     return {
         "why": f"{why}.",
-        "state": f"{writes} writes were sent or about to be: see Changes in the report."
+        "state": f"{writes} write{'' if writes == 1 else 's'} went out or {'was' if writes == 1 else 'were'} about to: "
+        "see Changes in the report."
         if writes
         else "nothing was changed.",
-        "next": f"pantheon-runbook run {opened.get('runbook')} -e {opened.get('environment')}",
+        "next": _goes_on_by(opened, has_written=bool(writes)),
     }
+
+
+def _goes_on_by(opened: Mapping[str, Any], *, has_written: bool) -> str:
+    """What goes on with a run that said nothing any more; a unit of work goes on under the plan that it has."""
+    again = f"pantheon-runbook run {opened.get('runbook')} -e {opened.get('environment')}"
+    named = str(opened.get("run", ""))[:8]
+    if has_written and opened.get("runbook") == "RB-030":
+        return f"{again} --apply --resume {named}; to go back: pantheon-runbook run RB-040 -p unit={named}"
+    return f"{again} --apply" if has_written else again
 
 
 def mask(path: Path, registry: Registry) -> None:

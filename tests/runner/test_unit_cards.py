@@ -6,6 +6,7 @@ import html
 import json
 import re
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -232,6 +233,7 @@ def session():
     made.opening = Opening("RB-030", "", "sandbox", "production", "apply", RUN, "", "", "")
     made.parameters = {"staging": "staging", "resume": "", "again": "0010", "mode": "apply"}
     made.plan, made.results = PLAN, HALF
+    made.definition = SimpleNamespace(unit=None)
     return made
 
 
@@ -264,6 +266,18 @@ def test_unit_that_was_not_begun_says_what_its_error_says():
     told = made._told("apply", error)
 
     assert ("nothing was changed.", "plan again.") == (told.state, told.next_step)
+
+
+def test_run_beside_an_open_unit_does_not_say_that_all_is_well():
+    """Somebody was killed in it: what this one did is not what matters."""
+    made, error = session(), StoppedError("blocked", why="so", state="nothing was changed", next_step="go on")
+    made.results, unit = (), {"is_open": True, "run_id": "87654321abcd", "at": "2026-11-24T10:00:00Z"}
+    made.definition = SimpleNamespace(unit=SimpleNamespace(**unit))
+
+    told = made._told("approve", error)
+
+    began = "the unit of work that run 87654321 began at 2026-11-24T10:00:00Z has not ended"
+    assert f"nothing was changed by this run; {began}: production may stand between two releases." == told.state
 
 
 # ---- production beside staging
@@ -347,7 +361,7 @@ def bundle(tmp_path):
 def test_plan_run_ends_with_two_commands_in_order(bundle):
     lines = [*unit_summary.planned(bundle), *unit_summary.to_type_after_plan(bundle, AGAIN, lambda path: path)]
 
-    assert f"code      {PLAN.short_code}" == lines[0]
+    assert [] == [line for line in lines if PLAN.short_code in line], "who signs reads it in the report"
     assert f"approve   pantheon-runbook approve {bundle / 'plan.json'} --key NAME --reason TEXT" == lines[-2]
     assert f"then      {AGAIN} --apply --plan {bundle / 'plan.json'}" == lines[-1]
 
@@ -449,7 +463,7 @@ def test_way_back_says_what_it_takes_back_and_what_is_lost(bundle):
     (bundle / "plan.json").write_bytes(plan.to_bytes())
     lines = [*unit_summary.planned(bundle)]
 
-    assert "of run    b1 (partial)" == lines[1]
+    assert "of run    b1 (partial)" == lines[0]
     assert [f"risk      undo revision 0011, undo revision 0010: {lost}", "!         revision 0009 stays"] == lines[-2:]
     assert "takes back b1 (partial: api)" in both(plan)[0]
     assert "reason: not said (-p reason=...)" in both(plan)[0]
@@ -459,6 +473,21 @@ def test_what_production_has_now_is_one_line(bundle):
     """Of what is done, and nothing else."""
     assert ["now       revision 0009 applied"] == [*unit_summary.brought(EVENTS, bundle)]
     assert [] == [*unit_summary.brought(EVENTS[:1], bundle)]
+
+
+def test_blocked_plan_says_by_what(bundle):
+    (bundle / "plan.json").write_bytes(replace(PLAN, findings=(BLOCKING,)).to_bytes())
+
+    assert "BLOCKS    production has no backup (production/backups)" == next(iter(unit_summary.planned(bundle)))
+
+
+@pytest.mark.parametrize(("only", "rest"), [("", []), ("vercel", ["the rest  pantheon-runbook run RB-040 -p unit=b1"])])
+def test_way_back_ends_with_what_is_left_to_do(bundle, only, rest):
+    """The vendors that were not asked for have what they had; and it is production that one wants to see."""
+    opened = {**EVENTS[0], "runbook": "RB-040", "parameters": {"unit": "b1", "only": only}}
+    looks = ["type      pantheon-runbook check -e production", "type      pantheon-runbook run RB-060 -e staging"]
+
+    assert [*rest, *looks] == list(unit_summary.to_type_after_done([opened], bundle, "RB-060"))
 
 
 def test_promotion_that_is_done_says_until_when_there_is_a_way_back(bundle):
