@@ -10,13 +10,21 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, Protocol
 
 from pantheon_runbook import clock, outages
 from pantheon_runbook.database.migrations.units import BEGIN, Unit
-from pantheon_runbook.errors import HeldError, NotApprovedError, NotVerifiedError, RunbookError, StalePlanError
-from pantheon_runbook.evidence.decisions import Decisions
+from pantheon_runbook.errors import (
+    EvidenceError,
+    HeldError,
+    NotApprovedError,
+    NotVerifiedError,
+    RunbookError,
+    StalePlanError,
+)
+from pantheon_runbook.evidence.decisions import Decisions, StoppedBy
 from pantheon_runbook.model import Approval, Change, Held, Plan, Snapshot, StepResult, digest_of
 from pantheon_runbook.moved_ground import as_kept, ground_difference
 from pantheon_runbook.permission import Permission, Signed
@@ -80,6 +88,9 @@ class PromotingSession(Session):
         try:
             return super()._act(act)
         except RunbookError as error:
+            if self._under is not None and any(isinstance(one, NotApprovedError) for one in (error, error.__cause__)):
+                with suppress(EvidenceError):  # what cannot be read now does not hide why it stopped
+                    self.keep(StoppedBy(self.permission.envelopes(self._under)))
             raise self._told(act, error) from error.__cause__
 
     def _told(self, act: str, error: RunbookError) -> RunbookError:

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import Any
 
 from pantheon_runbook.evidence.approval import Approved, Case, Person
-from pantheon_runbook.evidence.verify import DECISIONS, DECISIONS_SCHEMA, SIGNED_PLAN
+from pantheon_runbook.evidence.verify import DECISIONS, DECISIONS_SCHEMA, SIGNED_PLAN, STOPPED_BY
 from pantheon_runbook.model import Approval, ApprovalKind, canonical, digest_of
 
 FOLDER = "approvals"
@@ -44,6 +44,17 @@ class Decisions:
         people = self.told["approvers"]
         names, sources = (", ".join(one[what] for one in people) for what in ("name", "source"))
         return Approval(self.plan_digest, names, sources, self.kind, self.told["judged_at"])
+
+
+@dataclass(frozen=True)
+class StoppedBy:
+    """What lay there for the plan when people stopped the run, by the names of the files: a withdrawal above all."""
+
+    envelopes: Mapping[str, bytes]
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        return {STOPPED_BY: canonical({"envelopes": _texts(self.envelopes)})}
 
 
 def decisions_of(
@@ -89,7 +100,7 @@ def _texts(envelopes: Mapping[str, bytes]) -> dict[str, str]:
     """By the name of its file; of two that are called alike in different folders none is lost."""
     texts: dict[str, str] = {}
     for where, raw in sorted(envelopes.items()):
-        name, text = PurePath(where).name, raw.decode()
+        name, text = PurePath(where).name, raw.decode(errors="backslashreplace")
         is_taken = texts.get(f"{FOLDER}/{name}", text) != text
         texts[f"{FOLDER}/{sha256(raw).hexdigest()[:8]}-{name}" if is_taken else f"{FOLDER}/{name}"] = text
     return texts

@@ -43,13 +43,13 @@ RUNNING = ".running"
 NOTE = ".place"  # beside a run's folder: made before it, removed after it
 NOTEBOOK = "runbook.ipynb"
 CERTIFICATE = "certificate.json"
-DECISIONS, SIGNED_PLAN = "decisions.json", "approved-plan.json"
+DECISIONS, SIGNED_PLAN, STOPPED_BY = "decisions.json", "approved-plan.json", "stopped-by.json"
 DECISIONS_SCHEMA = "pantheon-runbook/decisions/1"
 ALONE = "separation of duties: not met"
 _BY_SIGNATURE = frozenset({"approved", ALONE})  # the kinds of approval that rest on signed decisions
 _KEPT = frozenset({
-    CERTIFICATE, DECISIONS, SIGNED_PLAN, "backups.json", "certificate.md", "comparison.json", "criteria.json",
-    "endpoints.md", "rehearsal.json", "strategy.md",
+    CERTIFICATE, DECISIONS, SIGNED_PLAN, STOPPED_BY, "backups.json", "certificate.md", "comparison.json",
+    "criteria.json", "endpoints.md", "rehearsal.json", "strategy.md",
 })  # fmt: skip
 _WRITTEN = SEALED_BESIDE | _KEPT | {
     NOTEBOOK, "approval.json", "journal.jsonl", "plan.json", "report.html", "report.md", "snapshot.json",

@@ -40,6 +40,7 @@ from pantheon_runbook.errors import (
 from pantheon_runbook.evidence import decision, seal
 from pantheon_runbook.evidence.decision import About, Said
 from pantheon_runbook.evidence.seal import SealingKey
+from pantheon_runbook.evidence.verify import verify
 from pantheon_runbook.model import canonical
 from pantheon_runbook.verdict import Verdict
 
@@ -837,6 +838,10 @@ def test_approval_withdrawn_between_two_writes(free: Production, stopped: Stoppe
         "production: done: mark the database, make the ledger, begin the unit of work; not done: accept revision 0008, "
     )
     assert stopped.card.state.startswith(done)
+    (bundle,) = free.world.evidence.glob(f"2*-{stopped.run}")
+    kept = [json.loads(one.read_bytes())["envelopes"] for one in bundle.glob("stopped-by.json")]
+    assert [[True, False]] == [["second-person-withdrawn" in name for name in sorted(one)] for one in kept]
+    assert () == verify(free.world.evidence).findings
     back = f"to go back: pantheon-runbook run RB-040 -p unit={stopped.run}"
     assert f"ask second-person about it; {back}" == stopped.card.next_step
     assert [("unit", "begun")] == free.ledger()

@@ -233,7 +233,7 @@ def session():
     made.opening = Opening("RB-030", "", "sandbox", "production", "apply", RUN, "", "", "")
     made.parameters = {"staging": "staging", "resume": "", "again": "0010", "mode": "apply"}
     made.plan, made.results = PLAN, HALF
-    made.definition = SimpleNamespace(unit=None)
+    made.definition, made._under = SimpleNamespace(unit=None), None
     return made
 
 
