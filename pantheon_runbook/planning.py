@@ -106,9 +106,8 @@ def plan_difference(read: bytes, plan: Plan) -> str:
     }
     told = [f"{words}: {few(addresses)}" for words, addresses in sorts.items() if addresses]
     others = sorted(name for name in now if before[name] != now[name] and name != "release")
-    others += [
-        f"the release's {name}" for name in now["release"] if before["release"].get(name) != now["release"][name]
-    ]
+    rested, rests = before["release"], now["release"]
+    others += [f"the release's {name}" for name in sorted({*rested, *rests}) if rested.get(name) != rests.get(name)]
     return "; ".join(told) or f"the same changes, but {few(others) or 'other bytes'}"
 
 

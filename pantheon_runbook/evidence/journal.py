@@ -14,6 +14,7 @@ from pantheon_runbook import clock
 from pantheon_runbook.errors import EvidenceError
 from pantheon_runbook.evidence.files import write_file
 from pantheon_runbook.model import canonical
+from pantheon_runbook.runbooks import spelled
 from pantheon_runbook.secrets import Registry
 
 FIRST_PREVIOUS = "0" * 64
@@ -114,12 +115,16 @@ def told(events: Sequence[Mapping[str, Any]], *, why: str) -> dict[str, str]:
 
 
 def _goes_on_by(opened: Mapping[str, Any], *, has_written: bool) -> str:
-    """What goes on with a run that said nothing any more; a unit of work goes on under the plan that it has."""
-    again = f"pantheon-runbook run {opened.get('runbook')} -e {opened.get('environment')}"
-    named = str(opened.get("run", ""))[:8]
-    if has_written and opened.get("runbook") == "RB-030":
+    """What goes on with a run that said nothing any more: as it was asked for, and never with more than that.
+
+    A unit of work goes on under the plan that it has.
+    """
+    runbook, named = str(opened.get("runbook")), str(opened.get("run", ""))[:8]
+    again = f"pantheon-runbook run {runbook} -e {opened.get('environment')}"
+    if has_written and runbook == "RB-030":
         return f"{again} --apply --resume {named}; to go back: pantheon-runbook run RB-040 -p unit={named}"
-    return f"{again} --apply" if has_written else again
+    said = spelled(opened.get("parameters", {}), runbook)
+    return f"{again}{said}{' --apply' if has_written else ''}"
 
 
 def mask(path: Path, registry: Registry) -> None:

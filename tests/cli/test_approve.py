@@ -257,6 +257,20 @@ def test_withdrawal_stays_beside_what_comes_later(team):
         judged(made, plan)
 
 
+def test_withdrawal_waits_for_no_reason(team):
+    """Whoever stops something may be in a hurry; whoever lets it go on says why."""
+    made = team("live")
+    plan = Promotion(made).plan()
+    approve(plan)
+
+    assert 0 == call("approve", str(plan), "--key", "approver", "--withdraw")[0]
+    with pytest.raises(NotApprovedError, match="approver has withdrawn the approval") as stopped:
+        judged(made, plan)
+    assert "no reason was given" in stopped.value.why
+    code, _, error = call("approve", str(plan), "--key", "approver", "--code", "0000-0000")
+    assert (2, True) == (code, "Missing option '--reason'" in error)
+
+
 def test_withdrawal_is_not_dated_before_what_it_takes_back(team):
     """Made on a machine whose clock is behind: a copy of an earlier approval is taken back, too."""
     made = team("live")

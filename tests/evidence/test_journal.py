@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pantheon_runbook.errors import EvidenceError
-from pantheon_runbook.evidence.journal import Journal, read
+from pantheon_runbook.evidence.journal import Journal, read, told
 from pantheon_runbook.evidence.verify import broken_lines, lines_in
 from pantheon_runbook.runner.serve import Host
 from pantheon_runbook.secrets import Registry
@@ -81,3 +81,22 @@ def test_notebook_gets_the_card_all_the_same(quiet_world):
     assert "EvidenceError" == answer["error"]["error"]
     assert "Stopped: the journal cannot be written." == answer["error"]["lines"][0]
     assert "incomplete" == quiet_world.seal(run).word
+
+
+@pytest.mark.parametrize(
+    ("runbook", "parameters", "writes", "following"),
+    [
+        ("RB-030", {"baseline": "0008"}, 0, "run RB-030 -e production -p baseline=0008"),
+        ("RB-030", {"baseline": "0008"}, 1, "run RB-030 -e production --apply --resume 4372016e; to go back: "),
+        ("RB-040", {"only": "vercel", "unit": "b1"}, 1, "run RB-040 -e production -p only=vercel -p unit=b1 --apply"),
+    ],
+)
+def test_killed_run_is_gone_on_with_as_it_was_asked_for(runbook, parameters, writes, following):
+    """A way back of one vendor does not become one of all three because somebody was killed in it."""
+    opened = {"event": "run-opened", "run": "4372016e7121", "runbook": runbook, "environment": "production"}
+    events = [{**opened, "parameters": parameters}, *([{"event": "write-intent"}] * writes)]
+
+    found = told(events, why="it was killed")
+
+    assert found["next"].startswith(f"pantheon-runbook {following}")
+    assert found["state"].startswith("1 write went out" if writes else "nothing was changed")

@@ -24,9 +24,11 @@ from pantheon_runbook.model import (
     StepResult,
     canonical,
 )
+from pantheon_runbook.planning import plan_difference
 from pantheon_runbook.promoting import AppliedUnit, LetThrough, PromotingSession
 from pantheon_runbook.promotion.steps import steps_of
 from pantheon_runbook.promotion.unit_picture import unit_picture
+from pantheon_runbook.rolling_back import RollingBackSession
 from pantheon_runbook.runner.cards import draw
 from pantheon_runbook.session import Opening, Session
 
@@ -278,6 +280,29 @@ def test_run_beside_an_open_unit_does_not_say_that_all_is_well():
 
     began = "the unit of work that run 87654321 began at 2026-11-24T10:00:00Z has not ended"
     assert f"nothing was changed by this run; {began}: production may stand between two releases." == told.state
+
+
+@pytest.mark.parametrize(
+    ("release", "what"), [({**RELEASE, "rules": "x"}, "rules"), ({**RELEASE, "backup": "none"}, "backup")]
+)
+def test_stale_plan_says_what_of_the_release_is_another(release, what):
+    """Gained or changed, and the other way round: lost."""
+    other = replace(PLAN, release=release)
+
+    assert f"the same changes, but the release's {what}" == plan_difference(PLAN.to_bytes(), other)
+    assert f"the same changes, but the release's {what}" == plan_difference(other.to_bytes(), PLAN)
+
+
+@pytest.mark.parametrize("is_covered", [True, False])
+def test_way_back_that_was_broken_off_needs_a_signature_only_where_it_is_not_covered(is_covered):
+    """Its plan is stale, for something is back already."""
+    made = object.__new__(RollingBackSession)
+    made.opening = Opening("RB-040", "", "sandbox", "production", "apply", RUN, "", "", "")
+    made.parameters, made.snapshot = {"only": ""}, Snapshot("sandbox", "production", {}, {}, (), (), "")
+    made.definition = SimpleNamespace(is_covered=lambda _snapshot: is_covered)
+
+    assert made._plan_anew.startswith("pantheon-runbook run RB-040 -e production")
+    assert ("have the new plan approved" in made._plan_anew) != is_covered
 
 
 # ---- production beside staging
