@@ -12,6 +12,8 @@ from pantheon_runbook.sandbox.network import LOOPBACK
 
 # Authentication requests after which the client speaks: cleartext, MD5, SASL, SASL-continue.
 WAITS_FOR_CLIENT = frozenset({3, 5, 10, 11})
+# Of every pooled connection: it outlives the client that it was opened for, whose name is not passed on.
+POOLER = "Supavisor"
 UNKNOWN_TENANT = wire.error_response("FATAL", "XX000", "Tenant or user not found")
 NO_SERVER = wire.error_response("FATAL", "08006", "the connection to the database server is gone")
 
@@ -79,6 +81,8 @@ class Gateway:
             client[1].write(UNKNOWN_TENANT)
             return
         parameters = {"database": "postgres", **parameters, "user": user}
+        if serve == self._serve_transactions:
+            parameters["application_name"] = POOLER
         server = await asyncio.open_connection(LOOPBACK, port)
         server[1].write(wire.startup_message(startup.code, parameters))
         await serve(client, server, (port, user, parameters["database"]))

@@ -9,10 +9,16 @@ from pantheon_runbook.sandbox.network import resolve
 SESSION, TRANSACTION = 5432, 6543
 
 
-async def connect(machines, port, *, user=f"postgres.{REF}", password=PASSWORD, host=POOLER):
+async def connect(machines, port, *, user=f"postgres.{REF}", password=PASSWORD, host=POOLER, name=None):
     address, local_port = resolve(host, port, machines.names.file)
     return await psycopg.AsyncConnection.connect(
-        host=address, port=local_port, user=user, password=password, dbname="postgres", autocommit=True
+        host=address,
+        port=local_port,
+        user=user,
+        password=password,
+        dbname="postgres",
+        autocommit=True,
+        application_name=name,
     )
 
 
@@ -72,6 +78,19 @@ def test_transaction_port_leaks_session_state(with_machines):
             await first.execute("SET statement_timeout = '1234ms'")
             seen = [await value(second, "SHOW statement_timeout") for _turn in range(2)]
             assert {"1234ms", "0"} == set(seen)
+
+    with_machines(scenario)
+
+
+def test_pooled_connection_has_the_name_of_no_client(with_machines):
+    """It outlives who opened it: with that client's name, another one's statements would be logged as his."""
+
+    async def scenario(machines):
+        await machines.create_cluster(REF, PASSWORD)
+        async with await connect(machines, TRANSACTION, name="mine") as pooled:
+            assert "Supavisor" == await value(pooled, "SHOW application_name")
+        async with await connect(machines, SESSION, name="mine") as kept:
+            assert "mine" == await value(kept, "SHOW application_name")
 
     with_machines(scenario)
 
