@@ -48,7 +48,7 @@ def migrate(about: dict[str, Any], url: str) -> int:
         entry = ledger.entry(run_id=writer.run_id, operator=writer.operator)
         with migration(backend, Secret(url), proof=proof, ledger=entry, **options) as one:
             pending = [revision.id for revision in one.history.pending(one.heads)]
-            say(ready=one.backend_pid, worker=one._worker._process.pid, pending=pending)
+            say(ready=one.backend_pid, worker=one._worker.pid, pending=pending)
             for revision in pending:
                 say(begins=revision)
                 if about["waits"]:

@@ -28,7 +28,8 @@ from alembic_trees import (
     url_from,
 )
 
-from pantheon_runbook.database.migrations.alembic_process import WORKER, history
+from pantheon_runbook.database.migrations.alembic_process import history
+from pantheon_runbook.database.migrations.fork_server import WORKER
 from pantheon_runbook.database.migrations.revisions import Lock
 from pantheon_runbook.errors import (
     RefusedError,

@@ -130,14 +130,14 @@ class Here:
 apply(Here, {url!r}, "a1", "b2")
 """
 OF_THE_RUNNER = """
-import os
-
-found = []
-for name in ('environ', 'mem', 'maps'):
-    try:
-        open(f'/proc/{os.getppid()}/{name}', 'rb').read(1)
-        found.append(name)
-    except OSError: pass
+found, pid = [], 'self'
+for _ in range(3):  # who waits for it, the interpreter that it was forked from, the runner
+    pid = open(f'/proc/{pid}/stat').read().rpartition(')')[2].split()[1]
+    for name in ('environ', 'mem', 'maps'):
+        try:
+            open(f'/proc/{pid}/{name}', 'rb').read(1)
+            found.append(name)
+        except OSError: pass
 op.execute(f"create table seen as select '{','.join(found)}'::text as what")
 """
 

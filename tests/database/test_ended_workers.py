@@ -48,7 +48,7 @@ def is_in_the_middle(url):
 
 
 def end_worker(one, url):
-    os.kill(one._worker._process.pid, signal.SIGKILL)
+    os.kill(one._worker.pid, signal.SIGKILL)
 
 
 def end_it_as_the_runner_does(one, url):
@@ -98,7 +98,7 @@ from alembic_trees import migrating
 from pantheon_runbook.database.migrations.alembic_process import Backend
 with migrating(Backend(Path({ini!r}), sys.executable), {url!r}, application_name={name!r}, seconds=60.0) as one:
     one.step("a1")
-    print("ready", one._worker._process.pid, flush=True)
+    print("ready", one._worker.pid, flush=True)
     {then}
 """
 

@@ -199,7 +199,7 @@ def test_killed_undo_is_not_half_done(undoing, pause):
     thread = threading.Thread(target=write)
     thread.start()
     pause.wait_until_reached(worker.backend_pid)
-    os.kill(worker._worker._process.pid, signal.SIGKILL)
+    os.kill(worker._worker.pid, signal.SIGKILL)
     thread.join(timeout=30)
     pause.until_gone(worker.backend_pid)
     pause.let_go()

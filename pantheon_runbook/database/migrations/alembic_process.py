@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import re
 import selectors
-import signal
-import subprocess
-import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,24 +18,11 @@ import psycopg
 
 from pantheon_runbook import clock
 from pantheon_runbook.database.migrations import migration_errors
+from pantheon_runbook.database.migrations.fork_server import forked
 from pantheon_runbook.database.migrations.revisions import History, LedgerEntry, Lock, Ran, Revision, Statement
 from pantheon_runbook.errors import RefusedError, RunbookError
 from pantheon_runbook.secrets import Secret
 
-WORKER = Path(__file__).with_name("alembic_worker.py")
-# What an interpreter needs to run as it does in the user's own shell. PYTHONPATH is where many backends live.
-PASSED_ON = (
-    "PATH",
-    "HOME",
-    "LANG",
-    "TZ",
-    "TMPDIR",
-    "PYTHONPATH",
-    "LD_LIBRARY_PATH",
-    "DYLD_LIBRARY_PATH",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-)
 _HISTORY_SECONDS = 60.0
 _START_SECONDS = 60.0
 _STEP_SECONDS = 3600.0
@@ -49,7 +32,6 @@ _LINES_KEPT = 200
 _LONGEST_LINE = 2000
 _TOO_LONG = b"(a line that is too long to be shown)"
 _LARGEST_KEY = 2**31 - 1
-_PR_SET_DUMPABLE = 4  # linux/prctl.h
 # Texts that were cut in two hold a part of a password, which nobody would recognise.
 _LOGIN = re.compile(r"(\w://[^\s:/@]*:)[^\s'\"]+")
 
@@ -199,45 +181,30 @@ class Worker:
     def __init__(self, backend: Backend) -> None:
         self._about = {"ini": str(backend.ini.absolute()), "variable": backend.url_variable}
         self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
-        self._begun = threading.Event()
-        self._failure: OSError | None = None
-        _keep_to_ourselves()
+        self._received = b""
         requests, self._requests = os.pipe()
         self._events, events = os.pipe()
-        command = [backend.python, "-u", str(WORKER), str(requests), str(events)]
-        # The thread that starts it also waits for its end: a parent's death signal follows the thread.
-        self._keeper = threading.Thread(target=self._keep, args=(command, (requests, events)), daemon=True)
-        self._keeper.start()
-        self._begun.wait()
-        self._received = b""
-        os.close(requests)
-        os.close(events)
-        if self._failure is not None:
-            self.close()
-            raise migration_errors.no_interpreter(backend.python, self._failure)
-
-    def _keep(self, command: Sequence[str], passed: tuple[int, int]) -> None:
+        printed, output = os.pipe()
         try:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                cwd=Path(self._about["ini"]).parent,
-                env=_environment(),
-                pass_fds=passed,
-                process_group=0,
-            )
-        except OSError as error:
-            self._failure = error
-            return
+            self._process = forked(backend.python, backend.ini.absolute().parent, requests, events, output)
+        except RunbookError:
+            for descriptor in (self._requests, self._events, printed):
+                os.close(descriptor)
+            raise
         finally:
-            self._begun.set()
-        assert self._process.stdout is not None
-        with self._process.stdout as output:
+            for descriptor in (requests, events, output):
+                os.close(descriptor)
+        self._keeper = threading.Thread(target=self._keep, args=(printed,), daemon=True)
+        self._keeper.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def _keep(self, printed: int) -> None:
+        with os.fdopen(printed, "rb") as output:
             for line in _lines_of(output):
                 self._lines.append(_LOGIN.sub(r"\1[secret]", line.decode(errors="replace").rstrip()))
-        self._process.wait()
 
     def send(self, **request: Any) -> None:
         """What cannot be sent is found out by the answer that does not come."""
@@ -294,23 +261,20 @@ class Worker:
         """Its exit code; None when it has not ended in time, and was killed."""
         try:
             return self._process.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            return None
         finally:
             self.kill()
 
     def kill(self) -> None:
         """Its whole process group."""
-        with suppress(ProcessLookupError, PermissionError):  # all of it has ended
-            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()
 
     def close(self) -> None:
         """Let go; an idle worker ends by itself when it is alone, any other is killed."""
         for descriptor in (self._requests, self._events):
             os.close(descriptor)
-        if self._failure is None:
-            self._wait()
-            self._process.wait()
+        self._wait()
+        self._process.wait()
+        self._process.close()
 
 
 @contextmanager
@@ -342,18 +306,6 @@ def _event(line: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return found if isinstance(found, dict) and "event" in found else None
-
-
-def _keep_to_ourselves() -> None:
-    """Linux: what runs beside us under the same account, a revision above all, does not read our tokens in /proc."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-
-
-def _environment() -> dict[str, str]:
-    return {
-        name: value for name, value in os.environ.items() if name in PASSED_ON or name.startswith(("LC_", "LANGUAGE"))
-    }
 
 
 def _history_of(event: Mapping[str, Any], heads: str) -> History:

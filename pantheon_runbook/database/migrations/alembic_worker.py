@@ -1,7 +1,8 @@
 """The part of a migration that runs inside the backend's own interpreter: one file, alembic and SQLAlchemy only.
 
-Started by alembic_process.py as `<backend.python> alembic_worker.py <requests> <events>`: two inherited descriptors,
-one JSON object per line. It says nothing of its own on stdout or stderr, and ends when the runner's end is closed.
+Started by fork_server.py as `<backend.python> alembic_worker.py <socket>`, and forked for each worker, which has two
+pipes: one JSON object per line. It says nothing of its own on stdout or stderr, and ends when the runner's end is
+closed.
 
     history     -> {"event": "history", "revisions", "heads"}                no database, env.py is not run
     migrate     -> {"event": "ready", "heads", "version_table", "pid", ...}  env.py is run once, and waits inside
@@ -32,6 +33,7 @@ import os
 import re
 import select
 import signal
+import socket
 import threading
 import time
 import traceback
@@ -60,6 +62,7 @@ _SHORTEST_SECRET = 6  # a shorter one would blank out half the text around it
 _HANG_GRACE_SECONDS = 15.0
 _PORT = 5432
 _OTHERS = 3
+_DESCRIPTORS = 4
 _PAST_SQLALCHEMY = "-- sent to the driver itself, past SQLAlchemy"
 
 _PROOF = """
@@ -883,6 +886,47 @@ def end() -> None:
         os._exit(os.EX_OK)
 
 
+def serve(channel: int) -> tuple[int, int]:
+    """Say that all is imported, then fork a worker whenever four descriptors come; this returns in the workers alone.
+
+    The four: requests, events, what it prints, and what tells the runner its pid and its exit code.
+    """
+    end_with_runner()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks after those who wait for the workers
+    with socket.socket(fileno=channel) as runner:
+        runner.sendall(json.dumps(sys.path).encode() + b"\n")
+        while passed := socket.recv_fds(runner, 1, _DESCRIPTORS)[1]:
+            if os.fork() == 0:
+                runner.close()
+                return forked(*passed)
+            for descriptor in passed:
+                os.close(descriptor)
+    with suppress(ChildProcessError):
+        os.wait()  # for all of them, since none is asked after
+    os._exit(os.EX_OK)
+
+
+def forked(requests: int, events: int, printed: int, told: int) -> tuple[int, int]:
+    """Fork the worker, in which this returns, and wait for its end."""
+    end_with_runner()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    pid = os.fork()
+    if pid == 0:
+        os.setpgid(0, 0)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(printed, stream.fileno())
+        os.close(printed)
+        os.close(told)
+        return requests, events
+    with suppress(OSError):  # whoever of us comes first
+        os.setpgid(pid, pid)
+    for descriptor in (requests, events, printed):
+        os.close(descriptor)
+    os.write(told, b"%d\n" % pid)
+    os.write(told, b"%d\n" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    os._exit(os.EX_OK)
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(*serve(int(sys.argv[1])))
     end()

@@ -1,0 +1,143 @@
+"""Workers that are forked from one interpreter: started once, with nothing in common, and never left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from alembic_trees import Tree, apply, migrating
+
+from pantheon_runbook.database.migrations.alembic_process import history
+from pantheon_runbook.errors import OutcomeUnknownError
+
+COUNTS_STARTS = "import os\nwith open({!r}, 'a') as starts:\n    starts.write(f'{{os.getpid()}}\\n')\n"
+
+
+class Starts:
+    """Every start of an interpreter with this PYTHONPATH, written down by itself."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "installed"
+        self.folder.mkdir()
+        self._written = folder / "starts"
+        (self.folder / "sitecustomize.py").write_text(COUNTS_STARTS.format(str(self._written)))
+
+    @property
+    def pids(self) -> list[int]:
+        return [int(line) for line in self._written.read_text().split()]
+
+
+@pytest.fixture
+def starts(tmp_path, monkeypatch) -> Starts:
+    starts = Starts(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(starts.folder))
+    return starts
+
+
+@pytest.fixture
+def tree(tmp_path) -> Tree:
+    tree = Tree(tmp_path / "backend")
+    tree.sql("a1", "create table notes (id int)")
+    return tree
+
+
+def has_ended(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def wait_for_end(pid: int) -> None:
+    deadline = time.monotonic() + 10
+    while not has_ended(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_interpreter_is_started_once(url, tree, starts):
+    for _ in range(3):
+        assert ("a1",) == history(tree.backend).heads
+    apply(tree, url, "a1")
+
+    assert 1 == len(starts.pids)
+
+
+def test_what_one_worker_changes_no_other_finds(tree, starts):
+    leaves = "import builtins, os\nassert not hasattr(builtins, 'left') and 'LEFT' not in os.environ\n"
+    tree.sql("b2", "select 1", head=f"{leaves}builtins.left = os.environ['LEFT'] = 'by b2'")
+    for _ in range(2):
+        assert ("b2",) == history(tree.backend).heads
+
+    assert 1 == len(starts.pids)
+
+
+@pytest.mark.parametrize("change", ["package", "environment", "folder"])
+def test_other_imports_are_another_start(tmp_path, tree, starts, monkeypatch, change):
+    """A package that was installed meanwhile is there, as it is for the backend's developer."""
+    history(tree.backend)
+    if change == "package":
+        (starts.folder / "alembic_utils-1.0.dist-info").mkdir()
+    elif change == "environment":
+        monkeypatch.setenv("LC_TIME", "C")
+    else:
+        tree = Tree(tmp_path / "another")
+        tree.sql("a1", "select 1")
+    history(tree.backend)
+
+    assert 2 == len(starts.pids)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what a death ends there, a closed pipe ends elsewhere")
+def test_server_that_was_killed_is_started_again(url, tree, starts):
+    with migrating(tree.backend, url) as one:
+        os.kill(starts.pids[0], signal.SIGKILL)
+        wait_for_end(one._worker.pid)
+        with pytest.raises(OutcomeUnknownError, match="a1 is not known"):
+            one.step("a1")
+    apply(tree, url, "a1")
+
+    assert 2 == len(starts.pids)
+
+
+DESCRIPTORS = """
+import os
+kinds = [os.readlink(f'/proc/self/fd/{fd}').partition(':')[0] for fd in os.listdir('/proc/self/fd') if int(fd) > 2
+         and os.path.exists(f'/proc/self/fd/{fd}')]
+if 'socket' in kinds:
+    raise ValueError('a way to the server')
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_worker_has_no_way_to_the_server(tree):
+    """With it, a revision could have code of its own run in the place of the next worker."""
+    tree.sql("b2", "select 1", head=DESCRIPTORS.strip())
+
+    assert ("b2",) == history(tree.backend).heads
+
+
+RUNNER = """
+import sys, time
+sys.path[:0] = {path!r}
+from pathlib import Path
+from pantheon_runbook.database.migrations.alembic_process import Backend, history
+history(Backend(Path({ini!r}), sys.executable))
+print("read", flush=True)
+time.sleep({seconds})
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+@pytest.mark.parametrize("seconds", [0, 60])
+def test_server_ends_with_its_runner(tree, starts, seconds):
+    script = RUNNER.format(path=sys.path, ini=str(tree.backend.ini), seconds=seconds)
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as runner:
+        assert b"read\n" == runner.stdout.readline()
+        if seconds:
+            runner.kill()
+    _its_own, server = starts.pids
+    wait_for_end(server)
