@@ -86,6 +86,8 @@ def list_command(*, as_json: bool) -> None:
         click.echo(f"        last run  {row['last_run'] or 'never sealed one'}")
         for unsealed in row["unsealed"]:
             click.echo(f"        unsealed  {unsealed}")
+        for step in row["next"]:
+            click.echo(f"        next      {step}")
 
 
 @main.command()

@@ -26,6 +26,7 @@ from pantheon_runbook.secrets import Registry
 from pantheon_runbook.verdict import NotebookStatus, Verdict
 
 _MAKE_ROOM = "make room, give write permission, or name another folder in pantheon.toml (evidence.path)"
+KILLED = "killed; the next run of its cloud seals it"
 
 
 class Bundle:
@@ -162,7 +163,7 @@ def unsealed(evidence: Path) -> dict[str, str]:
     found = {}
     for note in sorted((evidence / RUNNING).glob(f"*{NOTE}")):
         with _ownerless(note) as text:
-            found[note.stem] = "running now" if text is None else "killed; the next run of its cloud seals it"
+            found[note.stem] = "running now" if text is None else KILLED
     return found
 
 

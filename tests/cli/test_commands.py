@@ -13,7 +13,11 @@ import pytest
 
 from pantheon_runbook import cli, doctoring
 from pantheon_runbook.errors import CredentialError
+from pantheon_runbook.evidence.bundle import Bundle
+from pantheon_runbook.evidence.journal import Journal
+from pantheon_runbook.evidence.place import Place
 from pantheon_runbook.providers import supabase
+from pantheon_runbook.secrets import Registry
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.xdist_group("runner-quiet")
@@ -71,10 +75,37 @@ def test_list_shows_id_and_last_run(desk):
     rows = json.loads(out)
 
     assert 0 == code
-    assert {("changes", "id", "last_run", "title", "unsealed")} == {tuple(sorted(row)) for row in rows}
+    assert {("changes", "id", "last_run", "next", "title", "unsealed")} == {tuple(sorted(row)) for row in rows}
     ids = ("RB-010", "RB-020", "RB-030", "RB-040", "RB-050", "RB-060")
     assert [(one, None) for one in ids] == [(row["id"], row["last_run"]) for row in rows]
     assert "never" in desk.call("list")[1]
+
+
+@pytest.mark.parametrize(
+    ("runbook", "has_written", "following"),
+    [
+        ("RB-030", True, "--apply --resume 1234abcd; to go back: pantheon-runbook run RB-040 -p unit=1234abcd"),
+        ("RB-040", True, "-p unit=b1 --apply"),
+        ("RB-040", False, "-p unit=b1"),
+        ("RB-040", None, ""),
+    ],
+)
+def test_list_says_what_to_type_after_a_kill(desk, runbook, has_written, following):
+    """In the words that its report will have; nothing of a run that wrote no line, or that is at work."""
+    bundle = Bundle(Place(desk.folder / "evidence", "sandbox", "production", runbook, "1234abcd", "0Z"), Registry())
+    lines = Journal(bundle.folder / "journal.jsonl", run_id="1234abcd", registry=Registry())
+    if has_written is not None:
+        about = {"runbook": runbook, "environment": "production", "parameters": {"unit": "b1"}}
+        lines.write("run-opened", **about)
+    if has_written:
+        lines.write("write-intent")
+
+    assert "        next" not in desk.call("list")[1]
+    bundle._note.close()  # as the end of its process does
+    told = f"        next      pantheon-runbook run {runbook} -e production {following}"
+
+    shown = [line for line in desk.call("list")[1].splitlines() if line.startswith("        next")]
+    assert ([told] if following else []) == shown
 
 
 def test_doctor_finds_everything(desk):
