@@ -139,6 +139,14 @@ class PromotingSession(Session):
     def _plan_for(self, snapshot: Snapshot) -> Plan:
         return replace(super()._plan_for(snapshot), release=dict(self.definition.release(snapshot)))
 
+    def _plan(self) -> tuple[Plan, dict[str, Any]]:
+        """Of a unit that goes on the plan is what is left; its line says how much of the approved one is not."""
+        plan, facts = super()._plan()
+        if self.resumes is None:
+            return plan, facts
+        approved = {one["address"] for one in json.loads(self.resumes.plan)["changes"]}
+        return plan, {**facts, "made_before": len(approved - {one.address for one in plan.changes})}
+
     def _approve(self) -> tuple[Approval | LetThrough | Held, dict[str, Any]]:
         assert self.plan is not None
         if self.opening.mode == "plan":

@@ -129,7 +129,7 @@ def _of_unit(outcome: Outcome, events: Sequence[Mapping[str, Any]]) -> str:
     """Of a run on production: what it came to, and every command that comes next."""
     verdict, folder, opened = outcome.verdict, outcome.folder, events[0]
     again = f"pantheon-runbook run {opened['runbook']}{spelled(opened['parameters'], opened['runbook'])}"
-    lines = [*_head(events, verdict)]
+    lines = [*_head(events, verdict), *unit_summary.before(events)]
     if verdict.word in _STOPPED:
         told = journal.told(events, why=verdict.why)
         to_type = [*unit_summary.to_type_after_stop(events, folder, again, word=verdict.word, told=told["next"])]

@@ -25,6 +25,12 @@ def is_unit(events: Events) -> bool:
     return bool(events) and events[0].get("environment") == PRODUCTION
 
 
+def before(events: Events) -> Iterable[str]:
+    """What stands already, beside what this run did: a unit is done by all of its runs."""
+    if words := changes.made_before(events):
+        yield f"before    {words}"
+
+
 def planned(folder: Path) -> Iterable[str]:
     """Everything that is to be signed, in a few lines, what may be lost among them: the card has the rest."""
     plan = json.loads((folder / "plan.json").read_bytes())

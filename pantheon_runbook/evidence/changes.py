@@ -41,7 +41,13 @@ def summary(rows: Sequence[Row], events: Sequence[Facts]) -> str:
     parts.append(f"writes sent: {_listed(sent)}")
     if sent - answered:
         parts.append(f"no clear answer: {_listed(sent - answered)}")
-    return "; ".join(parts)
+    return "; ".join(filter(None, (*parts, made_before(events))))
+
+
+def made_before(events: Sequence[Facts]) -> str:
+    """Of a unit of work that goes on, how much of it was done before this run; "" of any other."""
+    count = next((one["made_before"] for one in events if one.get("made_before")), 0)
+    return f"earlier runs of this unit made {count} of its changes, none of which is made again" if count else ""
 
 
 def _listed(counts: Counter[str]) -> str:

@@ -114,6 +114,15 @@ def test_writes_are_counted_by_vendor():
     assert "none planned; writes sent: none" == summary([], [])
 
 
+def test_unit_that_goes_on_tells_of_the_runs_before():
+    """Its plan is what is left, and what is done is done by all of them."""
+    planned = {"event": "act-ends", "act": "plan", "digest": "", "changes": 3, "made_before": 6}
+
+    told = "earlier runs of this unit made 6 of its changes, none of which is made again"
+    assert f"none planned; writes sent: none; {told}" == summary([], [planned])
+    assert told not in summary([], [{**planned, "made_before": 0}])
+
+
 @pytest.mark.parametrize(
     "plan", [{}, {"changes": 5}, {"changes": [5, {}, {"address": [], "action": {}, "depends_on": 7}]}], ids=repr
 )

@@ -245,6 +245,8 @@ def test_resumed_run_that_was_killed_is_resumed(approved: Approved, production: 
 
     assert [] == resumed(production, third)
     assert ["abandoned"] * 3 + ["done"] == [lines[-1]["word"] for lines in journals_of(production)]
+    (planned,) = [one for one in journals_of(production)[-1] if one.get("made_before")]
+    assert len(approved.changes) == planned["made_before"] + planned["changes"]
     assert [] == approved.wrong()
 
 

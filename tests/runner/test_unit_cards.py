@@ -261,6 +261,17 @@ def test_failed_unit_says_where_production_stands_and_what_to_type(monkeypatch):
     ) == error.lines()[3]
 
 
+@pytest.mark.parametrize(
+    ("resumes", "expected"), [(None, {}), (SimpleNamespace(plan=PLAN.to_bytes()), {"made_before": 6})]
+)
+def test_unit_that_goes_on_counts_what_stands(monkeypatch, resumes, expected):
+    made, left = session(), replace(PLAN, changes=CHANGES[6:])
+    made.resumes = resumes
+    monkeypatch.setattr(Session, "_plan", lambda _self: (left, {"changes": 3}))
+
+    assert (left, {"changes": 3, **expected}) == made._plan()
+
+
 def test_unit_that_was_not_begun_says_what_its_error_says():
     made, error = session(), StoppedError("stopped", why="so", state="nothing was changed", next_step="plan again")
     made.results = tuple(StepResult(one.address, "not-done", "waits") for one in CHANGES)
@@ -492,6 +503,15 @@ def test_way_back_says_what_it_takes_back_and_what_is_lost(bundle):
     assert [f"risk      undo revision 0011, undo revision 0010: {lost}", "!         revision 0009 stays"] == lines[-2:]
     assert "takes back b1 (partial: api)" in both(plan)[0]
     assert "reason: not said (-p reason=...)" in both(plan)[0]
+
+
+def test_terminal_tells_of_the_runs_before_this_one():
+    """A run that went on has done the least of it, and says so."""
+    planned = {"event": "act-ends", "act": "plan", "made_before": 6}
+
+    assert [] == [*unit_summary.before(EVENTS)]
+    told = "earlier runs of this unit made 6 of its changes, none of which is made again"
+    assert [f"before    {told}"] == [*unit_summary.before([*EVENTS, planned])]
 
 
 def test_what_production_has_now_is_one_line(bundle):
