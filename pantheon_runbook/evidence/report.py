@@ -12,7 +12,7 @@ from typing import Any
 from pantheon_runbook.drawing import image
 from pantheon_runbook.evidence import changes, journal, people
 from pantheon_runbook.model import banner, short_code
-from pantheon_runbook.promotion.steps import is_on_production, steps_of
+from pantheon_runbook.promotion.steps import is_on_production, steps_of, taken_back
 from pantheon_runbook.promotion.unit_picture import unit_picture
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -119,7 +119,7 @@ def _facts(events: list[Facts], verdict: Facts, plan: Facts) -> list[tuple[str, 
     planned, approved, verified = (ended.get(act, {}) for act in ("plan", "approve", "verify"))
     stopped = journal.told(events, why=str(verdict["why"])) if verdict.get("exit_code") else {}
     facts = [("verdict", f"{verdict['word']}: {verdict['why']}"), ("cells", str(verdict["cells"]))]
-    facts += stopped.items()
+    facts += [*stopped.items(), *taken_back(plan.get("release")).items()]
     if opened is not None:
         facts.append(("run", f"{opened['run']}, a run in {opened['mode']} mode"))
         facts.append(("opened", f"{opened['at']} UTC"))

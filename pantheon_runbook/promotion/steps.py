@@ -145,6 +145,17 @@ def _direct(needs: Mapping[str, frozenset[str]], address: str) -> frozenset[str]
     return needs[address] - frozenset().union(*(needs[need] for need in needs[address]))
 
 
+def taken_back(release: Any) -> dict[str, str]:
+    """{"takes back", "reason"}: which run, what it came to, and why; {} of any other plan, or of a damaged one."""
+    back = release.get("takes_back") if isinstance(release, Mapping) else None
+    if not isinstance(back, Mapping):
+        return {}
+    return {
+        "takes back": f"{back.get('run')} ({back.get('came_to')}: {str(back.get('for')).rstrip('.')})",
+        "reason": str(back.get("reason") or "not said (-p reason=...)"),
+    }
+
+
 def state_of(steps: Iterable[Step], results: Iterable[StepResult]) -> str:
     """What state production is in after a unit that stopped: done, not done and unknown, by their names."""
     outcomes = {one.address: OUTCOME_WORDS[one.outcome] for one in results}

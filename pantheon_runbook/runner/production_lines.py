@@ -10,7 +10,7 @@ from pantheon_runbook.database.migrations.undo_kind import UNDO
 from pantheon_runbook.database.migrations.units import BEGIN
 from pantheon_runbook.deploying import PREVIEW
 from pantheon_runbook.model import Finding, Plan, Resource, Snapshot, short_code
-from pantheon_runbook.promotion.steps import short
+from pantheon_runbook.promotion.steps import short, taken_back
 from pantheon_runbook.promotion.unit import BUILD, DEPLOYMENT, MARKER, PROMOTION
 from pantheon_runbook.providers.supabase_backups import ADDRESS as BACKUPS
 from pantheon_runbook.runner import rehearsals
@@ -167,9 +167,9 @@ def rests_on(plan: Plan) -> Iterable[str]:
     proof = release.get("staging", {})
     if proof:
         yield f"rests on staging's run {proof['bundle']}, manifest sha256 {short_code(proof['manifest'])}"
-    if back := release.get("takes_back"):
-        yield f"takes back {back['run']} ({back['came_to']}: {back['for'].rstrip('.')})"
-        yield f"reason: {back['reason'] or 'not said (-p reason=...)'}"
+    if back := taken_back(release):
+        yield f"takes back {back['takes back']}"
+        yield f"reason: {back['reason']}"
     for relation, addresses in _by_value(release.get("artefacts", {})).items():
         yield f"what production gets is {_ARTEFACTS.get(relation, relation)}: {', '.join(addresses)}"
     if "backup" in release:

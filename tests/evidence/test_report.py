@@ -89,6 +89,28 @@ def test_banner_says_which_cloud(cloud: str, banner: str):
     assert f'<header class="{cloud} went-well">' in report_html([], verdict, {}, None)
 
 
+def test_head_of_a_way_back_says_of_what_and_why():
+    """Whoever was woken reads no further; a damaged plan has nothing to say."""
+    verdict = {
+        "cloud": "live",
+        "runbook": "RB-040",
+        "environment": "production",
+        "word": "done",
+        "why": "x",
+        "cells": "",
+    }
+    back = {"run": "b1", "came_to": "partial", "for": "api crashed.", "reason": "<b> 500s"}
+
+    def head(release: object) -> str:
+        return report_html([], verdict, {"release": release}, None).partition("</header>")[0]
+
+    assert "<td>takes back</td><td>b1 (partial: api crashed)</td>" in head({"takes_back": back})
+    assert "<td>reason</td><td>&lt;b&gt; 500s</td>" in head({"takes_back": back})
+    assert "<td>reason</td><td>not said (-p reason=...)</td>" in head({"takes_back": {**back, "reason": ""}})
+    assert "- reason: <b> 500s" in report_markdown([], verdict, {"release": {"takes_back": back}})
+    assert [] == [one for one in (5, {}, {"takes_back": 5}) if "takes back" in head(one)]
+
+
 def test_hostile_words_stay_words():
     """What a vendor or an operator wrote is text, in the page too."""
     verdict = {"cloud": "live", "runbook": "<b>", "environment": "<i>", "word": "done", "why": "<script>", "cells": "&"}
