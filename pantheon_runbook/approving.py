@@ -188,7 +188,7 @@ def approve(sheet: Sheet, *, key: str, reason: str, expires: str, code: str) -> 
     """
     policy = policy_of(sheet.desk.config)
     lasts = _span(expires, policy.longest)
-    _refuse_code(sheet, code)
+    refuse_code(sheet, code)
     own, name = _whose(sheet.desk, key)
     said = Said(
         about=sheet.about,
@@ -292,7 +292,8 @@ def _span(expires: str, longest: timedelta) -> timedelta:
     )
 
 
-def _refuse_code(sheet: Sheet, code: str) -> None:
+def refuse_code(sheet: Sheet, code: str) -> None:
+    """Errors: NotApprovedError for a code that is not the plan's, and for none."""
     if code.strip().lower() == sheet.about.short_code:
         return
     raise NotApprovedError(

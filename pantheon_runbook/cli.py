@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 if TYPE_CHECKING:
+    from pantheon_runbook.approving import Sheet
     from pantheon_runbook.errors import RunbookError
     from pantheon_runbook.isolation.choosing import Question
 
@@ -422,11 +423,26 @@ def approve(plan: Path, *, key: str, reason: str, expires: str, code: str, is_wi
     if not reason:
         raise click.UsageError("Missing option '--reason'.")
     sheet = approving.opened(plan)
+    if code:
+        approving.refuse_code(sheet, code)  # before a long plan is shown for nothing
     click.echo("\n".join(sheet.lines()))
     if not code and sys.stdin.isatty():
-        code = click.prompt(f"Read {sheet.report}, and type the short code that it shows, to approve this plan")
+        question = f"Read {sheet.report}, and type the short code that it shows, to approve this plan"
+        code = click.prompt(question, value_proc=lambda typed: _code_of(sheet, typed))
     decided = approving.approve(sheet, key=key, reason=reason, expires=expires, code=code)
     click.echo("\n".join(decided.lines()))
+
+
+def _code_of(sheet: Sheet, typed: str) -> str:
+    """What was typed, when it is this plan's; click tells of any other, and asks again."""
+    from pantheon_runbook import approving  # noqa: PLC0415
+    from pantheon_runbook.errors import NotApprovedError  # noqa: PLC0415
+
+    try:
+        approving.refuse_code(sheet, typed)
+    except NotApprovedError as error:
+        raise click.UsageError(f"{error.what} {error.why}") from error
+    return typed
 
 
 @main.group()

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 from closing_team import Team, alone
@@ -201,17 +202,29 @@ def test_short_code_is_asked_on_a_terminal(team, monkeypatch: pytest.MonkeyPatch
             monkeypatch.setattr("sys.stdin.isatty", lambda: True)
             try:
                 cli.main(["approve", str(plan), "--key", "approver", "--reason", "read it"], standalone_mode=False)
-            except SystemExit as ended:
-                return int(str(ended.code)), shown.getvalue().decode()
+            except click.Abort:
+                return 1, shown.getvalue().decode()
         return 0, shown.getvalue().decode()
 
     code, shown = typed("0000-0000")
-    assert (4, []) == (code, sorted(made.folder.glob("approvals/*")))
+    assert (1, []) == (code, sorted(made.folder.glob("approvals/*")))
     report = plan.with_name("report.html")
-    assert f"Read {report}, and type the short code that it shows" in shown
     assert (True, False) == (code_of(plan) in report.read_text(), code_of(plan).partition("-")[0] in shown)
-    assert 0 == typed(code_of(plan))[0]
+    code, shown = typed(f"0000-0000\n{code_of(plan)}")
+    assert (0, 1) == (code, shown.count("sealed 2026")), "a plan is shown once, whatever is mistyped"
+    assert 2 == shown.count(f"Read {report}, and type the short code that it shows")
+    assert 'Error: the short code is not this plan\'s. "0000-0000" was typed.\n' in shown
     assert judged(made, plan)
+
+
+def test_wrong_code_shows_no_plan(team):
+    """Only what is wrong with it, and where to read the right one."""
+    plan = Promotion(team("live")).plan()
+
+    code, out, error = approve(plan, code="0000-0000")
+
+    assert (4, "") == (code, out)
+    _assert_is_card(error, f"read it in {plan.with_name('report.html')}, and type that")
 
 
 def test_commits_and_authors_are_shown_before_it_is_signed(team):
