@@ -364,16 +364,21 @@ def keys_new(name: str, *, role: str) -> None:
 
 
 def _cloud_to_be() -> str:
-    """Of the config that a key is made for; one that is not written yet, or not to its end, will be for live."""
-    from pantheon_runbook import config  # noqa: PLC0415
+    """Of the config that a key is made for, else the sandbox's in its folder; what nobody says is told of as that."""
+    from pantheon_runbook.config import config_path  # noqa: PLC0415
     from pantheon_runbook.errors import ConfigError  # noqa: PLC0415
+    from pantheon_runbook.runner import surroundings  # noqa: PLC0415
 
-    path = config.config_path()
     try:
-        return config.load_config(path).cloud if path else "live"
+        _, found = surroundings.chosen()
+        if found is not None or surroundings.is_of_a_sandbox():
+            return found.cloud if found else "sandbox"
+        why = "there is no pantheon.toml that says for what"
     except ConfigError as error:
-        click.echo(f"the key is pinned for live: {path} does not say yet for what ({error.what})", err=True)
-        return "live"
+        path = config_path()
+        why = f"{path} does not say yet for what ({error.what})" if path else error.what
+    click.echo(f'the key is pinned for live: {why}; for a rehearsal write cloud = "sandbox" into its lines', err=True)
+    return "live"
 
 
 @keys.command("list")

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 SANDBOX_VARIABLE = "PANTHEON_SANDBOX"
 PIN_VARIABLE = "PANTHEON_PIN"
 IDENTITIES = "identities.toml"
+_OF_THE_SANDBOX = Path(".pantheon")  # its folder, and what the demo leaves
 _NOWHERE = ("127.0.0.1", 1)  # nobody listens on it
 
 
@@ -80,6 +81,11 @@ def chosen() -> tuple[Path | None, Config | None]:
             next_step=f"pantheon-runbook init --cloud live, or unset {' and '.join(given)} to use the sandbox",
         )
     return None, None
+
+
+def is_of_a_sandbox() -> bool:
+    """Whether a sandbox is named, or lies in this folder, running or not; starts nothing."""
+    return bool(os.environ.get(SANDBOX_VARIABLE)) or _OF_THE_SANDBOX.is_dir()
 
 
 @dataclass(frozen=True)

@@ -370,17 +370,41 @@ def test_wrong_input_is_a_card(team, what: str):
 
 
 @pytest.mark.parametrize(
-    ("config", "cloud"), [("live", "live"), ("sandbox", "sandbox"), ("", "live"), ("half-written", "live")]
+    ("config", "cloud", "told"),
+    [
+        ("live", "live", ""),
+        ("sandbox", "sandbox", ""),
+        ("half-written", "live", "pantheon.toml does not say yet for what"),
+        ("", "live", "there is no pantheon.toml that says for what"),
+        ("", "live", "there is no pantheon.toml, but VERCEL_TOKEN is set"),
+    ],
 )
-def test_new_key_is_pinned_for_the_cloud_of_the_config(team, config: str, cloud: str):
-    """As it stands in trust.toml it counts there; without a config the first one will be for live."""
+def test_new_key_is_pinned_for_the_cloud_of_the_config(team, monkeypatch, config: str, cloud: str, told: str):
+    """As it stands in trust.toml it counts there; what nobody has said yet is told of, with what else it may be."""
     made = team("live" if config == "live" else "sandbox")
     if not config:
         (made.folder / "pantheon.toml").unlink()
     if config == "half-written":
         (made.folder / "pantheon.toml").write_text("= x")
+    if "VERCEL_TOKEN" in told:
+        monkeypatch.setenv("VERCEL_TOKEN", "x" * 24)
 
     code, lines, said = call("keys", "new", "somebody", "--role", "approve")
 
-    assert ("pantheon.toml does not say yet for what" in said) == (config == "half-written")
     assert (0, cloud) == (code, tomllib.loads(lines)["keys"][0]["cloud"])
+    assert (told in said, bool(told)) == (True, 'for a rehearsal write cloud = "sandbox"' in said)
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_new_key_of_a_sandbox_is_pinned_for_it(team, monkeypatch, is_named):
+    """Without a config every other command takes the sandbox there, running or not."""
+    made = team("sandbox")
+    (made.folder / "pantheon.toml").unlink()
+    if is_named:
+        monkeypatch.setenv("PANTHEON_SANDBOX", str(made.folder / "elsewhere"))
+    else:
+        (made.folder / ".pantheon" / "sandbox").mkdir(parents=True)
+
+    code, lines, said = call("keys", "new", "somebody", "--role", "approve")
+
+    assert (0, "sandbox", False) == (code, tomllib.loads(lines)["keys"][0]["cloud"], "pinned for live" in said)
