@@ -169,7 +169,11 @@ def init(
         return
     path = out / config.DEFAULT_CONFIG if out else config.config_path() or Path(config.DEFAULT_CONFIG)
     order = initializing.Order(wanted, path, overwrites=force, pins=pin_production, secrets=secrets)
-    initializing.initialize(order, say=click.echo, ask=_ask if sys.stdin.isatty() else None)
+    progress = _Progress()
+    try:
+        initializing.initialize(order, say=progress.say, progress=progress, ask=_ask if sys.stdin.isatty() else None)
+    finally:
+        progress.end()
 
 
 def _pin_staging(environment: str) -> None:
@@ -195,7 +199,11 @@ def doctor(*, as_json: bool) -> None:
     """Config, credentials, reachability: what is missing, and how to get it."""
     from pantheon_runbook import doctoring  # noqa: PLC0415
 
-    checks = doctoring.examine()
+    progress = _Progress()
+    try:
+        checks = doctoring.examine(progress=progress)
+    finally:
+        progress.end()
     if as_json:
         click.echo(json.dumps([check.as_json() for check in checks], indent=1))
     else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from pantheon_runbook.token_reach import Question
 
 __all__ = ["Item", "examine"]
 
+Progress = Callable[[str], None]
 _LIBRARIES = ("papermill", "nbclient", "ipykernel", "jupyter-client")
 _ANSWER_SECONDS = 12.0
 _NETWORK = "check the network and the vendor's status page, then: pantheon-runbook doctor"
@@ -44,8 +45,11 @@ _UNDECIDED = (
 )
 
 
-def examine() -> tuple[Item, ...]:
-    """Everything, in the order in which a newcomer would put it right; never raises for what is missing."""
+def examine(*, progress: Progress = lambda _words: None) -> tuple[Item, ...]:
+    """Everything, in the order in which a newcomer would put it right; never raises for what is missing.
+
+    `progress` hears of each wait that a vendor asks for.
+    """
     items = [*_machine(), _runbooks()]
     try:
         path, config = chosen()
@@ -60,7 +64,7 @@ def examine() -> tuple[Item, ...]:
         _sealing_key(cloud, trust_of(path.parent if path else Path(), cloud)),
         _evidence(),
         *_unsealed(),
-        *_outside(),
+        *_outside(progress),
     ]
     return tuple(items)
 
@@ -122,10 +126,10 @@ def _unsealed() -> Iterator[Item]:
         yield Item("unsealed run", f"{name}: {state}")
 
 
-def _outside() -> Iterator[Item]:
+def _outside(progress: Progress) -> Iterator[Item]:
     """Identities and credentials, once there is a cloud to have them."""
     try:
-        outside = _world_that_stands()
+        outside = _world_that_stands(progress)
     except RunbookError as error:
         yield missing("identities and credentials", error)
         return
@@ -176,14 +180,14 @@ def _age(pinned_at: str) -> str:
     return f"{days} {'day' if days == 1 else 'days'} old{old}"
 
 
-def _world_that_stands() -> World | None:
+def _world_that_stands(progress: Progress) -> World | None:
     """The world, if asking for it neither starts a sandbox nor writes the files of its customer."""
     _, config = chosen()
     if config is None or config.cloud == "sandbox":
         running = control.find()
         if running is None or not (running.folder / "customer" / "pantheon.toml").exists():
             return None
-    return world()
+    return world(tell=progress)
 
 
 def _vendors(outside: World) -> Iterator[Item]:

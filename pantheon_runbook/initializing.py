@@ -60,19 +60,20 @@ class Order:
         return self.config.with_name(IDENTITIES)
 
 
-def initialize(order: Order, *, say: Say, ask: Ask | None = None) -> None:
+def initialize(order: Order, *, say: Say, progress: Say = lambda _words: None, ask: Ask | None = None) -> None:
     """Write pantheon.toml and identities.toml, or only the pins when both are there and pins are asked for.
 
-    `ask` answers what was not said; without it that is refused. Errors: RunbookError, with no file written.
+    `ask` answers what was not said; without it that is refused. `progress` hears of each wait that a vendor asks for.
+    Errors: RunbookError, with no file written.
     """
 
     def tell(words: str) -> None:
         say(printable(words))  # names in it are whatever somebody called a thing at a vendor
 
-    _initialize(order, tell, ask)
+    _initialize(order, tell, ask, progress)
 
 
-def _initialize(order: Order, say: Say, ask: Ask | None) -> None:
+def _initialize(order: Order, say: Say, ask: Ask | None, progress: Say) -> None:
     if order.secrets is not None and not order.pins:
         raise ParameterError(
             "--secrets was said without --pin-production",
@@ -83,13 +84,14 @@ def _initialize(order: Order, say: Say, ask: Ask | None) -> None:
     if not folder.is_dir():
         raise ParameterError(f"{folder} is no folder", why="init writes into it", next_step=f"mkdir -p {folder}")
     if order.pins and order.identities.exists() and not order.overwrites:
-        _pin(order, say)
+        _pin(order, say, progress)
         return
     _refuse_overwriting(order)
     order = replace(order, wanted=_with_cloud(order.wanted, ask))
     former = _former_identities(order)
     with ExitStack() as ends:
-        vendors = _Vendors(door(cast("Literal['sandbox', 'live']", order.wanted.cloud)), ends)
+        cloud = cast("Literal['sandbox', 'live']", order.wanted.cloud)
+        vendors = _Vendors(door(cloud, tell=progress), ends)
         survey = vendors.survey()
         say("What the tokens see; nothing was changed:")
         for line in survey.lines():
@@ -267,7 +269,7 @@ def _said(found: pinning.Pinning, say: Say) -> Mapping[str, str]:
     return found.pins
 
 
-def _pin(order: Order, say: Say) -> None:
+def _pin(order: Order, say: Say, progress: Say) -> None:
     """Only the pins of an identities.toml that is there; pins of other names stay."""
     said = sorted(order.wanted.said())
     if said:
@@ -288,7 +290,7 @@ def _pin(order: Order, say: Say) -> None:
         made = _said(_pins_of_file(order.secrets, identities.salt), say)
     else:
         with ExitStack() as ends:
-            api = _Vendors(door(config.cloud), ends).railway
+            api = _Vendors(door(config.cloud, tell=progress), ends).railway
             made = _pins(order, api, _production(api, identities), identities.salt, say)
     pins = {**identities.production.pins, **made}
     _write(order.identities, _pinned_text(order, identities, pins))

@@ -187,14 +187,17 @@ class Door:
     reach: Reach
 
 
-def door(cloud: Literal["sandbox", "live"]) -> Door:
-    """The way into a cloud that was named. Errors: ConfigError, CredentialError; nothing is written."""
+def door(cloud: Literal["sandbox", "live"], *, tell: Callable[[str], None]) -> Door:
+    """The way into a cloud that was named; `tell` as in `world`.
+
+    Errors: ConfigError, CredentialError; nothing is written.
+    """
     if cloud == "live":
         _refuse_pinned_clock()
-        return Door(from_environment(), Reach())
+        return Door(from_environment(), Reach(tell=tell))
     with _usable_sandbox():
         running, _, credentials = _sandbox()
-    return Door(credentials, Reach(str(running.socket)))
+    return Door(credentials, Reach(str(running.socket), tell=tell))
 
 
 @contextmanager

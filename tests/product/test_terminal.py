@@ -66,6 +66,18 @@ def test_rate_limit_is_told_while_it_waits_and_on_the_card(world):
     assert re.search(r"Next:    from [0-9T:-]{19}Z on, run again\.", ended.stderr)
 
 
+@pytest.mark.parametrize("arguments", [("doctor", "--json"), ("init", "--cloud", "sandbox", "--out", ".")], ids=str)
+def test_rate_limit_is_told_before_there_is_a_run(world, arguments):
+    """In the same words, and beside the answer, which a program may read."""
+    world.running.faults([{"kind": "429", "service": "railway", "seconds": 0.1, "times": 1}])
+
+    ended = world.cli(*arguments)
+    world.running.faults([])
+
+    assert "  railway asks to wait: its rate limit is reached (1 s)\n" in ended.stderr
+    assert "asks to wait" not in ended.stdout
+
+
 @pytest.mark.rare
 def test_apply_run_shows_where_staging_answers_and_what_people_must_do(world):
     done = world.cli("run", "RB-010", "--apply").stdout
