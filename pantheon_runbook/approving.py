@@ -16,7 +16,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from pantheon_runbook import clock
-from pantheon_runbook.attesting import Desk, believed, one_line, pin_at_first_use, putting, signer_of
+from pantheon_runbook.attesting import Desk, IsValid, believed, one_line, pin_at_first_use, putting, signer_of
 from pantheon_runbook.config import Config, read_regular
 from pantheon_runbook.errors import (
     BlockedPlanError,
@@ -205,10 +205,13 @@ def approve(sheet: Sheet, *, key: str, reason: str, expires: str, code: str) -> 
 
 
 def withdraw(path: Path, *, key: str, reason: str) -> Decided:
-    """Take back what one has signed for this plan; its bundle need not be whole for that. Errors: RunbookError."""
+    """Take back what one has signed for this plan; its bundle need not be whole for that, nor the key valid still.
+
+    Errors: RunbookError.
+    """
     desk = Desk.here()
     about = About.of(_plan_at(path))
-    own, name = _whose(desk, key)
+    own, name = _whose(desk, key, is_valid=_was_valid)
     given = _own_approval(desk, about, name, path)
     said = replace(given, decision="withdraw", reason=_reason(reason), code=about.short_code)
     return _put(desk, said, own, None)
@@ -311,10 +314,16 @@ def _reason(reason: str) -> str:
     return one_line(reason, "reason")
 
 
-def _whose(desk: Desk, key: str) -> tuple[seal.SealingKey, str]:
+def _was_valid(key: verify.Key, now: str) -> bool:
+    """Now or before: the judgement takes a withdrawal by any key that is pinned, so that to stop is never hard."""
+    has_ended = key.valid_until and verify.moment_of(key.valid_until) <= verify.moment_of(now)
+    return key.is_valid_at(key.valid_until if has_ended else now)
+
+
+def _whose(desk: Desk, key: str, *, is_valid: IsValid = verify.Key.is_valid_at) -> tuple[seal.SealingKey, str]:
     """The key and its owner, whose name becomes part of a file's. Errors: CredentialError."""
     own = ssh.own_key(key, role=APPROVES)
-    name = signer_of(desk, own, "", default=Path(key).stem, role=APPROVES)
+    name = signer_of(desk, own, "", default=Path(key).stem, role=APPROVES, is_valid=is_valid)
     if seal.is_file_name(name):
         return own, name
     raise CredentialError(

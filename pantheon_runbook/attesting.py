@@ -6,7 +6,7 @@ No vendor, no network, no credentials: a signature is over files that are here.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from pantheon_runbook.evidence.runs import SealedRuns, sealed_runs
 from pantheon_runbook.runner.surroundings import committed, digests_of
 
 FOLDER = "attestations"
+IsValid = Callable[[verify.Key, str], bool]  # whether a pinned key may be used at this moment
 _LONGEST_STATEMENT = 500
 _MAY_NOT = {ATTESTS: "sign no criterion", APPROVES: "approve nothing"}
 
@@ -167,7 +168,15 @@ def _asked_of(decided: Closure, criterion: str) -> tuple[str, ...]:
     )
 
 
-def signer_of(desk: Desk, own: seal.SealingKey, named: str, *, default: str, role: str) -> str:
+def signer_of(
+    desk: Desk,
+    own: seal.SealingKey,
+    named: str,
+    *,
+    default: str,
+    role: str,
+    is_valid: IsValid = verify.Key.is_valid_at,
+) -> str:
     """Whose key it is by the trust file; on the sandbox it becomes his who uses it first. Errors: CredentialError."""
     pinned = desk.keys().get(own.keyid)
     if pinned is None and desk.config.cloud == "sandbox":
@@ -185,7 +194,7 @@ def signer_of(desk: Desk, own: seal.SealingKey, named: str, *, default: str, rol
             why=f"{desk.pins} pins it as {pinned.owner}'s",
             next_step="leave --as out, or name a key of your own with --key",
         )
-    if not pinned.is_valid_at(clock.stamp()):
+    if not is_valid(pinned, clock.stamp()):
         raise CredentialError(
             f"the key of {pinned.owner} is not valid now",
             why=f"{desk.pins} says from {pinned.valid_from or 'ever'} until {pinned.valid_until or 'ever'}",

@@ -351,6 +351,22 @@ def decision_in(folder: Path) -> decision.Said:
     return found.said
 
 
+def test_withdrawal_waits_for_no_other_key(team):
+    """The validity of his own has ended meanwhile: it approves nothing any more, and stops what it let begin."""
+    made = team("live")
+    _pin('until = "2027-11-24T10:00:00Z', 'until = "2026-11-24T10:00:30Z')(made)
+    plan = Promotion(made).plan()
+    approve(plan)
+    started = frozenset({decision_in(made.folder / "approvals").nonce})
+    clock.pin("2026-11-24T10:20:00+00:00")
+    assert judged(made, plan, started=started)
+
+    assert 2 == approve(plan)[0]
+    assert 0 == withdraw(plan)
+    with pytest.raises(NotApprovedError, match="approver has withdrawn the approval"):
+        judged(made, plan, started=started)
+
+
 def test_withdrawal_needs_no_whole_bundle(team):
     """To stop is never kept back by what is wrong elsewhere."""
     made = team("live")
@@ -447,6 +463,18 @@ def pinned_twice(made: Team) -> None:
     made.trust.write_text(f"[[keys]]{entry}[[keys]]{entry.partition('[[keys]]')[0]}")
 
 
+def signed_and(change: Callable[[Team], object]) -> Callable[[Team], Path]:
+    """By approver, before something is changed."""
+
+    def made_so(made: Team) -> Path:
+        plan = Promotion(made).plan()
+        approve(plan)
+        change(made)
+        return plan
+
+    return made_so
+
+
 def nowhere(made: Team) -> None:
     (made.folder / "approvals").write_text("a file")
 
@@ -507,6 +535,18 @@ CASES: dict[str, tuple[Callable[[Team], Path], tuple[str, ...], int, str]] = {
     "key pinned twice": (with_(pinned_twice), SIGN, 4, "is pinned twice"),
     "key pinned twice, to withdraw": (with_(pinned_twice), WITHDRAW, 2, "trust.toml cannot be relied on"),
     "key past its validity": (with_(_pin('until = "2027', 'until = "2025')), SIGN, 2, "is not valid now"),
+    "key of no validity, to withdraw": (
+        signed_and(_pin('until = "2027', 'until = "2025')),
+        WITHDRAW,
+        2,
+        "is not valid",
+    ),
+    "key to come, to withdraw": (
+        signed_and(_pin('from = "2026-11', 'from = "2026-12')),
+        WITHDRAW,
+        2,
+        "is not valid now",
+    ),
     "owner is a path": (with_(_pin('owner = "approver"', 'owner = "../x"')), SIGN, 2, '"../x" cannot approve'),
     "nowhere to put it": (with_(nowhere), SIGN, 4, "cannot be written"),
     "nothing to withdraw": (plain, WITHDRAW, 4, "the approval approvals/"),
