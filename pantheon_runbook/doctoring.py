@@ -35,6 +35,7 @@ Progress = Callable[[str], None]
 _LIBRARIES = ("papermill", "nbclient", "ipykernel", "jupyter-client")
 _ANSWER_SECONDS = 12.0
 _NETWORK = "check the network and the vendor's status page, then: pantheon-runbook doctor"
+_SLOW = f"where a rate limit was told of, wait as long as it says; else {_NETWORK}"
 _UNPINNED = (
     "0 pins: none of production's secrets is pinned, so guard and RB-060 find ids and hosts only. Its holder: "
     "pantheon-runbook init --pin-production"
@@ -208,7 +209,7 @@ def _vendors(outside: World) -> Iterator[Item]:
     answers = host_reach.side_by_side(calls, seconds=_ANSWER_SECONDS)
     yield from (Item(f"host {door.host}", door.answer, "" if door.is_reached else _NETWORK) for door in doors.values())
     for subject in calls:
-        yield from answers.get(subject, (Item(subject, f"no answer within {_ANSWER_SECONDS:.0f} seconds", _NETWORK),))
+        yield from answers.get(subject, (Item(subject, f"no answer within {_ANSWER_SECONDS:.0f} seconds", _SLOW),))
     yield from (Item(token, f"none; environments.{name}.openrouter asks for no key") for token in unasked)
 
 

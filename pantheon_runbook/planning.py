@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
 from pantheon_runbook.model import Change, Desired, Plan, Resource, Snapshot
+
+_LONGEST_VALUE = 40
 
 
 def difference(desired: Desired, seen: Resource) -> tuple[str, ...]:
@@ -107,8 +109,24 @@ def plan_difference(read: bytes, plan: Plan) -> str:
     told = [f"{words}: {few(addresses)}" for words, addresses in sorts.items() if addresses]
     others = sorted(name for name in now if before[name] != now[name] and name != "release")
     rested, rests = before["release"], now["release"]
-    others += [f"the release's {name}" for name in sorted({*rested, *rests}) if rested.get(name) != rests.get(name)]
+    others += [f"the release's {one}" for one in _differences(rested, rests)]
     return "; ".join(told) or f"the same changes, but {few(others) or 'other bytes'}"
+
+
+def _differences(before: Any, now: Any, name: str = "") -> Iterator[str]:
+    """Each value that differs, by the dotted name of its place: what it is, and what it was."""
+    if before == now:
+        return
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        for key in sorted({*before, *now}):
+            yield from _differences(before.get(key), now.get(key), f"{name}.{key}".lstrip("."))
+    else:
+        yield f"{name} is {_in_few(now)}, was {_in_few(before)}"
+
+
+def _in_few(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
 
 
 def few(names: Sequence[str], *, most: int = 3, parted: str = ", ") -> str:

@@ -324,7 +324,7 @@ class Promoting:
             "artefacts": {one.address: one.relation for one in self._artefacts(ground, snapshot)},
             "backup": backup.strength,
             "authors": [asdict(one) for one in self._authors(snapshot)],
-            "rules": digest_of(self._config.model_dump(mode="json", include=_RULES)),
+            "rules": self._config.model_dump(mode="json", include=_RULES),
             "pointers": self._pointers(snapshot),
             "longest_lock": longest_lock_of(snapshot),
             "undo": {one.revision: one.way for one in self.revising.rehearsed.undone},

@@ -293,15 +293,27 @@ def test_run_beside_an_open_unit_does_not_say_that_all_is_well():
     assert f"nothing was changed by this run; {began}: production may stand between two releases." == told.state
 
 
-@pytest.mark.parametrize(
-    ("release", "what"), [({**RELEASE, "rules": "x"}, "rules"), ({**RELEASE, "backup": "none"}, "backup")]
-)
-def test_stale_plan_says_what_of_the_release_is_another(release, what):
-    """Gained or changed, and the other way round: lost."""
-    other = replace(PLAN, release=release)
+RULES = {"approval": {"expires": "8h", "needs": 1}}
 
-    assert f"the same changes, but the release's {what}" == plan_difference(PLAN.to_bytes(), other)
-    assert f"the same changes, but the release's {what}" == plan_difference(other.to_bytes(), PLAN)
+
+@pytest.mark.parametrize(
+    ("before", "now", "what"),
+    [
+        ({}, {"note": "none"}, 'note is "none", was null'),
+        ({"note": "none"}, {}, 'note is null, was "none"'),
+        ({"rules": RULES}, {"rules": {"approval": {"expires": "8h", "needs": 2}}}, "rules.approval.needs is 2, was 1"),
+        (
+            {"rules": RULES},
+            {"rules": {"approval": "x" * 50}},
+            f'rules.approval is "{"x" * 39}..., was {{"expires": "8h", "needs": 1}}',
+        ),
+    ],
+)
+def test_stale_plan_says_what_of_the_release_is_another(before, now, what):
+    """By its value, where it is short enough: who has changed a rule has to be asked about that rule."""
+    was, is_now = (replace(PLAN, release={**RELEASE, **one}) for one in (before, now))
+
+    assert f"the same changes, but the release's {what}" == plan_difference(was.to_bytes(), is_now)
 
 
 @pytest.mark.parametrize("is_covered", [True, False])
