@@ -128,12 +128,14 @@ class Registry:
 def forms_of(value: str) -> frozenset[str]:
     """Every spelling in which a value may leave us.
 
-    As it is; URL-encoded, JSON-, HTML- and Python-escaped, and one of these inside another; each single one of them
-    also in hexadecimal, and in base64 at any place of a longer text, in both alphabets, URL-encoded or not.
+    As it is; in capitals or without any; URL-encoded, JSON-, HTML- and Python-escaped, and one of these inside another;
+    each single one of them also in hexadecimal, and in base64 at any place of a longer text, in both alphabets,
+    URL-encoded or not.
     """
     once = {value, *(spell(value) for spell in _SPELLINGS)}
     twice = {spell(text) for text in once for spell in _SPELLINGS}
-    return frozenset(form for form in (*once, *twice, *_encoded(once)) if len(form) >= SHORTEST_SECRET)
+    cased = (value.upper(), value.lower())
+    return frozenset(form for form in (*once, *twice, *cased, *_encoded(once)) if len(form) >= SHORTEST_SECRET)
 
 
 def _encoded(texts: set[str]) -> Iterator[str]:

@@ -104,6 +104,8 @@ def test_value_on_a_page_in_hex_and_in_a_traceback_is_masked(value: str):
         html.escape(json.dumps(value)[1:-1]),
         value.encode().hex(),
         value.encode().hex().upper(),
+        value.upper(),
+        value.lower(),
     ]
     for text in (*texts, f"KeyError: {value!r}"):
         registry = Registry()
