@@ -88,10 +88,12 @@ class Sheet:
     def _release(self) -> Iterator[str]:
         """Which commits production has and gets, and whose they are as far as the plan knows."""
         served = [one for one in steps_of(self.told) if one.lane in {"backend", "page"} and " -> " in one.change]
-        yield from ("what production has -> gets:" for _ in served[:1])
+        if served:
+            yield "what production has -> gets:"
         yield from (f"  {one.name:<20} {one.change}" for one in served)
         authors = [f"{one['name']} ({one['source']})" for one in self.told["release"].get("authors", ())]
-        yield from (f"authors: {'; '.join(authors)}" for _ in authors[:1])
+        if authors:
+            yield f"authors: {'; '.join(authors)}"
 
 
 def _each_once(findings: list[Mapping[str, Any]]) -> list[str]:

@@ -113,7 +113,8 @@ def brought(events: Events, folder: Path) -> Iterable[str]:
     done = [one for one, row in _became(events, folder) if row.outcome == "done"]
     served = [f"{one.subject} {one.change.rpartition(' -> ')[2]}" for one in done if one.is_served]
     stand = [f"{one.subject} {one.change.rpartition(' -> ')[2]}" for one in done if one.subject.startswith("revision ")]
-    yield from (f"now       {'; '.join((*served, *stand))}" for _ in (served + stand)[:1])
+    if served or stand:
+        yield f"now       {'; '.join((*served, *stand))}"
 
 
 def to_type_after_done(events: Events, folder: Path, follows: str) -> Iterable[str]:

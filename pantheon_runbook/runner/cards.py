@@ -271,7 +271,8 @@ def _matrix_lines(compared: Comparison) -> Iterable[str]:
     )
     states = Counter[str](one.state for one in compared.exposures)
     closed = ", ".join(f"{count} {state}" for state, count in sorted(states.items()) if state.startswith("closed"))
-    yield from (f"ways into production besides: {closed}" for _ in closed[:1])
+    if closed:
+        yield f"ways into production besides: {closed}"
 
 
 def _accepted_lines(compared: Comparison) -> Iterable[str]:
@@ -279,7 +280,8 @@ def _accepted_lines(compared: Comparison) -> Iterable[str]:
     shown = compared.accepted[:_FIRST_ROWS]
     yield from (f"drifted, accepted by this apply: {row.subject}: {row.found}" for row in shown)
     hidden = len(compared.accepted) - len(shown)
-    yield from (f"  and {hidden} more in comparison.json" for _ in range(hidden)[:1])
+    if hidden > 0:
+        yield f"  and {hidden} more in comparison.json"
 
 
 def _ways_in(compared: Comparison) -> Iterable[tuple[str, str, str, str]]:

@@ -177,14 +177,16 @@ def rests_on(plan: Plan) -> Iterable[str]:
     if lock := release.get("longest_lock"):
         yield f"longest lock, as rehearsed: {lock}"
     authors = [f"{one['name']} ({one['source']})" for one in release.get("authors", ())]
-    yield from (f"authors, none of whom may approve it: {'; '.join(authors)}" for _ in authors[:1])
+    if authors:
+        yield f"authors, none of whom may approve it: {'; '.join(authors)}"
     if "covered" in release:
         covered = "the approval of the promotion covers it" if release["covered"] else "it needs an approval of its own"
         yield f"approval: {covered}"
     ways = [one for one in plan.findings if one.code in {"accepted-exposure", "exposure-not-read"}]
     for code, words in (("accepted-exposure", "open and accepted"), ("exposure-not-read", "cannot be read")):
         names = [one.address.removeprefix("exposure/") for one in ways if one.code == code]
-        yield from (f"ways in, {words}: {', '.join(names)}" for _ in names[:1])
+        if names:
+            yield f"ways in, {words}: {', '.join(names)}"
 
 
 _ARTEFACTS = {
