@@ -101,12 +101,19 @@ _ENDS_TRANSACTION = re.compile(
 
 def after_connecting(prove: Any) -> None:
     """What somebody connects to past SQLAlchemy, with the drivers that most have, is asked the same before its use."""
+    for driver in drivers():
+        driver.connect = _proving(driver.connect, prove)
+        if driver.__name__ == "psycopg":
+            driver.Connection.connect = staticmethod(_proving(driver.Connection.connect, prove))
+
+
+def drivers() -> list[Any]:
+    """Those of them that are installed here."""
+    found = []
     for name in ("psycopg", "psycopg2"):
         with suppress(ImportError):  # also when it is there, and libpq is not
-            driver: Any = importlib.import_module(name)
-            driver.connect = _proving(driver.connect, prove)
-            if name == "psycopg":
-                driver.Connection.connect = staticmethod(_proving(driver.Connection.connect, prove))
+            found.append(importlib.import_module(name))
+    return found
 
 
 def _proving(connect: Any, prove: Any) -> Any:
@@ -893,6 +900,7 @@ def serve(channel: int) -> tuple[int, int]:
     """
     end_with_runner()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks after those who wait for the workers
+    drivers()  # what is imported here is there in every worker
     with socket.socket(fileno=channel) as runner:
         runner.sendall(json.dumps(sys.path).encode() + b"\n")
         while passed := socket.recv_fds(runner, 1, _DESCRIPTORS)[1]:
