@@ -355,7 +355,7 @@ def _judged(sheet: Sheet, said: Said, own: seal.SealingKey, policy: Policy) -> s
         policy=replace(policy, required=1),
         requester=sheet.requester,
         executor=sheet.requester,
-        authors=(),
+        authors=approval.authors_of(sheet.plan),
         now=said.issued_at,
         check=ssh.is_signed_by,
         where=str(sheet.path),

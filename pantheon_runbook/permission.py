@@ -15,7 +15,7 @@ from pantheon_runbook.attesting import keys_of
 from pantheon_runbook.config import Config
 from pantheon_runbook.errors import EvidenceError, HeldError, RunbookError
 from pantheon_runbook.evidence import journal, ssh
-from pantheon_runbook.evidence.approval import Approved, Case, Person, approved, stopped
+from pantheon_runbook.evidence.approval import Approved, Case, Person, approved, authors_of, stopped
 from pantheon_runbook.evidence.decisions import Decisions, decisions_of
 from pantheon_runbook.evidence.runs import SealedRuns
 
@@ -40,12 +40,6 @@ class Signed:
     @property
     def digest(self) -> str:
         return hashlib.sha256(self.plan).hexdigest()
-
-    @property
-    def authors(self) -> tuple[Person, ...]:
-        """As the plan names them: they are approved with it."""
-        named = json.loads(self.plan)["release"].get("authors", ())
-        return tuple(Person(one["name"], one["source"], tuple(one["also"])) for one in named)
 
 
 def signed_plan(evidence: Path, sealed: SealedRuns, digest: str) -> Signed | None:
@@ -86,7 +80,7 @@ class Permission:
             policy=policy_of(self.config),
             requester=signed.requester,
             executor=self.executor,
-            authors=signed.authors,
+            authors=authors_of(signed.plan),
             now=self.now(),
             consumed=consumed,
             started=started,

@@ -518,6 +518,12 @@ CASES: dict[str, tuple[Callable[[Team], Path], tuple[str, ...], int, str]] = {
         4,
         "they are its requester",
     ),
+    "his own commit": (
+        promotion(release={"authors": [{"name": "Approver", "source": "git", "also": []}]}),
+        SIGN,
+        4,
+        "they are an author of a commit in the release",
+    ),
     "not asked": (
         with_(_config("[closure]", '[approval]\napprovers = ["member-a"]\n[closure]')),
         SIGN,
