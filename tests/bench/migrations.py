@@ -58,7 +58,7 @@ def bare_seconds(tree: Tree, url: str) -> float:
 
 
 def guarded_seconds(tree: Tree, url: str) -> float:
-    """From the worker's start to its end, with the ledger, whose tables stand as they do after the first run."""
+    """From its interpreter's start to its end, with the ledger, whose tables stand as they do after the first run."""
     with psycopg.connect(url, autocommit=True) as connection:
         ledger.make(connection)
     with held(url) as proof:
@@ -83,7 +83,8 @@ def measure(server: Server, folder: Path) -> None:
         tree = hundred_revisions(folder / shape.replace(" ", "-"), ENVIRONMENTS[shape][1])
         bare_seconds(tree, server.new_database())  # bytecode is written once, for both
         guarded, bare = [], []
-        for _ in range(ROUNDS):
+        for number in range(ROUNDS):
+            os.environ["LC_ROUND"] = str(number)  # another environment: it is started anew, as the bare one is
             guarded.append(guarded_seconds(tree, server.new_database()))
             bare.append(bare_seconds(tree, server.new_database()))
         median, beside = statistics.median(guarded), statistics.median(bare)
