@@ -15,6 +15,7 @@ from pantheon_runbook import clock
 from pantheon_runbook.config import evidence_folder
 from pantheon_runbook.isolation.local_files import Decided, Report, examine
 from pantheon_runbook.isolation.marks import Marks, Search
+from pantheon_runbook.model import counted
 from pantheon_runbook.runner.surroundings import Committed, committed
 
 OLD_DAYS = 90
@@ -52,11 +53,11 @@ class Guarded:
             yield f"{_printable(skipped.path)}  skipped: {skipped.why}"
         yield from self.notes
         counts = (
-            _counted(len(self.report.findings), "finding"),
-            _counted(self.report.files, "file"),
+            counted(len(self.report.findings), "finding"),
+            counted(self.report.files, "file"),
             f"{len(self.report.skipped)} skipped",
         )
-        pins = f"{_counted(self.pins, 'pin')} of {_printable(self.pins_from)}"
+        pins = f"{counted(self.pins, 'pin')} of {_printable(self.pins_from)}"
         yield f"{', '.join(counts)}; production is {self.production} ({self.cloud}), {pins}"
 
 
@@ -98,10 +99,6 @@ def days_since(pinned_at: str) -> int | None:
     except ValueError:
         return None
     return (clock.now() - (moment if moment.tzinfo else moment.replace(tzinfo=UTC))).days
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _printable(name: str) -> str:

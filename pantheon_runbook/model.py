@@ -40,6 +40,11 @@ def banner(cloud: str) -> str:
     return "LIVE" if cloud == "live" else "SANDBOX REHEARSAL"
 
 
+def counted(number: int, noun: str) -> str:
+    """For a reader: "1 change", "3 changes"; of nouns that take an s."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def short_code(digest: str) -> str:
     """Eight characters of a digest for people to compare, for example "4be1-c09d"."""
     return f"{digest[:4]}-{digest[4:8]}"

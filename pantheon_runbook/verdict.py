@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pantheon_runbook.model import counted
+
 EXIT_CODES: Mapping[str, int] = {
     "planned": 0,
     "nothing-to-do": 0,
@@ -104,23 +106,19 @@ def _by_acts(events: list[Mapping[str, Any]], ended: Mapping[str, Any]) -> tuple
         return "done", str(ended["verify"].get("summary"))
     changes = int(ended["plan"].get("changes", 0))
     drift = len(ended.get("verify", {}).get("drift_accepted", ()))
-    accepted = f"; {_counted(drift, 'thing')} drifted and {'is' if drift == 1 else 'are'} accepted" if drift else ""
+    accepted = f"; {counted(drift, 'thing')} drifted and {'is' if drift == 1 else 'are'} accepted" if drift else ""
     if changes == 0:
         return "nothing-to-do", f"everything is as desired{accepted}"
     if mode == "plan":
         blocking = int(ended["plan"].get("blocking", 0))
-        return "planned", f"{changes} to change" + (f", BLOCKED by {_counted(blocking, 'finding')}" if blocking else "")
+        return "planned", f"{changes} to change" + (f", BLOCKED by {counted(blocking, 'finding')}" if blocking else "")
     by_hand = len(ended["verify"].get("by_hand", ()))
-    left = f"; {by_hand} steps by hand are left to people" if by_hand else ""
-    return "done", f"{_counted(changes, 'change')} made with {_writes(events)}, and verified{accepted}{left}"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    left = f"; {counted(by_hand, 'step')} by hand {'is' if by_hand == 1 else 'are'} left to people" if by_hand else ""
+    return "done", f"{counted(changes, 'change')} made with {_writes(events)}, and verified{accepted}{left}"
 
 
 def _writes(events: list[Mapping[str, Any]]) -> str:
     """The vendors' logs count the calls, the database's log counts the rest."""
     vendors = [event.get("vendor") for event in events if event["event"] == "write-intent"]
     calls, rest = len(vendors) - vendors.count("database"), vendors.count("database")
-    return f"{calls} API calls" + (f" and {_counted(rest, 'write')} to the database" if rest else "")
+    return counted(calls, "API call") + (f" and {counted(rest, 'write')} to the database" if rest else "")

@@ -13,7 +13,7 @@ from typing import Any
 from pantheon_runbook import clock
 from pantheon_runbook.errors import EvidenceError
 from pantheon_runbook.evidence.files import write_file
-from pantheon_runbook.model import canonical
+from pantheon_runbook.model import canonical, counted
 from pantheon_runbook.runbooks import spelled
 from pantheon_runbook.secrets import Registry
 
@@ -106,7 +106,7 @@ def told(events: Sequence[Mapping[str, Any]], *, why: str) -> dict[str, str]:
     writes = sum(event["event"] == "write-intent" for event in events)
     return {
         "why": f"{why}.",
-        "state": f"{writes} write{'' if writes == 1 else 's'} went out or {'was' if writes == 1 else 'were'} about to: "
+        "state": f"{counted(writes, 'write')} went out or {'was' if writes == 1 else 'were'} about to: "
         "see Changes in the report."
         if writes
         else "nothing was changed.",

@@ -13,7 +13,7 @@ from typing import Any
 from pantheon_runbook.database.migrations.revisions import Lock, Ran, Statement
 from pantheon_runbook.database.rehearsals.weights import in_words as rows_in_words
 from pantheon_runbook.drawing import picture, text
-from pantheon_runbook.model import Snapshot
+from pantheon_runbook.model import Snapshot, counted
 from pantheon_runbook.runner.rehearsals import PRODUCTION, STAGING
 
 _LEFT, _RIGHT, _LINE, _TOP, _PLOT = 190, 20, 24, 58, 620
@@ -70,10 +70,10 @@ def longest_lock_of(snapshot: Snapshot) -> str:
 
 
 def in_words(bar: Bar, rows: Mapping[str, int]) -> str:
-    counted = f" ({rows_in_words(rows[bar.relation])})" if bar.relation in rows else ""
+    rows_there = f" ({rows_in_words(rows[bar.relation])})" if bar.relation in rows else ""
     number = bar.last - bar.first + 1
-    held = f"{number} statement{'' if number == 1 else 's'} of revision {bar.revision}"
-    return f"{_short(bar.relation)}{counted}, against {_KEEPS_OUT[bar.mode][0]}, for {held}"
+    held = f"{counted(number, 'statement')} of revision {bar.revision}"
+    return f"{_short(bar.relation)}{rows_there}, against {_KEEPS_OUT[bar.mode][0]}, for {held}"
 
 
 def _end_of_transaction(ran: Ran, number: int) -> int:
@@ -112,8 +112,8 @@ def lock_timeline(ran: Sequence[Ran], rows: Mapping[str, int]) -> str:
     ]
     for number, table in enumerate(tables):
         y = _TOP + _LINE * number
-        counted = f" ({rows_in_words(rows[table])})" if table in rows else ""
-        parts.append(text(10, y + 15, f"{_short(table)}{counted}"))
+        rows_there = f" ({rows_in_words(rows[table])})" if table in rows else ""
+        parts.append(text(10, y + 15, f"{_short(table)}{rows_there}"))
         parts += [_drawn(bar, y, _step(ran)) for bar in listed if bar.relation == table]
     parts.append(_legend(height - 10))
     return picture("Lock timeline of the rehearsal", parts, width=width, height=height)

@@ -20,7 +20,7 @@ from pantheon_runbook.database.rehearsals.weights import magnitude
 from pantheon_runbook.database.schema import look_at_schema
 from pantheon_runbook.errors import ConfigError, RunbookError, WrongEnvironmentError
 from pantheon_runbook.kind import Kind, Look
-from pantheon_runbook.model import Resource, canonical, digest_of
+from pantheon_runbook.model import Resource, canonical, counted, digest_of
 from pantheon_runbook.providers import supabase
 from pantheon_runbook.runner.clients import Parts
 from pantheon_runbook.secrets import Secret
@@ -152,7 +152,9 @@ class Rehearsals(Kind):
 
         What only the source has weighs what it has there; a table that nobody counted would be taken for a big one.
         """
-        self._parts.surroundings.progress(f"rehearsing {len(pending)} revisions on the schema of {source.name}")
+        self._parts.surroundings.progress(
+            f"rehearsing {counted(len(pending), 'revision')} on the schema of {source.name}"
+        )
         try:
             return rehearse(
                 pending,

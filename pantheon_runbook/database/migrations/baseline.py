@@ -14,7 +14,7 @@ from pantheon_runbook.database.kinds import SCHEMA
 from pantheon_runbook.database.migrations import ledger
 from pantheon_runbook.database.migrations.revisions import History, LedgerRow
 from pantheon_runbook.errors import ParameterError, RefusedError
-from pantheon_runbook.model import Finding, digest_of, short_code
+from pantheon_runbook.model import Finding, counted, digest_of, short_code
 from pantheon_runbook.planning import few
 
 _BASE = "base"  # Alembic's own word for "none"
@@ -75,8 +75,8 @@ def baseline_finding(expected: Sequence[str], found: Sequence[str], stated: Stat
     code = difference_code(missing, added)
     lines = [*(f"missing: {one}" for one in missing), *(f"only here: {one}" for one in added)]
     first = few([" ".join(one.split()) for one in lines], most=_FIRST_DIFFERENCES, parted="; ")
-    counted = "1 difference" if len(lines) == 1 else f"{len(lines)} differences"
-    what = f"the schema is not what the revisions up to {stated.in_words} make ({counted}, {code}): "
+    differences = counted(len(lines), "difference")
+    what = f"the schema is not what the revisions up to {stated.in_words} make ({differences}, {code}): "
     if stated.code == code:
         accepted = f"{what}{first}; accepted by its code"
         return Finding("baseline-accepted", "database/ledger", accepted, "read them before you approve", blocks=False)
