@@ -13,7 +13,7 @@ import pytest
 from alembic_trees import Tree, apply, migrating
 
 from pantheon_runbook.database.migrations.alembic_process import history
-from pantheon_runbook.errors import OutcomeUnknownError
+from pantheon_runbook.errors import OutcomeUnknownError, RefusedError
 
 COUNTS_STARTS = "import os\nwith open({!r}, 'a') as starts:\n    starts.write(f'{{os.getpid()}}\\n')\n"
 
@@ -25,7 +25,10 @@ class Starts:
         self.folder = folder / "installed"
         self.folder.mkdir()
         self._written = folder / "starts"
-        (self.folder / "sitecustomize.py").write_text(COUNTS_STARTS.format(str(self._written)))
+        self.runs_first("")
+
+    def runs_first(self, code: str) -> None:
+        (self.folder / "sitecustomize.py").write_text(f"{COUNTS_STARTS.format(str(self._written))}{code}\n")
 
     @property
     def pids(self) -> list[int]:
@@ -141,3 +144,27 @@ def test_server_ends_with_its_runner(tree, starts, seconds):
             runner.kill()
     _its_own, server = starts.pids
     wait_for_end(server)
+
+
+LOUD = "import os\nos.write(1, b'postgresql://me:anybodys-own@host/db\\n' * {})\n"
+
+
+def test_what_the_interpreter_prints_at_its_start_is_kept_for_its_error(tree, starts):
+    """The last of it, and no password; however much it is."""
+    starts.runs_first(f"{LOUD.format(300)}os._exit(3)")
+    with pytest.raises(RefusedError, match="did not start") as stopped:
+        history(tree.backend)
+
+    assert "exit code 3" in stopped.value.why
+    assert ["postgresql://me:[secret]"] * 200 == stopped.value.__notes__
+
+
+def test_start_that_fails_is_told_though_a_child_of_it_goes_on(tree, starts):
+    """It holds what is printed open; its parent's exit code is known all the same."""
+    starts.runs_first("import os, subprocess\nsubprocess.Popen(['sleep', '12'])\nos._exit(3)")
+    began = time.monotonic()
+    with pytest.raises(RefusedError, match="did not start") as stopped:
+        history(tree.backend)
+
+    assert "exit code 3" in stopped.value.why
+    assert time.monotonic() - began < 10

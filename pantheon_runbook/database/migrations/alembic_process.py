@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import selectors
-import threading
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 import psycopg
 
 from pantheon_runbook import clock
 from pantheon_runbook.database.migrations import migration_errors
 from pantheon_runbook.database.migrations.fork_server import forked
+from pantheon_runbook.database.migrations.printed import Printed
 from pantheon_runbook.database.migrations.revisions import History, LedgerEntry, Lock, Ran, Revision, Statement
 from pantheon_runbook.errors import RefusedError, RunbookError
 from pantheon_runbook.secrets import Secret
@@ -28,12 +26,7 @@ _START_SECONDS = 60.0
 _STEP_SECONDS = 3600.0
 _END_SECONDS = 5.0
 _LOOK_AGAIN_SECONDS = 0.25
-_LINES_KEPT = 200
-_LONGEST_LINE = 2000
-_TOO_LONG = b"(a line that is too long to be shown)"
 _LARGEST_KEY = 2**31 - 1
-# Texts that were cut in two hold a part of a password, which nobody would recognise.
-_LOGIN = re.compile(r"(\w://[^\s:/@]*:)[^\s'\"]+")
 
 
 @dataclass(frozen=True)
@@ -180,7 +173,6 @@ class Worker:
 
     def __init__(self, backend: Backend) -> None:
         self._about = {"ini": str(backend.ini.absolute()), "variable": backend.url_variable}
-        self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
         self._received = b""
         requests, self._requests = os.pipe()
         self._events, events = os.pipe()
@@ -194,17 +186,11 @@ class Worker:
         finally:
             for descriptor in (requests, events, output):
                 os.close(descriptor)
-        self._keeper = threading.Thread(target=self._keep, args=(printed,), daemon=True)
-        self._keeper.start()
+        self._printed = Printed(printed)
 
     @property
     def pid(self) -> int:
         return self._process.pid
-
-    def _keep(self, printed: int) -> None:
-        with os.fdopen(printed, "rb") as output:
-            for line in _lines_of(output):
-                self._lines.append(_LOGIN.sub(r"\1[secret]", line.decode(errors="replace").rstrip()))
 
     def send(self, **request: Any) -> None:
         """What cannot be sent is found out by the answer that does not come."""
@@ -224,20 +210,15 @@ class Worker:
         if not line:
             ended = None if line is None else self._wait()
             self.kill()
-            raise lost(ended, revision, seconds=seconds, output=self.output())
+            raise lost(ended, revision, seconds=seconds, output=self._printed.lines())
         found = _event(line)
         if found is None:
             self.kill()
-            raise migration_errors.garbled(revision, output=self.output())
+            raise migration_errors.garbled(revision, output=self._printed.lines())
         if found["event"] != event:
             self._wait()
-            raise migration_errors.failed(found, output=self.output())
+            raise migration_errors.failed(found, output=self._printed.lines())
         return found
-
-    def output(self) -> tuple[str, ...]:
-        """The last lines that the backend's code has printed, oldest first; not yet redacted."""
-        self._keeper.join(_LOOK_AGAIN_SECONDS)
-        return tuple(self._lines)
 
     def _line(self, deadline: float) -> bytes | None:
         """None: no answer in time; empty: none any more."""
@@ -287,16 +268,6 @@ def started(backend: Backend) -> Iterator[Worker]:
         yield worker
     finally:
         worker.close()
-
-
-def _lines_of(output: IO[bytes]) -> Iterator[bytes]:
-    """One that is too long is left out: wherever it were cut, nobody would know the half of a password again."""
-    is_rest = False
-    for piece in iter(lambda: output.readline(_LONGEST_LINE), b""):
-        is_long = len(piece) == _LONGEST_LINE and not piece.endswith(b"\n")
-        if not is_rest:
-            yield _TOO_LONG if is_long else piece
-        is_rest = is_long
 
 
 def _event(line: bytes) -> dict[str, Any] | None:

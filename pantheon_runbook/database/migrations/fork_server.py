@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pantheon_runbook.database.migrations import migration_errors
+from pantheon_runbook.database.migrations.printed import Printed
 
 WORKER = Path(__file__).with_name("alembic_worker.py")
 # What an interpreter needs to run as it does in the user's own shell. PYTHONPATH is where many backends live.
@@ -36,6 +37,7 @@ PASSED_ON = (
     "SSL_CERT_DIR",
 )
 _START_SECONDS = 60.0
+_END_SECONDS = 5.0
 _PR_SET_DUMPABLE = 4  # linux/prctl.h
 
 
@@ -97,38 +99,38 @@ class ForkServer:
         _keep_to_ourselves()
         self._place = place
         self._failure: OSError | None = None
-        self._output = b""
         self._begun = threading.Event()
         self._channel, theirs = socket.socketpair()
+        printed, output = os.pipe()
+        self._printed = Printed(printed)
         # The thread that starts it also waits for its end: a parent's death signal follows the thread.
-        self._keeper = threading.Thread(target=self._keep, args=(theirs.fileno(),), daemon=True)
-        self._keeper.start()
+        threading.Thread(target=self._keep, args=(theirs, output), daemon=True).start()
         self._begun.wait()
-        theirs.close()
         if self._failure is not None:
             self.close()
             raise migration_errors.no_interpreter(place.python, self._failure)
         self._imported_from = self._ready()
         self._stamps = _stamps(self._imported_from)
 
-    def _keep(self, channel: int) -> None:
+    def _keep(self, theirs: socket.socket, output: int) -> None:
         try:
-            self._process = subprocess.Popen(
-                [self._place.python, "-u", str(WORKER), str(channel)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                cwd=self._place.folder,
-                env=dict(self._place.environment),
-                pass_fds=(channel,),
-                process_group=0,
-            )
+            with theirs, os.fdopen(output, "wb") as printed:
+                self._process = subprocess.Popen(
+                    [self._place.python, "-u", str(WORKER), str(theirs.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    stdout=printed,
+                    stderr=subprocess.STDOUT,
+                    cwd=self._place.folder,
+                    env=dict(self._place.environment),
+                    pass_fds=(theirs.fileno(),),
+                    process_group=0,
+                )
         except OSError as error:
             self._failure = error
             return
         finally:
             self._begun.set()
-        self._output = self._process.communicate()[0]
+        self._process.wait()
 
     def _ready(self) -> list[str]:
         """Its sys.path, once all is imported."""
@@ -140,15 +142,15 @@ class ForkServer:
             self._process.kill()
             raise self._not_started(None) from None
         if not line:
-            self._keeper.join(_START_SECONDS)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_END_SECONDS)
             raise self._not_started(self._process.returncode)
         self._channel.settimeout(None)
         return list(json.loads(line))
 
     def _not_started(self, code: int | None) -> Exception:
         self.close()
-        output = self._output.decode(errors="replace").splitlines()
-        return migration_errors.ended(code, "", seconds=_START_SECONDS, output=output)
+        return migration_errors.ended(code, "", seconds=_START_SECONDS, output=self._printed.lines())
 
     def is_current(self) -> bool:
         """Whether a new interpreter would import the same: installing a package changes the folder that it goes to."""
