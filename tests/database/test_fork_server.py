@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,7 +34,7 @@ class Starts:
 
     @property
     def pids(self) -> list[int]:
-        return [int(line) for line in self._written.read_text().split()]
+        return [int(line) for line in self._written.read_text().split()] if self._written.exists() else []
 
 
 @pytest.fixture
@@ -54,11 +56,15 @@ def has_ended(pid: int) -> bool:
     return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
 
 
-def wait_for_end(pid: int) -> None:
+def wait_until(is_so: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 10
-    while not has_ended(pid):
+    while not is_so():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def wait_for_end(pid: int) -> None:
+    wait_until(lambda: has_ended(pid))
 
 
 def test_interpreter_is_started_once(url, tree, starts):
@@ -144,6 +150,46 @@ def test_server_ends_with_its_runner(tree, starts, seconds):
             runner.kill()
     _its_own, server = starts.pids
     wait_for_end(server)
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def interrupt_when(is_so: Callable[[], object]) -> None:
+    def interrupt() -> None:
+        while not is_so():
+            time.sleep(0.02)
+        time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+
+
+def test_interrupted_start_leaves_no_interpreter(tree, starts):
+    """A notebook's kernel goes on after it."""
+    starts.runs_first("import time\ntime.sleep(30)")
+    interrupt_when(lambda: starts.pids)
+    with pytest.raises(KeyboardInterrupt):
+        history(tree.backend)
+
+    wait_for_end(starts.pids[0])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_interrupted_fork_leaves_no_worker(tree, starts):
+    history(tree.backend)
+    before, server = descriptors(), starts.pids[0]
+    os.kill(server, signal.SIGSTOP)  # so that it is interrupted at this very point
+    interrupt_when(lambda: True)
+    with pytest.raises(KeyboardInterrupt):
+        history(tree.backend)
+    os.kill(server, signal.SIGCONT)
+
+    assert ("a1",) == history(tree.backend).heads
+    assert 1 == len(starts.pids)
+    wait_until(lambda: before == descriptors())
+    wait_until(lambda: not Path(f"/proc/{server}/task/{server}/children").read_text())
 
 
 LOUD = "import os\nos.write(1, b'postgresql://me:anybodys-own@host/db\\n' * {})\n"

@@ -178,15 +178,15 @@ class Worker:
         self._events, events = os.pipe()
         printed, output = os.pipe()
         try:
+            self._printed = Printed(printed)
             self._process = forked(backend.python, backend.ini.absolute().parent, requests, events, output)
-        except RunbookError:
-            for descriptor in (self._requests, self._events, printed):
+        except BaseException:  # an interrupt in a notebook ends the cell, and not the process
+            for descriptor in (self._requests, self._events):
                 os.close(descriptor)
             raise
         finally:
             for descriptor in (requests, events, output):
                 os.close(descriptor)
-        self._printed = Printed(printed)
 
     @property
     def pid(self) -> int:
@@ -253,9 +253,11 @@ class Worker:
         """Let go; an idle worker ends by itself when it is alone, any other is killed."""
         for descriptor in (self._requests, self._events):
             os.close(descriptor)
-        self._wait()
-        self._process.wait()
-        self._process.close()
+        try:
+            self._wait()
+            self._process.wait()
+        finally:
+            self._process.close()
 
 
 @contextmanager

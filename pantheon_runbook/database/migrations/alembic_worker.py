@@ -930,8 +930,9 @@ def forked(requests: int, events: int, printed: int, told: int) -> tuple[int, in
         os.setpgid(pid, pid)
     for descriptor in (requests, events, printed):
         os.close(descriptor)
-    os.write(told, b"%d\n" % pid)
-    os.write(told, b"%d\n" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    with suppress(BrokenPipeError):  # the runner has been interrupted, and wants no worker any more
+        os.write(told, b"%d\n" % pid)
+        os.write(told, b"%d\n" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     os._exit(os.EX_OK)
 
 

@@ -102,14 +102,14 @@ class ForkServer:
         self._begun = threading.Event()
         self._channel, theirs = socket.socketpair()
         printed, output = os.pipe()
-        self._printed = Printed(printed)
-        # The thread that starts it also waits for its end: a parent's death signal follows the thread.
-        threading.Thread(target=self._keep, args=(theirs, output), daemon=True).start()
-        self._begun.wait()
-        if self._failure is not None:
+        try:
+            self._printed = Printed(printed)
+            # The thread that starts it also waits for its end: a parent's death signal follows the thread.
+            threading.Thread(target=self._keep, args=(theirs, output), daemon=True).start()
+            self._imported_from = self._ready()
+        except BaseException:  # an interrupt in a notebook ends the cell, and not the process
             self.close()
-            raise migration_errors.no_interpreter(place.python, self._failure)
-        self._imported_from = self._ready()
+            raise
         self._stamps = _stamps(self._imported_from)
 
     def _keep(self, theirs: socket.socket, output: int) -> None:
@@ -134,6 +134,9 @@ class ForkServer:
 
     def _ready(self) -> list[str]:
         """Its sys.path, once all is imported."""
+        self._begun.wait()
+        if self._failure is not None:
+            raise migration_errors.no_interpreter(self._place.python, self._failure)
         self._channel.settimeout(_START_SECONDS)
         try:
             with self._channel.makefile("rb") as lines:
@@ -141,6 +144,9 @@ class ForkServer:
         except TimeoutError:
             self._process.kill()
             raise self._not_started(None) from None
+        except KeyboardInterrupt:
+            self._process.kill()
+            raise
         if not line:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_END_SECONDS)
@@ -149,7 +155,6 @@ class ForkServer:
         return list(json.loads(line))
 
     def _not_started(self, code: int | None) -> Exception:
-        self.close()
         return migration_errors.ended(code, "", seconds=_START_SECONDS, output=self._printed.lines())
 
     def is_current(self) -> bool:
@@ -159,10 +164,13 @@ class ForkServer:
     def fork(self, requests: int, events: int, output: int) -> Forked:
         """A worker with these for its own; a server that has just ended gives one that has ended."""
         told, tells = os.pipe()
-        with suppress(BrokenPipeError, ConnectionResetError):
-            socket.send_fds(self._channel, [b"\n"], [requests, events, output, tells])
-        os.close(tells)
-        return Forked(told)
+        try:
+            with os.fdopen(tells, "wb"), suppress(BrokenPipeError, ConnectionResetError):
+                socket.send_fds(self._channel, [b"\n"], [requests, events, output, tells])
+            return Forked(told)
+        except BaseException:
+            os.close(told)
+            raise
 
     def close(self) -> None:
         """It ends when its last worker has."""
