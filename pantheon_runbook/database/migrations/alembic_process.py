@@ -255,7 +255,7 @@ class Worker:
             os.close(descriptor)
         try:
             self._wait()
-            self._process.wait()
+            self._process.wait(_END_SECONDS)
         finally:
             self._process.close()
 

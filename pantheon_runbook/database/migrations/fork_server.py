@@ -37,6 +37,7 @@ PASSED_ON = (
     "SSL_CERT_DIR",
 )
 _START_SECONDS = 60.0
+_FORK_SECONDS = 10.0
 _END_SECONDS = 5.0
 _PR_SET_DUMPABLE = 4  # linux/prctl.h
 
@@ -52,33 +53,36 @@ class Place(NamedTuple):
 class Forked:
     """One worker, in a process group of its own. `told` has its pid, and its exit code once it has ended."""
 
+    pid: int  # of none before it is told
+
     def __init__(self, told: int) -> None:
         self._told = told
         self._text = b""
         self._code: int | None = None
-        self.pid = int(self._line(None) or 0)  # 0: the server ended before there was one
 
     def poll(self) -> int | None:
         """Its exit code, None while it runs."""
         return self.wait(0)
 
-    def wait(self, seconds: float | None = None) -> int | None:
-        """The same, as soon as it has ended or the time is over."""
-        if self._code is None and (line := self._line(seconds)) is not None:
+    def wait(self, seconds: float) -> int | None:
+        """The same, as soon as it has ended or the time is over; whoever waits for it may have been stopped."""
+        if self._code is None and (line := self.line(seconds)) is not None:
             self._code = int(line or -signal.SIGKILL)  # who was to tell is killed, and the worker is with him
         return self._code
 
     def kill(self) -> None:
-        """Its whole process group."""
+        """Its whole process group, and itself where it has left that."""
         with suppress(ProcessLookupError, PermissionError):  # all of it has ended
-            if self.pid:
-                os.killpg(self.pid, signal.SIGKILL)
+            os.killpg(self.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            if self._code is None:
+                os.kill(self.pid, signal.SIGKILL)
 
     def close(self) -> None:
         os.close(self._told)
 
-    def _line(self, seconds: float | None) -> bytes | None:
-        """None: nothing in time; empty: nothing any more."""
+    def line(self, seconds: float) -> bytes | None:
+        """What is told next. None: nothing in time; empty: nothing any more."""
         with selectors.DefaultSelector() as selector:
             selector.register(self._told, selectors.EVENT_READ)
             while b"\n" not in self._text:
@@ -99,6 +103,7 @@ class ForkServer:
         _keep_to_ourselves()
         self._place = place
         self._failure: OSError | None = None
+        self._is_stopped = False
         self._begun = threading.Event()
         self._channel, theirs = socket.socketpair()
         printed, output = os.pipe()
@@ -143,34 +148,45 @@ class ForkServer:
                 line = lines.readline()
         except TimeoutError:
             self._process.kill()
-            raise self._not_started(None) from None
+            raise self._not_started(None, seconds=_START_SECONDS) from None
         except KeyboardInterrupt:
             self._process.kill()
             raise
         if not line:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_END_SECONDS)
-            raise self._not_started(self._process.returncode)
+            raise self._not_started(self._process.returncode, seconds=_START_SECONDS)
         self._channel.settimeout(None)
         return list(json.loads(line))
 
-    def _not_started(self, code: int | None) -> Exception:
-        return migration_errors.ended(code, "", seconds=_START_SECONDS, output=self._printed.lines())
+    def _not_started(self, code: int | None, *, seconds: float) -> Exception:
+        return migration_errors.ended(code, "", seconds=seconds, output=self._printed.lines())
 
     def is_current(self) -> bool:
         """Whether a new interpreter would import the same: installing a package changes the folder that it goes to."""
-        return self._process.poll() is None and self._stamps == _stamps(self._imported_from)
+        return not self._is_stopped and self._process.poll() is None and self._stamps == _stamps(self._imported_from)
 
     def fork(self, requests: int, events: int, output: int) -> Forked:
-        """A worker with these for its own; a server that has just ended gives one that has ended."""
+        """A worker with these for its own. Errors: RefusedError (none was to be had; nothing was sent to any)."""
         told, tells = os.pipe()
+        worker = Forked(told)
         try:
             with os.fdopen(tells, "wb"), suppress(BrokenPipeError, ConnectionResetError):
                 socket.send_fds(self._channel, [b"\n"], [requests, events, output, tells])
-            return Forked(told)
+            worker.pid = self._pid_of(worker)
         except BaseException:
-            os.close(told)
+            worker.close()
             raise
+        return worker
+
+    def _pid_of(self, worker: Forked) -> int:
+        line = worker.line(_FORK_SECONDS)
+        if line is None:
+            self._is_stopped = True
+        if not line:
+            code = None if line is None else self._process.poll() or 1
+            raise self._not_started(code, seconds=_FORK_SECONDS)
+        return int(line)
 
     def close(self) -> None:
         """It ends when its last worker has."""
