@@ -171,6 +171,33 @@ def test_worker_that_left_its_process_group_is_ended(url, tree):
         wait_for_end(one._worker.pid)
 
 
+FORKS_NOT = """
+import os
+fork = os.fork
+def refuse():
+    if os.path.exists({!r}):
+        raise BlockingIOError(11, 'Resource temporarily unavailable')
+    return fork()
+os.fork = refuse
+"""
+
+
+def test_worker_that_could_not_be_forked_ends_no_other(url, tmp_path, tree, starts):
+    """A machine at its limit of processes, for example."""
+    at_its_limit = tmp_path / "at its limit"
+    starts.runs_first(FORKS_NOT.format(str(at_its_limit)))
+    with migrating(tree.backend, url) as one:
+        at_its_limit.touch()
+        with pytest.raises(RefusedError, match="did not start") as stopped:
+            history(tree.backend)
+        at_its_limit.unlink()
+        one.step("a1")
+
+    assert "Resource temporarily unavailable" in stopped.value.why
+    assert ("a1",) == history(tree.backend).heads
+    assert 1 == len(starts.pids)
+
+
 DESCRIPTORS = """
 import os
 kinds = [os.readlink(f'/proc/self/fd/{fd}').partition(':')[0] for fd in os.listdir('/proc/self/fd') if int(fd) > 2

@@ -904,7 +904,7 @@ def serve(channel: int) -> tuple[int, int]:
     with socket.socket(fileno=channel) as runner:
         runner.sendall(json.dumps(sys.path).encode() + b"\n")
         while passed := socket.recv_fds(runner, 1, _DESCRIPTORS)[1]:
-            if os.fork() == 0:
+            if _is_forked():
                 runner.close()
                 return forked(*passed)
             for descriptor in passed:
@@ -912,6 +912,15 @@ def serve(channel: int) -> tuple[int, int]:
     with suppress(ChildProcessError):
         os.wait()  # for all of them, since none is asked after
     os._exit(os.EX_OK)
+
+
+def _is_forked() -> bool:
+    """Whether this is the new process. The runner sees that there is none; those that there are go on."""
+    try:
+        return os.fork() == 0
+    except OSError:
+        traceback.print_exc()
+        return False
 
 
 def forked(requests: int, events: int, printed: int, told: int) -> tuple[int, int]:
