@@ -13,6 +13,7 @@ from alembic_trees import FROM_ENVIRONMENT, HALF, LEDGER, LEDGER_TABLE, PASSWORD
 from target import SESSION, TRANSACTION, Target
 
 from pantheon_runbook.config import Backend as BackendTable
+from pantheon_runbook.database.migrations import alembic_process
 from pantheon_runbook.database.migrations.alembic_process import Backend, history
 from pantheon_runbook.errors import (
     ConfigError,
@@ -117,6 +118,28 @@ def test_rubbish_in_the_pipe_is_an_unknown_outcome(url, tree):
     )
     with pytest.raises(OutcomeUnknownError, match="b2 is not known"):
         apply(tree, url, "a1", "b2")
+
+
+ENDLESS = """
+import os, time
+for _ in range(1000):
+    time.sleep(0.01)
+    for one in range(3, 20):
+        if os.path.exists(f'/proc/self/fd/{{one}}') and 'pipe' in os.readlink(f'/proc/self/fd/{{one}}'):
+            try:
+                os.write(one, b'x' * {})
+            except OSError: pass
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+@pytest.mark.parametrize(("size", "seconds", "words"), [(2**16, 5, "wrote into its pipe"), (1, 1, "no answer in 1 s")])
+def test_answer_without_an_end_is_an_unknown_outcome(url, tree, monkeypatch, size, seconds, words):
+    """It takes neither the runner's memory nor its time."""
+    monkeypatch.setattr(alembic_process, "_LONGEST_ANSWER_BYTES", 2**20)
+    tree.add("b2", ENDLESS.strip().format(size))
+    with pytest.raises(OutcomeUnknownError, match=words):
+        apply(tree, url, "a1", "b2", seconds=seconds)
 
 
 PROCESS = """

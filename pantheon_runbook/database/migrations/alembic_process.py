@@ -27,6 +27,7 @@ _STEP_SECONDS = 3600.0
 _END_SECONDS = 5.0
 _LOOK_AGAIN_SECONDS = 0.25
 _LARGEST_KEY = 2**31 - 1
+_LONGEST_ANSWER_BYTES = 2**27  # the statements of a revision are in it, with all that they insert
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ class Worker:
 
     def __init__(self, backend: Backend) -> None:
         self._about = {"ini": str(backend.ini.absolute()), "variable": backend.url_variable}
-        self._received = b""
+        self._received = bytearray()
         requests, self._requests = os.pipe()
         self._events, events = os.pipe()
         printed, output = os.pipe()
@@ -221,10 +222,16 @@ class Worker:
         return found
 
     def _line(self, deadline: float) -> bytes | None:
-        """None: no answer in time; empty: none any more."""
+        """None: no answer in time; empty: none any more; one that is longer than any answer has no end."""
+        searched = 0
         with selectors.DefaultSelector() as selector:
             selector.register(self._events, selectors.EVENT_READ)
-            while b"\n" not in self._received:
+            while (length := self._received.find(b"\n", searched)) < 0:
+                searched = len(self._received)
+                if searched > _LONGEST_ANSWER_BYTES:
+                    return bytes(self._received)
+                if clock.monotonic() > deadline:
+                    return None
                 has_ended = self._process.poll() is not None
                 if selector.select(0 if has_ended else _LOOK_AGAIN_SECONDS):
                     more = os.read(self._events, 2**16)
@@ -233,9 +240,8 @@ class Worker:
                     self._received += more
                 elif has_ended:
                     return b""  # a process that it left behind may hold the pipe open
-                elif clock.monotonic() > deadline:
-                    return None
-        line, _, self._received = self._received.partition(b"\n")
+        line = bytes(self._received[:length])
+        del self._received[: length + 1]
         return line
 
     def _wait(self) -> int | None:
