@@ -265,6 +265,13 @@ def test_interrupted_fork_leaves_no_worker(tree, starts):
     wait_until(lambda: not children_of(server))
 
 
+def test_interpreter_that_writes_elsewhere_is_used_all_the_same(tree, starts):
+    """A sitecustomize may put anything in the place of sys.stdout."""
+    starts.runs_first("import io, sys\nsys.stdout, sys.stderr = io.StringIO(), None")
+
+    assert ("a1",) == history(tree.backend).heads
+
+
 LOUD = "import os\nos.write(1, b'postgresql://me:anybodys-own@host/db\\n' * {})\n"
 
 

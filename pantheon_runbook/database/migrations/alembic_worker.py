@@ -63,6 +63,7 @@ _HANG_GRACE_SECONDS = 15.0
 _PORT = 5432
 _OTHERS = 3
 _DESCRIPTORS = 4
+_STREAMS = (1, 2)  # stdout and stderr, whatever a sitecustomize has put in the place of sys.stdout
 _PAST_SQLALCHEMY = "-- sent to the driver itself, past SQLAlchemy"
 
 _PROOF = """
@@ -930,8 +931,8 @@ def forked(requests: int, events: int, printed: int, told: int) -> tuple[int, in
     pid = os.fork()
     if pid == 0:
         os.setpgid(0, 0)
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(printed, stream.fileno())
+        for stream in _STREAMS:
+            os.dup2(printed, stream)
         os.close(printed)
         os.close(told)
         return requests, events
