@@ -148,19 +148,19 @@ class ForkServer:
                 line = lines.readline()
         except TimeoutError:
             self._process.kill()
-            raise self._not_started(None, seconds=_START_SECONDS) from None
+            raise self._not_started(None) from None
         except KeyboardInterrupt:
             self._process.kill()
             raise
         if not line:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_END_SECONDS)
-            raise self._not_started(self._process.returncode, seconds=_START_SECONDS)
+            raise self._not_started(self._process.returncode)
         self._channel.settimeout(None)
         return list(json.loads(line))
 
-    def _not_started(self, code: int | None, *, seconds: float) -> Exception:
-        return migration_errors.ended(code, "", seconds=seconds, output=self._printed.lines())
+    def _not_started(self, code: int | None) -> Exception:
+        return migration_errors.ended(code, "", seconds=_START_SECONDS, output=self._printed.lines())
 
     def is_current(self) -> bool:
         """Whether a new interpreter would import the same: installing a package changes the folder that it goes to."""
@@ -181,12 +181,11 @@ class ForkServer:
 
     def _pid_of(self, worker: Forked) -> int:
         line = worker.line(_FORK_SECONDS)
-        if line is None:
-            self._is_stopped = True
-        if not line:
-            code = None if line is None else self._process.poll() or 1
-            raise self._not_started(code, seconds=_FORK_SECONDS)
-        return int(line)
+        if line:
+            return int(line)
+        self._is_stopped = line is None
+        how = f"no answer in {_FORK_SECONDS:.0f} s" if line is None else "it could not be forked"
+        raise migration_errors.not_forked(how, output=self._printed.lines())
 
     def close(self) -> None:
         """It ends when its last worker has."""

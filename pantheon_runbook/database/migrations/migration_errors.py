@@ -62,6 +62,16 @@ def ended(code: int | None, revision: str, *, seconds: float, output: Sequence[s
     return _with(error, output)
 
 
+def not_forked(how: str, *, output: Sequence[str]) -> RunbookError:
+    """Its interpreter was started, and no worker came of it."""
+    error = RefusedError(
+        "the backend's Alembic did not start",
+        why=f"no worker came of its interpreter: {how}; {_last(output)}",
+        next_step="look whether the machine has processes and memory left, then run again",
+    )
+    return _with(error, output)
+
+
 def seed_ended(code: int | None, _revision: str, *, seconds: float, output: Sequence[str]) -> RunbookError:
     """It went without a word, or was told to when it took too long (`code` is None)."""
     how = f"it took longer than {seconds:.0f} s" if code is None else f"it ended by itself ({_exit(code)})"
